@@ -1,0 +1,28 @@
+"""What every room may use: errors for users, atomic files. Imports nothing of this project and no TensorFlow."""
+
+from ofa_tf.common.errors import InputError, OfaError
+from ofa_tf.common.files import (
+    append_json_line,
+    atomic_path,
+    file_sha256,
+    load_npz,
+    read_json,
+    read_json_lines,
+    save_npz,
+    write_json,
+    write_text,
+)
+
+__all__ = [
+    "InputError",
+    "OfaError",
+    "append_json_line",
+    "atomic_path",
+    "file_sha256",
+    "load_npz",
+    "read_json",
+    "read_json_lines",
+    "save_npz",
+    "write_json",
+    "write_text",
+]

@@ -1,0 +1,137 @@
+"""Reading and writing files so that a killed process leaves no half-written one, and a damaged one is named."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ofa_tf.common.errors import InputError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yields a temporary path beside `path`, which takes its place if the block ends well.
+
+    Example:
+        with atomic_path("model.tflite") as temporary:
+            temporary.write_bytes(data)
+    """
+    path = pathlib.Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".tmp{path.suffix}", dir=path.parent)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); give a path in a folder that is writable"
+        ) from error
+    os.close(handle)
+    temporary = pathlib.Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files that only their owner can read; results are ordinary files.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a UTF-8 text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes a JSON file atomically, indented for people."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def _read_text(path: pathlib.Path, what: str) -> str:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected a {what} file; give the file's own path")
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, expected a {what}; check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a {what} ({error}); write it anew") from error
+
+
+def read_json(path: str | os.PathLike, what: str = "JSON") -> Any:
+    """Reads a JSON file; a missing or damaged one raises an `InputError` that names it.
+
+    Args:
+        path: the file.
+        what: what it should hold, in words for the error ("latency table").
+    """
+    path = pathlib.Path(path)
+    try:
+        return json.loads(_read_text(path, what))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not a whole {what} ({error}); it may be truncated: write it anew") from error
+
+
+def append_json_line(path: str | os.PathLike, value: Any) -> None:
+    """Appends one line to a `.jsonl` file and pushes it to the disk."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(value) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_json_lines(path: str | os.PathLike, what: str = "JSON lines") -> list[Any]:
+    """Reads a `.jsonl` file. A last line without its newline (a killed writer) is dropped; any other damage raises."""
+    path = pathlib.Path(path)
+    text = _read_text(path, what)
+    lines = text.split("\n")[:-1]
+    values = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            values.append(json.loads(line))
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise InputError(
+                f"{path}: line {number} is not JSON ({error}); delete the line or write the file anew"
+            ) from error
+    return values
+
+
+def save_npz(path: str | os.PathLike, arrays: dict[str, np.ndarray], compress: bool = False) -> None:
+    """Writes named arrays atomically as `.npz`."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        (np.savez_compressed if compress else np.savez)(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load_npz(path: str | os.PathLike, what: str = "npz file") -> dict[str, np.ndarray]:
+    """Reads every array of an `.npz` file (checksums included); a missing or damaged one raises `InputError`."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a {what}; check the path")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not a whole {what} ({error}); it may be truncated: use an older one or write it anew"
+        ) from error
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with pathlib.Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,38 @@
+"""What an architecture is: choices, sampling, costs. NumPy only.
+
+Example:
+    from ofa_tf import spaces
+    space = spaces.get("ofa_mbv3_d234_e346_k357_w1.0")
+    space.count_macs(space.smallest())
+"""
+
+from ofa_tf.spaces import costs
+from ofa_tf.spaces.arch import Arch
+from ofa_tf.spaces.block import Block
+from ofa_tf.spaces.divisible import make_divisible
+from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage
+from ofa_tf.spaces.registry import from_config, get, mobilenet_v3, names
+from ofa_tf.spaces.space import ACTIVE, IN, KERNEL, MID, OUT, SE, TENSOR_COLUMNS, Gene, Position, Space
+
+__all__ = [
+    "ACTIVE",
+    "IN",
+    "KERNEL",
+    "MID",
+    "OUT",
+    "SE",
+    "TENSOR_COLUMNS",
+    "Arch",
+    "Block",
+    "Gene",
+    "MobileNetSpace",
+    "Position",
+    "Space",
+    "Stage",
+    "costs",
+    "from_config",
+    "get",
+    "make_divisible",
+    "mobilenet_v3",
+    "names",
+]

@@ -1,0 +1,49 @@
+"""What a block costs, counted exactly: multiply-accumulates and parameters."""
+
+from ofa_tf.spaces.block import Block
+
+
+def macs(block: Block) -> int:
+    """Multiply-accumulates of one image: convolutions (squeeze-and-excite's too) and dense layers, nothing else.
+
+    Source: reference facts, `costs.json`.
+    """
+    before, after = block.input_size**2, block.output_size**2
+    if block.kind == "stem":
+        return after * block.kernel_size**2 * block.in_channels * block.out_channels
+    if block.kind == "mbconv":
+        expand = before * block.in_channels * block.mid_channels if block.expand else 0
+        depthwise = after * block.kernel_size**2 * block.mid_channels
+        squeeze_excite = 2 * block.mid_channels * block.se_channels
+        project = after * block.mid_channels * block.out_channels
+        return expand + depthwise + squeeze_excite + project
+    if block.kind == "head":
+        last = block.feature_channels or block.mid_channels
+        features = block.mid_channels * block.feature_channels
+        return before * block.in_channels * block.mid_channels + features + last * block.out_channels
+    raise ValueError(f"unknown kind of block: {block.kind!r}")
+
+
+def params(block: Block) -> int:
+    """Parameters: weights, biases, and batch norm's gamma and beta; kernel-transform matrices are not counted.
+
+    Source: reference facts, `costs.json`.
+    """
+    if block.kind == "stem":
+        return block.kernel_size**2 * block.in_channels * block.out_channels + 2 * block.out_channels
+    if block.kind == "mbconv":
+        mid, hidden = block.mid_channels, block.se_channels
+        expand = block.in_channels * mid + 2 * mid if block.expand else 0
+        depthwise = block.kernel_size**2 * mid + 2 * mid
+        squeeze_excite = 2 * mid * hidden + hidden + mid if hidden else 0
+        return expand + depthwise + squeeze_excite + mid * block.out_channels + 2 * block.out_channels
+    if block.kind == "head":
+        mid, last = block.mid_channels, block.feature_channels or block.mid_channels
+        features = mid * block.feature_channels
+        return block.in_channels * mid + 2 * mid + features + last * block.out_channels + block.out_channels
+    raise ValueError(f"unknown kind of block: {block.kind!r}")
+
+
+def transform_params(kernel_sizes: tuple[int, ...]) -> int:
+    """Parameters of one depthwise layer's kernel-transform matrices (7 to 5: 25 x 25, 5 to 3: 9 x 9)."""
+    return sum(size**4 for size in sorted(kernel_sizes)[:-1])

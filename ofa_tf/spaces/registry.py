@@ -1,0 +1,167 @@
+"""Spaces by name, and the functions that make new ones."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ofa_tf.common import InputError
+from ofa_tf.spaces.divisible import make_divisible
+from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage
+from ofa_tf.spaces.space import Space
+
+
+def mobilenet_v3(
+    width_mult: float = 1.0,
+    *,
+    num_classes: int = 1000,
+    ks: Sequence[int] = (3, 5, 7),
+    e: Sequence[float] = (3, 4, 6),
+    d: Sequence[int] = (2, 3, 4),
+    resolutions: Sequence[int] = tuple(range(128, 225, 4)),
+    stem_stride: int = 2,
+    base_widths: Sequence[int] = (16, 16, 24, 40, 80, 112, 160),
+    strides: Sequence[int] = (2, 2, 2, 1, 2),
+    head_widths: tuple[int, int] = (960, 1280),
+    name: str | None = None,
+) -> MobileNetSpace:
+    """A MobileNetV3 space.
+
+    Args:
+        width_mult: multiplies every width, which is then rounded to a multiple of 8.
+        num_classes: outputs of the classifier.
+        ks: kernel sizes, consecutive and odd.
+        e: expand ratios.
+        d: depths of a stage.
+        resolutions: image sides in pixels from which training and search draw.
+        stem_stride: 2 as published; 1 for small images.
+        base_widths: of the stem, the first block and each stage, before `width_mult`.
+        strides: of each stage.
+        head_widths: of the two last 1x1 convolutions, before `width_mult`.
+        name: built from the choices unless given.
+
+    Source: reference facts, "MobileNetV3"; Cai et al., section 4.1.
+
+    Example:
+        space = spaces.mobilenet_v3(width_mult=0.5, num_classes=10, resolutions=(96, 128, 160))
+    """
+    if len(base_widths) != len(strides) + 2:
+        raise InputError(
+            f"mobilenet_v3: {len(base_widths)} base_widths for {len(strides)} strides, expected two more widths"
+        )
+    if not 0 < width_mult <= 8:
+        raise InputError(f"mobilenet_v3: width_mult is {width_mult}, expected more than 0 and at most 8")
+    widths = [make_divisible(width * width_mult) for width in base_widths]
+    # ReLU in the first two elastic stages, squeeze-and-excite in the second, fourth and fifth, as published.
+    activations = ["relu" if index < 2 else "h_swish" for index in range(len(strides))]
+    squeeze_excites = [index in (1, 3, 4) for index in range(len(strides))]
+    choices = "_".join(f"{letter}{''.join(map(str, values))}" for letter, values in (("d", d), ("e", e), ("k", ks)))
+    return MobileNetSpace(
+        name=name or f"mbv3_{choices}_w{width_mult}",
+        num_classes=num_classes,
+        resolutions=tuple(resolutions),
+        ks=tuple(ks),
+        e=tuple(e),
+        stages=tuple(
+            Stage(width, stride, activation, squeeze_excite, tuple(d))
+            for width, stride, activation, squeeze_excite in zip(
+                widths[2:], strides, activations, squeeze_excites, strict=True
+            )
+        ),
+        stem_width=widths[0],
+        stem_stride=stem_stride,
+        stem_activation="h_swish",
+        first_width=widths[1],
+        first_activation="relu",
+        first_residual=True,
+        head_width=make_divisible(head_widths[0] * width_mult),
+        feature_width=make_divisible(head_widths[1] * width_mult),
+        head_activation="h_swish",
+    )
+
+
+def _published(width_mult: float) -> MobileNetSpace:
+    return mobilenet_v3(width_mult, name=f"ofa_mbv3_d234_e346_k357_w{width_mult}")
+
+
+def _cifar() -> MobileNetSpace:
+    """For 32 x 32 images, about 4 M MACs at most: narrow, and the image is halved three times instead of five."""
+    return mobilenet_v3(
+        num_classes=10,
+        resolutions=(24, 28, 32),
+        stem_stride=1,
+        base_widths=(8, 8, 8, 16, 24, 32, 48),
+        strides=(2, 2, 1, 1, 2),
+        head_widths=(192, 256),
+        name="ofa_cifar",
+    )
+
+
+def _tiny() -> MobileNetSpace:
+    """For the demo and the tests: three stages, every elastic dimension, blocks enough to trade accuracy for time."""
+    return mobilenet_v3(
+        num_classes=10,
+        ks=(3, 5, 7),
+        e=(2, 3, 4),
+        d=(1, 2, 3),
+        resolutions=(24, 32, 40),
+        base_widths=(16, 16, 16, 24, 40),
+        strides=(1, 2, 2),
+        head_widths=(96, 128),
+        name="ofa_tiny",
+    )
+
+
+_FACTORIES: dict[str, Callable[[], Space]] = {
+    "ofa_mbv3_d234_e346_k357_w1.0": lambda: _published(1.0),
+    "ofa_mbv3_d234_e346_k357_w1.2": lambda: _published(1.2),
+    "ofa_cifar": _cifar,
+    "ofa_tiny": _tiny,
+}
+
+_FAMILIES: dict[str, type[Space]] = {MobileNetSpace.family: MobileNetSpace}
+
+
+def names() -> list[str]:
+    """The names that `get` knows."""
+    return sorted(_FACTORIES)
+
+
+def get(name: str, num_classes: int | None = None) -> Space:
+    """A space by name.
+
+    Args:
+        name: one of `names()`.
+        num_classes: outputs of the classifier, as published unless given.
+
+    Raises:
+        InputError: there is no such space; the message lists those there are.
+
+    Example:
+        spaces.get("ofa_tiny").num_architectures
+    """
+    if name not in _FACTORIES:
+        raise InputError(f"space {name!r} is unknown; known are {', '.join(names())}")
+    space = _FACTORIES[name]()
+    return space if num_classes is None else space.replace(num_classes=num_classes)
+
+
+def from_config(config: dict[str, Any]) -> Space:
+    """Reads what `Space.to_config` wrote.
+
+    Raises:
+        InputError: a field is missing, unknown or unusable.
+    """
+    try:
+        fields = dict(config)
+        family = _FAMILIES[fields.pop("family")]
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        values["stages"] = tuple(
+            Stage(**{key: tuple(value) if isinstance(value, list) else value for key, value in stage.items()})
+            for stage in values.get("stages", ())
+        )
+        return family(**values)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"space description: cannot be read ({error!r}); expected what Space.to_config() gives"
+        ) from error
