@@ -73,9 +73,8 @@ class Arch:
             value = fields.get(name, ())
             items = [value] if name == "r" else value
             if not isinstance(items, (list, tuple)) or not all(is_number(item) for item in items):
-                raise InputError(
-                    f"architecture: field {name!r} is {value!r}, expected {'a number' if name == 'r' else 'a list of numbers'}"
-                )
+                expected = "a number" if name == "r" else "a list of numbers"
+                raise InputError(f"architecture: field {name!r} is {value!r}, expected {expected}")
             values[name] = value if name == "r" else tuple(value)
         return Arch(**values)
 

@@ -2,8 +2,8 @@
 
 A family says which *genes* (choices) its architectures have and which *positions* (places for blocks), and how the
 block at a position follows from the few genes it depends on. Everything else is written here once, for all families:
-checking, sampling, the list of blocks, their tensor form, costs, and the compiled form in which a search evaluates whole
-populations (`compiled.py`).
+checking, sampling, the list of blocks, their tensor form and costs. `population.py` has the form in which a search
+evaluates whole populations.
 """
 
 import abc
@@ -198,9 +198,9 @@ class Space(abc.ABC):
     def _checked_resolution(self, r: Any) -> int:
         if r is None:
             return self.resolutions[-1]
-        if is_number(r) or isinstance(r, np.integer):
-            if int(r) == r and MIN_RESOLUTION <= r <= MAX_RESOLUTION:
-                return int(r)
+        is_number_like = is_number(r) or isinstance(r, np.integer)
+        if is_number_like and int(r) == r and MIN_RESOLUTION <= r <= MAX_RESOLUTION:
+            return int(r)
         raise InputError(
             f"architecture: resolution r is {r!r}, expected a whole number of pixels "
             f"from {MIN_RESOLUTION} to {MAX_RESOLUTION}"
