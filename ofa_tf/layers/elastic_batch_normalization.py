@@ -1,0 +1,92 @@
+"""`ElasticBatchNormalization`: batch norm over the first channels."""
+
+import keras
+import tensorflow as tf
+
+from ofa_tf.layers.normalization_pass import BATCH, GIVEN, TRAIN, NormalizationPass
+from ofa_tf.layers.slicing import active, padded
+
+
+class ElasticBatchNormalization(keras.layers.Layer):
+    """Batch normalization of any leading number of channels, by TensorFlow's fused kernel in every mode.
+
+    The moving statistics are those of whatever subnets were trained last and belong to none of them; a subnet is
+    evaluated with calibrated statistics instead (`ofa_tf.evaluation.calibrate`).
+
+    Args:
+        channels: the largest number of channels.
+        epsilon: added to the variance.
+        momentum: of the moving statistics.
+
+    Source: Cai et al., section 3.3; reference facts, "Elastic kernels, depth, width".
+    """
+
+    def __init__(self, channels: int, *, epsilon: float = 1e-5, momentum: float = 0.9, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.epsilon = epsilon
+        self.momentum = momentum
+        self.offset = 0  # of this layer's channels in the network's statistics; set by the network
+        self.gamma = self.add_weight(shape=(channels,), initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=(channels,), initializer="zeros", name="beta")
+        self.moving_mean = self.add_weight(shape=(channels,), initializer="zeros", trainable=False, name="moving_mean")
+        self.moving_variance = self.add_weight(
+            shape=(channels,), initializer="ones", trainable=False, name="moving_variance"
+        )
+        self.built = True
+
+    def call(self, inputs, *, channels, norms: NormalizationPass):
+        """Normalizes.
+
+        Args:
+            inputs: float32 (batch, height, width, channels).
+            channels: int32 scalar, the active channels.
+            norms: the pass that this call is part of.
+        """
+        scale, shift = active(self.gamma, [channels]), active(self.beta, [channels])
+        if norms.mode == TRAIN:
+            # The kernel itself computes moving averages when it is given the old ones.
+            outputs = self._fused(inputs, scale, shift, *self._moving(channels), training=True, rate=1 - self.momentum)
+            self._assign(self.moving_mean, outputs.batch_mean, channels)
+            self._assign(self.moving_variance, outputs.batch_variance, channels)
+            return outputs.y
+        if norms.mode == BATCH:
+            empty = tf.zeros((0,))
+            outputs = self._fused(inputs, scale, shift, empty, empty, training=True, rate=1.0)
+            count = tf.cast(tf.size(inputs) // channels, tf.float32)
+            # The kernel returns the unbiased variance; calibration averages biased ones.
+            variance = outputs.batch_variance * ((count - 1.0) / count)
+            norms.collected.append(
+                tf.stack([padded(outputs.batch_mean, self.channels), padded(variance, self.channels)])
+            )
+            return outputs.y
+        if norms.mode == GIVEN:
+            mean, variance = self._calibrated(norms.given, channels)
+        else:
+            mean, variance = self._moving(channels)
+        return self._fused(inputs, scale, shift, mean, variance, training=False, rate=1.0).y
+
+    def active_weights(self, channels, given=None) -> list[tf.Tensor]:
+        """Gamma, beta, mean and variance of the first channels, each (channels,); mean and variance from `given`."""
+        if given is None:
+            mean, variance = self._moving(channels)
+        else:
+            mean, variance = self._calibrated(given, channels)
+        return [active(self.gamma, [channels]), active(self.beta, [channels]), mean, variance]
+
+    def _calibrated(self, given, channels):
+        statistics = tf.slice(given, [0, self.offset], [2, channels])
+        return statistics[0], statistics[1]
+
+    def _moving(self, channels):
+        return active(self.moving_mean, [channels]), active(self.moving_variance, [channels])
+
+    def _fused(self, inputs, scale, shift, mean, variance, *, training: bool, rate: float):
+        return tf.raw_ops.FusedBatchNormV3(
+            x=inputs, scale=scale, offset=shift, mean=mean, variance=variance, epsilon=self.epsilon,
+            exponential_avg_factor=rate, is_training=training,
+        )  # fmt: skip
+
+    def _assign(self, variable, values, channels):
+        # Whole assignments, not sliced ones: tf.distribute mirrors only those.
+        variable.assign(tf.concat([values, tf.convert_to_tensor(variable)[channels:]], 0))

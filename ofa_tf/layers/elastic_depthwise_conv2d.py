@@ -1,0 +1,72 @@
+"""`ElasticDepthwiseConv2D`: a depthwise convolution whose kernel size is chosen at run time."""
+
+import keras
+import tensorflow as tf
+
+from ofa_tf.layers.elastic_conv2d import he_fan_out
+from ofa_tf.layers.slicing import active
+
+
+class ElasticDepthwiseConv2D(keras.layers.Layer):
+    """Depthwise convolution over the first channels, with the kernel size as an input.
+
+    A smaller kernel is the centre of the next larger one, flattened and multiplied by a trained matrix that all
+    channels of the layer share and that starts as the identity.
+
+    Args:
+        channels: the largest number of channels.
+        kernel_sizes: ascending, consecutive odd sizes.
+        stride: in both directions; padding is symmetric, `size // 2` zeros.
+        seed: `keras.random.SeedGenerator` for the initialisation.
+
+    Source: Cai et al., section 3.3 ("Elastic Kernel Size"); reference facts.
+
+    Example:
+        layer = ElasticDepthwiseConv2D(96, (3, 5, 7))
+        layer(images, channels=64, kernel_index=1)  # a 5 x 5 kernel over 64 channels
+    """
+
+    def __init__(self, channels: int, kernel_sizes: tuple[int, ...], *, stride: int = 1, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.stride = stride
+        self.kernel_sizes = tuple(kernel_sizes)
+        largest = self.kernel_sizes[-1]
+        self.kernel = self.add_weight(
+            shape=(largest, largest, channels, 1), initializer=he_fan_out(largest, channels, seed), name="kernel"
+        )
+        # transforms[i] makes the kernel of kernel_sizes[i] from the next larger one.
+        self.transforms = [
+            self.add_weight(
+                shape=(size**2, size**2),
+                initializer=keras.initializers.Identity(),
+                name=f"transform_{size + 2}to{size}",
+            )
+            for size in self.kernel_sizes[:-1]
+        ]
+        self.built = True
+
+    def active_kernel(self, *, channels, kernel_index) -> tf.Tensor:
+        """The kernel in use, (size, size, channels, 1)."""
+        kernel = active(self.kernel, [-1, -1, channels, -1])
+        if len(self.kernel_sizes) == 1:
+            return kernel
+        branches = [lambda index=index: self._transformed(kernel, index) for index in range(len(self.kernel_sizes))]
+        return tf.switch_case(tf.convert_to_tensor(kernel_index), branches)
+
+    def _transformed(self, kernel: tf.Tensor, index: int) -> tf.Tensor:
+        channels = tf.shape(kernel)[2]
+        for size, transform in reversed(list(zip(self.kernel_sizes[index:-1], self.transforms[index:], strict=True))):
+            centre = tf.reshape(kernel[1:-1, 1:-1], [size**2, channels])
+            kernel = tf.reshape(tf.matmul(transform, centre), [size, size, channels, 1])
+        return tf.identity(kernel)
+
+    def call(self, inputs, *, channels, kernel_index):
+        """Convolves float32 (batch, height, width, channels); both arguments are int32 scalars."""
+        kernel = self.active_kernel(channels=channels, kernel_index=kernel_index)
+        strides = [1, self.stride, self.stride, 1]
+        if self.stride == 1:
+            # For odd kernels at stride 1, SAME is the symmetric padding.
+            return tf.nn.depthwise_conv2d(inputs, kernel, strides, "SAME")
+        pad = tf.shape(kernel)[0] // 2
+        inputs = tf.pad(inputs, tf.stack([[0, 0], [pad, pad], [pad, pad], [0, 0]]))
+        return tf.nn.depthwise_conv2d(inputs, kernel, strides, "VALID")

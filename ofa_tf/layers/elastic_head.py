@@ -1,0 +1,55 @@
+"""`ElasticHead`: from the last feature map to the logits."""
+
+import tensorflow as tf
+
+from ofa_tf.layers.activations import activate
+from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
+from ofa_tf.layers.elastic_block import ElasticBlock
+from ofa_tf.layers.elastic_conv2d import ElasticConv2D
+from ofa_tf.layers.elastic_dense import ElasticDense
+from ofa_tf.spaces import IN, MID, OUT, Block
+
+
+class ElasticHead(ElasticBlock):
+    """1x1 convolution, pooling, 1x1 convolution where the block has one, dropout, dense layer.
+
+    Args:
+        block: the block at its maximum.
+        seed: `keras.random.SeedGenerator` for the initialisation.
+    """
+
+    def __init__(self, block: Block, *, seed=None, **kwargs):
+        super().__init__(block, **kwargs)
+        mid = block.mid_channels
+        self.conv = ElasticConv2D(block.in_channels, mid, seed=seed, name="conv")
+        self.norm = ElasticBatchNormalization(mid, epsilon=block.norm_epsilon, name="norm")
+        if block.feature_channels:
+            self.feature = ElasticDense(mid, block.feature_channels, use_bias=False, seed=seed, name="feature")
+        self.classifier = ElasticDense(block.feature_channels or mid, block.out_channels, seed=seed, name="classifier")
+        self.norms = [self.norm]
+
+    def body(self, inputs, sizes, norms, dropout=None):
+        """`dropout`: None, or a rate (float32 scalar tensor) and a seed (int32 (2,) tensor)."""
+        outputs = self.conv(inputs, in_channels=sizes[IN], out_channels=sizes[MID])
+        outputs = self.norm(outputs, channels=sizes[MID], norms=norms)
+        outputs = tf.reduce_mean(activate(self.block.activation, outputs), [1, 2])
+        features = sizes[MID]
+        if self.block.feature_channels:
+            features = self.block.feature_channels
+            outputs = self.feature(outputs, in_features=sizes[MID], out_features=features)
+            outputs = activate(self.block.activation, outputs)
+        if dropout is not None:
+            rate, seed = dropout
+            outputs = tf.nn.experimental.stateless_dropout(outputs, rate, seed)
+        return self.classifier(outputs, in_features=features, out_features=sizes[OUT])
+
+    def active_weights(self, sizes, statistics):
+        mid, features = sizes[MID], self.block.feature_channels
+        weights = {
+            "conv": [self.conv.active_kernel(in_channels=sizes[IN], out_channels=mid)],
+            "norm": self.norm.active_weights(mid, statistics),
+        }
+        if features:
+            weights["feature"] = self.feature.active_weights(in_features=mid, out_features=features)
+        weights["classifier"] = self.classifier.active_weights(in_features=features or mid, out_features=sizes[OUT])
+        return weights

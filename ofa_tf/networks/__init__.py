@@ -1,0 +1,12 @@
+"""Supernets, and the plain Keras models extracted from them.
+
+Example:
+    from ofa_tf import networks, spaces
+    net = networks.build(spaces.get("ofa_tiny"), num_classes=10)
+    model = net.extract(net.space.smallest())
+"""
+
+from ofa_tf.networks.plain import FORMS, build_plain
+from ofa_tf.networks.supernet import Supernet, build, set_plain_weights
+
+__all__ = ["FORMS", "Supernet", "build", "build_plain", "set_plain_weights"]

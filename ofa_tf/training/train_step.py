@@ -1,0 +1,121 @@
+"""`TrainStep`: one optimizer step over any number of sub-networks, traced once for a whole run."""
+
+import keras
+import tensorflow as tf
+
+from ofa_tf.data import Preprocessing
+from ofa_tf.networks import Supernet
+from ofa_tf.spaces import TENSOR_COLUMNS
+from ofa_tf.training.losses import distillation_loss
+
+
+class TrainStep:
+    """The step of every stage: distil, sum the gradients of the step's sub-networks, update.
+
+    Everything that differs between steps and stages (image size, architectures and their number, learning rate, how much
+    of the teacher) is a tensor, so that one trace serves all six stages.
+
+    Args:
+        net: the supernet that learns.
+        teacher: a supernet of the same space, run at its largest with batch statistics.
+        preprocessing: normalizes the images.
+        momentum: Nesterov momentum.
+        weight_decay: coupled L2, on everything but batch norms and biases.
+        label_smoothing: see `distillation_loss`.
+
+    Source: reference facts, "Progressive shrinking as published".
+    """
+
+    def __init__(
+        self,
+        net: Supernet,
+        teacher: Supernet,
+        preprocessing: Preprocessing,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 3e-5,
+        label_smoothing: float = 0.1,
+    ):
+        self.net = net
+        self.teacher = teacher
+        self.preprocessing = preprocessing
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
+        self.optimizer = keras.optimizers.SGD(0.0, momentum=momentum, nesterov=True)
+        self.optimizer.build(net.trainable_variables)
+        self._largest = net.space.to_tensors(net.space.largest())
+        # The signature makes a second trace impossible: what does not fit it is an error.
+        self.run = tf.function(
+            self._run,
+            autograph=False,
+            input_signature=[
+                tf.TensorSpec((None, None, None, 3), tf.uint8),
+                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((None, len(net.space.positions), TENSOR_COLUMNS), tf.int32),
+                tf.TensorSpec((), tf.float32),
+                tf.TensorSpec((), tf.float32),
+                tf.TensorSpec((), tf.float32),
+                tf.TensorSpec((2,), tf.int32),
+            ],
+        )
+
+    def __call__(self, images, labels, archs, *, learning_rate: float, kd_ratio: float, dropout: float, seed):
+        """One step.
+
+        Args:
+            images: uint8 (batch, height, width, 3).
+            labels: int32 (batch,).
+            archs: int32 (subnets, positions, 6), stacked `Space.to_tensors`.
+            learning_rate: of this step.
+            kd_ratio: weight of the teacher; at 0 it is not run.
+            dropout: rate before the classifier.
+            seed: two ints that decide the dropout.
+
+        Returns:
+            float32 scalars: the loss summed over the sub-networks, and the mean top-1 of the last one.
+        """
+        as_float = [tf.constant(value, tf.float32) for value in (learning_rate, kd_ratio, dropout)]
+        return self.run(images, labels, archs, *as_float, tf.constant(seed, tf.int32))
+
+    def _run(self, images, labels, archs, learning_rate, kd_ratio, dropout, seed):
+        images = self.preprocessing.normalize(images)
+        teacher = tf.cond(
+            kd_ratio > 0,
+            lambda: tf.nn.softmax(self.teacher.batch_statistics(images, self._largest)[0]),
+            lambda: tf.zeros((tf.shape(images)[0], self.net.space.num_classes)),
+        )
+        variables = self.net.trainable_variables
+
+        def subnet(index, loss_sum, _, gradients):
+            with tf.GradientTape() as tape:
+                subnet_seed = tf.stack([seed[0], seed[1] * 1024 + index])
+                logits = self.net(images, arch=archs[index], training=True, dropout=(dropout, subnet_seed))
+                loss = distillation_loss(
+                    logits, labels, teacher, label_smoothing=self.label_smoothing, kd_ratio=kd_ratio
+                )
+            new = tape.gradient(loss, [variable.value for variable in variables])
+            for gradient, variable in zip(new, variables, strict=True):
+                gradient.set_shape(variable.shape)  # lost where only a slice of the variable was used
+            correct = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
+            top1 = tf.reduce_mean(tf.cast(correct, tf.float32))
+            return index + 1, loss_sum + loss, top1, [old + add for old, add in zip(gradients, new, strict=True)]
+
+        start = [tf.zeros(variable.shape) for variable in variables]
+        _, loss, top1, gradients = tf.while_loop(
+            lambda index, *_: index < tf.shape(archs)[0],
+            subnet,
+            (0, 0.0, 0.0, start),
+            parallel_iterations=1,
+        )
+        gradients = [
+            gradient + self.weight_decay * variable if decays(variable) else gradient
+            for gradient, variable in zip(gradients, variables, strict=True)
+        ]
+        self.optimizer.learning_rate.assign(learning_rate)
+        self.optimizer.apply(gradients)
+        return loss, top1
+
+
+def decays(variable) -> bool:
+    """Whether weight decay applies: to kernels and kernel-transform matrices, not to batch norms and biases."""
+    return variable.name not in ("gamma", "beta", "bias")
