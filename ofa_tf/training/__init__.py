@@ -1,0 +1,21 @@
+"""Progressive shrinking: stages, losses, channel sorting, the loop, and the run directory it writes."""
+
+from ofa_tf.training.experiment import open_experiment
+from ofa_tf.training.recipe import Recipe, StageRecipe
+from ofa_tf.training.run_directory import RunDirectory
+from ofa_tf.training.sorting import sort_channels
+from ofa_tf.training.stage import Stage, progressive_stages
+from ofa_tf.training.train_step import TrainStep
+from ofa_tf.training.trainer import Trainer
+
+__all__ = [
+    "Recipe",
+    "RunDirectory",
+    "Stage",
+    "StageRecipe",
+    "TrainStep",
+    "Trainer",
+    "open_experiment",
+    "progressive_stages",
+    "sort_channels",
+]

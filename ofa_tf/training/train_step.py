@@ -12,8 +12,8 @@ from ofa_tf.training.losses import distillation_loss
 class TrainStep:
     """The step of every stage: distil, sum the gradients of the step's sub-networks, update.
 
-    Everything that differs between steps and stages (image size, architectures and their number, learning rate, how much
-    of the teacher) is a tensor, so that one trace serves all six stages.
+    Everything that differs between steps and stages (image size, architectures and their number, learning rate, the
+    teacher's weight) is a tensor, so that one trace serves all six stages.
 
     Args:
         net: the supernet that learns.

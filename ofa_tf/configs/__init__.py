@@ -1,0 +1,1 @@
+"""Experiments: one file each, and the file is the experiment. `tools.train --config=ofa_tf/configs/<name>.py`."""

@@ -1,0 +1,70 @@
+"""A training state in one file: weights, optimizer slots, and where the run stands."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from ofa_tf.common import InputError, load_npz, save_npz
+from ofa_tf.networks import Supernet
+
+# 1: "net/..." and "optimizer/..." arrays, and "position", a JSON text.
+FORMAT = 1
+
+
+def save_checkpoint(
+    path: str | os.PathLike,
+    net: Supernet,
+    position: dict[str, Any],
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> None:
+    """Writes a checkpoint atomically; a killed process leaves the former one whole.
+
+    Args:
+        path: `.npz`.
+        net: whose weights, moving statistics included, are saved.
+        position: JSON-ready data that says where the run stands.
+        optimizer: its slots are saved too; left out at the end of a stage.
+    """
+    arrays = {f"net/{name}": value for name, value in net.state().items()}
+    if optimizer is not None:
+        arrays |= {f"optimizer/{index}": variable.numpy() for index, variable in enumerate(optimizer.variables)}
+    header = {"format": FORMAT, "space": net.space.to_config(), **position}
+    save_npz(path, arrays | {"position": np.array(json.dumps(header))})
+
+
+def load_checkpoint(
+    path: str | os.PathLike, net: Supernet, optimizer: keras.optimizers.Optimizer | None = None
+) -> dict[str, Any]:
+    """Reads a checkpoint into a network of the same space, and into an optimizer that is already built.
+
+    Returns:
+        The `position` it was saved with.
+
+    Raises:
+        InputError: the file is missing, truncated, of another space or without what is asked for.
+    """
+    path = pathlib.Path(path)
+    arrays = load_npz(path, "checkpoint")
+    try:
+        position = json.loads(str(arrays.pop("position")))
+        if position["format"] != FORMAT:
+            raise InputError(
+                f"{path}: checkpoint format {position['format']}, expected {FORMAT}; train with this version"
+            )
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a checkpoint of ofa_tf ({error!r}); give one from a run directory") from error
+    state = {name.removeprefix("net/"): value for name, value in arrays.items() if name.startswith("net/")}
+    net.load_state(state, source=str(path))
+    if optimizer is not None:
+        for index, variable in enumerate(optimizer.variables):
+            value = arrays.get(f"optimizer/{index}")
+            if value is None or value.shape != tuple(variable.shape):
+                raise InputError(
+                    f"{path}: optimizer slot {index} is missing or misshapen; delete the file to redo the stage"
+                )
+            variable.assign(value)
+    return position

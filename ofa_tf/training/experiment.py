@@ -1,0 +1,44 @@
+"""From an experiment's configuration to a run directory and its images."""
+
+import os
+from typing import Any
+
+from ofa_tf import spaces
+from ofa_tf.common import InputError
+from ofa_tf.data import ImageDataset, load
+from ofa_tf.training.recipe import Recipe
+from ofa_tf.training.run_directory import RunDirectory
+
+
+def open_experiment(run_dir: str | os.PathLike, config: dict[str, Any]) -> tuple[RunDirectory, ImageDataset]:
+    """Opens the data set of an experiment, and makes its run directory or opens the interrupted one.
+
+    Args:
+        run_dir: the folder for the run.
+        config: `space` (a name), `resolutions` (image sides in pixels, optional), `dataset`, `data_dir`, `holdout` and
+            `data_seed` (see `data.load`); all else is the recipe's.
+
+    Raises:
+        InputError: a field is unknown or unusable, or the folder holds another run.
+    """
+    config = dict(config)
+    try:
+        space = spaces.get(config.pop("space"))
+        resolutions = config.pop("resolutions", ())
+        source = {
+            "dataset": config.pop("dataset"),
+            "data_dir": str(config.pop("data_dir")) or None,
+            "holdout": config.pop("holdout"),
+            "seed": config.pop("data_seed"),
+        }
+    except KeyError as error:
+        raise InputError(f"config: field {error} is missing; start from a file in ofa_tf/configs") from error
+    recipe = Recipe.from_config(config)
+    dataset = load(**source)
+    if source["data_dir"]:
+        source["data_dir"] = os.path.abspath(source["data_dir"])
+    space = space.replace(num_classes=dataset.num_classes)
+    if resolutions:
+        space = space.replace(resolutions=tuple(resolutions))
+    source["class_names"] = list(dataset.class_names)
+    return RunDirectory.create(run_dir, space, source, recipe), dataset

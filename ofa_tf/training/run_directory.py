@@ -1,0 +1,163 @@
+"""`RunDirectory`: what a training run leaves on disk, and how later steps find it."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from ofa_tf import networks, spaces
+from ofa_tf.common import InputError, append_json_line, read_json, read_json_lines, write_json, write_text
+from ofa_tf.data import ImageDataset, load
+from ofa_tf.networks import Supernet
+from ofa_tf.spaces import Space
+from ofa_tf.training.checkpoint import load_checkpoint
+from ofa_tf.training.recipe import Recipe
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """A folder with the files of one run (format 1):
+
+    - `run.json`: format, space, dataset and recipe;
+    - `metrics.jsonl`: a line per epoch and per evaluated sub-network, the split named in each;
+    - `timing.jsonl`: a line per epoch with seconds and images per second;
+    - `checkpoint.npz`: the state inside a stage, to resume from;
+    - `stages/<stage>.npz`: the weights at the end of each stage.
+
+    Args:
+        path: the folder.
+        space: with the dataset's number of classes.
+        dataset: arguments of `data.load`, and `class_names`.
+        recipe: how it is trained.
+    """
+
+    path: pathlib.Path
+    space: Space
+    dataset: dict[str, Any]
+    recipe: Recipe
+
+    @staticmethod
+    def create(path: str | os.PathLike, space: Space, dataset: dict[str, Any], recipe: Recipe) -> "RunDirectory":
+        """Makes the folder, or opens the one that an interrupted run left.
+
+        Raises:
+            InputError: the folder holds a run of another space, dataset or recipe.
+        """
+        path = pathlib.Path(path)
+        new = RunDirectory(path, space, dataset, recipe)
+        if (path / "run.json").exists():
+            old = RunDirectory.open(path)
+            for what, before, now in (
+                ("space", old.space, space),
+                ("dataset", old.dataset, dataset),
+                ("recipe", old.recipe, recipe),
+            ):
+                if before != now:
+                    raise InputError(
+                        f"{path}: holds a run with another {what} ({_difference(before, now)}); "
+                        f"give another --run_dir, or the former settings to resume it"
+                    )
+            return old
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: is a file, expected a folder for the run; give another --run_dir")
+        write_json(
+            path / "run.json",
+            {"format": FORMAT, "space": space.to_config(), "dataset": dataset, "recipe": recipe.to_config()},
+        )
+        return new
+
+    @staticmethod
+    def open(path: str | os.PathLike) -> "RunDirectory":
+        """Opens an existing run.
+
+        Raises:
+            InputError: there is none, or its description cannot be read.
+        """
+        path = pathlib.Path(path)
+        if not (path / "run.json").is_file():
+            raise InputError(f"{path}: not a run directory (no run.json); give the --run_dir of a tools.train run")
+        description = read_json(path / "run.json", "run description")
+        try:
+            if description["format"] != FORMAT:
+                raise InputError(f"{path}/run.json: format {description['format']}, expected {FORMAT}; train it anew")
+            space = spaces.from_config(description["space"])
+            return RunDirectory(path, space, description["dataset"], Recipe.from_config(description["recipe"]))
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}/run.json: not a run description ({error!r}); train it anew") from error
+
+    @property
+    def checkpoint(self) -> pathlib.Path:
+        """The state inside a stage."""
+        return self.path / "checkpoint.npz"
+
+    def stage_weights(self, stage: str) -> pathlib.Path:
+        """The weights at the end of a stage."""
+        return self.path / "stages" / f"{stage}.npz"
+
+    def finished_stages(self) -> list[str]:
+        """Names of the stages whose weights are here, in the order of the recipe."""
+        return [name for name in self.recipe.stages if self.stage_weights(name).is_file()]
+
+    def load_dataset(self, dataset: str | None = None, data_dir: str | None = None) -> ImageDataset:
+        """The run's images, or others of the same classes.
+
+        Args:
+            dataset: as for `data.load`; the run's unless given.
+            data_dir: the folder they are in; the run's unless given.
+        """
+        arguments = {key: value for key, value in self.dataset.items() if key != "class_names"}
+        if dataset is not None and dataset != arguments["dataset"]:
+            arguments |= {"dataset": dataset, "data_dir": None, "holdout": None}
+        if data_dir is not None:
+            arguments["data_dir"] = data_dir
+        images = load(**arguments)
+        if list(images.class_names) != list(self.dataset["class_names"]):
+            raise InputError(
+                f"{arguments['data_dir'] or images.name}: has the classes {_few(images.class_names)}, the run was "
+                f"trained on {_few(self.dataset['class_names'])}; give the data the run was trained on"
+            )
+        return images
+
+    def load_supernet(self, stage: str | None = None) -> Supernet:
+        """The supernet after a stage, the last finished one unless named."""
+        finished = self.finished_stages()
+        if not finished or (stage is not None and stage not in finished):
+            what = f"no weights of stage {stage!r}" if stage else "no finished stage"
+            raise InputError(
+                f"{self.path}: {what} (finished: {', '.join(finished) or 'none'}); run tools.train to its end"
+            )
+        net = networks.build(self.space)
+        load_checkpoint(self.stage_weights(stage or finished[-1]), net)
+        return net
+
+    def log(self, name: str, line: dict[str, Any]) -> None:
+        """Appends to `<name>.jsonl`."""
+        append_json_line(self.path / f"{name}.jsonl", line)
+
+    def read_log(self, name: str) -> list[dict[str, Any]]:
+        """The lines of `<name>.jsonl`, none where there is no such file."""
+        path = self.path / f"{name}.jsonl"
+        return read_json_lines(path, "log of a run") if path.exists() else []
+
+    def cut_log(self, name: str, lines: int) -> None:
+        """Drops what was logged after the checkpoint that a run resumes from."""
+        path = self.path / f"{name}.jsonl"
+        if path.exists():
+            kept = path.read_text(encoding="utf-8").split("\n")[:lines]
+            write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def _difference(before: Any, now: Any) -> str:
+    """The first field in which two descriptions differ."""
+    before, now = (value if isinstance(value, dict) else value.to_config() for value in (before, now))
+    for key in [*before, *now]:
+        if before.get(key) != now.get(key):
+            return f"{key}: {_few(before.get(key))} there, {_few(now.get(key))} here"
+    return "type"
+
+
+def _few(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,76 @@
+"""`Stage`: one stage of progressive shrinking, and the six of them that a space asks for."""
+
+import dataclasses
+
+from ofa_tf.common import InputError
+from ofa_tf.spaces import Arch, Space
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Which sub-networks a stage draws from, and what it adds to the stage before.
+
+    Args:
+        name: "full", "kernel", "depth1", "depth2", "expand1" or "expand2" (a space with four choices of one kind has a
+            third, and one with two has only the first).
+        choices: for each field of `Arch`, the values to draw from.
+        added: the field whose smaller values are new in this stage, "" for the first.
+        sorted_within: before the stage, channels are sorted within the widths of these expand ratios, which smaller
+            sub-networks already use; empty where nothing is sorted.
+        subnets_per_step: how many sub-networks' gradients are summed.
+        distill: whether the full network of the first stage teaches.
+
+    Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
+    """
+
+    name: str
+    choices: dict[str, tuple]
+    added: str = ""
+    sorted_within: tuple = ()
+    subnets_per_step: int = 1
+    distill: bool = True
+
+    def corners(self, space: Space) -> dict[str, Arch]:
+        """The sub-networks to watch: largest, smallest, and the one with only the added field at its smallest."""
+        lowest = {field: min(values) for field, values in self.choices.items()}
+        highest = {field: max(values) for field, values in self.choices.items()}
+        corners = {"largest": space.arch(**highest), "smallest": space.arch(**lowest)}
+        if self.added:
+            corners[f"smallest_{self.added}"] = space.arch(**{**highest, self.added: lowest[self.added]})
+        # The first stages have fewer different corners than names.
+        return {
+            name: arch
+            for place, (name, arch) in enumerate(corners.items())
+            if arch not in list(corners.values())[:place]
+        }
+
+
+def progressive_stages(space: Space) -> tuple[Stage, ...]:
+    """Full, then kernel sizes all at once, then depths and expand ratios one smaller value at a time.
+
+    Example:
+        [stage.name for stage in progressive_stages(space)]  # full, kernel, depth1, depth2, expand1, expand2
+    """
+    elastic = [field for field in ("ks", "d", "e") if len(space.choices(field)) > 1]
+    choices = {field: (space.choices(field)[-1],) for field in ("ks", "d", "e") if space.choices(field)}
+    stages = [Stage("full", dict(choices), distill=False)]
+    if "ks" in elastic:
+        choices["ks"] = space.choices("ks")
+        stages.append(Stage("kernel", dict(choices), added="ks"))
+    for field, name, subnets in (("d", "depth", 2), ("e", "expand", 4)):
+        if field not in elastic:
+            continue
+        values = space.choices(field)
+        for phase in range(1, len(values)):
+            sorted_within = choices["e"] if field == "e" else ()
+            choices[field] = values[-1 - phase :]
+            stages.append(Stage(f"{name}{phase}", dict(choices), field, sorted_within, subnets))
+    return tuple(stages)
+
+
+def find_stage(stages: tuple[Stage, ...], name: str) -> int:
+    """The place of a stage by name; `InputError` lists the names there are."""
+    names = [stage.name for stage in stages]
+    if name not in names:
+        raise InputError(f"stage {name!r} is unknown; this space has {', '.join(names)}")
+    return names.index(name)

@@ -1,0 +1,1 @@
+"""The binaries: flags in, one library call, result out."""

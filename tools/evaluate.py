@@ -1,0 +1,48 @@
+"""Evaluates one sub-network of a trained run, after batch-norm calibration.
+
+    python -m tools.evaluate --run_dir=RUN --arch=largest --split=holdout --output=result.json
+    python -m tools.evaluate --run_dir=RUN --arch=FILE.json --resolution=160 --dataset=folder --data_dir=DIR --split=val
+
+DIR holds `train/<class>/`, from which the calibration images come, and for `--split=val` also `val/<class>/`. Decisions
+are made on "holdout", training images that training never sees; "val" is for the final report only. The result holds
+top1 and top5 (0..1), images, split and arch.
+"""
+
+import json
+
+from absl import flags
+
+from ofa_tf.common import cli
+
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "the run to evaluate", required=True)
+_STAGE = flags.DEFINE_string("stage", None, "the stage whose weights are used; the last finished one unless given")
+_ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
+_RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
+_DATASET = flags.DEFINE_string("dataset", None, "folder, digits, or a TFDS name; the run's unless given")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "the images' folder; the run's unless given")
+_SPLIT = flags.DEFINE_enum("split", "holdout", ["holdout", "val", "train"], "which images")
+_CALIBRATE = flags.DEFINE_bool("calibrate", True, "recompute batch-norm statistics; without, accuracy says little")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result; printed in any case")
+
+
+def main(argv):
+    """Evaluates."""
+    del argv
+    from ofa_tf.common import write_json
+    from tools.opening import open_run, read_arch
+
+    opened = open_run(_RUN_DIR.value, stage=_STAGE.value, dataset=_DATASET.value, data_dir=_DATA_DIR.value)
+    arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
+    evaluation = opened.evaluator.evaluate(arch, split=_SPLIT.value, calibrate=_CALIBRATE.value)
+    if _OUTPUT.value:
+        write_json(_OUTPUT.value, evaluation.to_dict())
+    print(json.dumps(evaluation.to_dict()))
+
+
+def run():
+    """The console script."""
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,37 @@
+"""Fits the accuracy predictor to collected pairs, and says how good it is on pairs it was not fitted to.
+
+python -m tools.fit_accuracy_predictor --pairs=RUN/accuracy.jsonl --output=RUN/accuracy_predictor.npz
+"""
+
+import json
+
+from absl import flags
+
+from ofa_tf.common import cli
+
+_PAIRS = flags.DEFINE_string("pairs", None, "the file of tools.collect_accuracy", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "the predictor's .npz file", required=True)
+_SEED = flags.DEFINE_integer("seed", 0, "of the fit and of the choice of held-out pairs", lower_bound=0)
+
+
+def main(argv):
+    """Fits."""
+    del argv
+    from ofa_tf.predictors import AccuracyPredictor, PairsFile
+
+    pairs = PairsFile(_PAIRS.value)
+    archs, accuracies = pairs.accuracies()
+    predictor = AccuracyPredictor.fit(
+        pairs.space, archs, accuracies, seed=_SEED.value, provenance={"pairs": _PAIRS.value}
+    )
+    predictor.save(_OUTPUT.value)
+    print(json.dumps({"output": _OUTPUT.value, **predictor.metrics}))
+
+
+def run():
+    """The console script."""
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    run()

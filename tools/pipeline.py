@@ -1,0 +1,32 @@
+"""Steps that a binary runs alone and the demo runs in a row."""
+
+import os
+
+from ofa_tf.common import InputError
+from ofa_tf.evaluation import Evaluator, collect, draw_architectures
+from ofa_tf.predictors import PairsFile
+
+
+def collect_pairs(
+    evaluator: Evaluator, path: str | os.PathLike, *, count: int, seed: int = 0, limit: int | None = None
+) -> PairsFile:
+    """Extends a file of (architecture, hold-out accuracy) pairs to `count` pairs; what is there is not measured again.
+
+    Args:
+        evaluator: of the supernet.
+        path: the file.
+        count: how many pairs it is to hold.
+        seed: of the choice of architectures.
+        limit: only the first so many hold-out images.
+    """
+    held_out = len(evaluator.dataset.split("holdout"))
+    images = min(held_out, limit or held_out)
+    if images == 0:
+        raise InputError("the hold-out has no images; train with a larger `holdout` in the config")
+    space = evaluator.net.space
+    pairs = PairsFile(path, space)
+    archs = draw_architectures(space, count, seed)
+    known = lambda arch: pairs.holds(arch, images=images, split="holdout")  # noqa: E731
+    for result in collect(evaluator, archs, split="holdout", limit=limit, known=known):
+        pairs.add(result.arch, result.top1, images=result.images, split=result.split, top5=result.top5)
+    return pairs

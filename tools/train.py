@@ -1,0 +1,47 @@
+"""Trains a once-for-all network by progressive shrinking.
+
+    python -m tools.train --run_dir=runs/photos --dataset=folder --data_dir=photos
+    python -m tools.train --run_dir=runs/digits --config=ofa_tf/configs/digits.py --config.stages.full.epochs=40
+
+A folder holds `train/<class>/` with images and, where there is one, `val/<class>/`. Everything about the experiment
+stands in the config file; `--config.field=value` overrides a field. The run directory gets `run.json`, `metrics.jsonl`
+(a line per epoch and per evaluated sub-network) and `stages/<stage>.npz`. The command given again resumes an
+interrupted run, at the very step.
+"""
+
+from absl import flags
+
+from ofa_tf.common import cli
+
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "the folder for the run; an interrupted one is resumed", required=True)
+_CONFIG = cli.define_config("ofa_tf/configs/photos.py", "the experiment")
+_DATASET = flags.DEFINE_string("dataset", None, "folder, digits, or a TFDS name; the config's unless given")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "the images' folder; the config's unless given")
+_SPACE = flags.DEFINE_string("space", None, "a space by name; the config's unless given")
+_STAGES = flags.DEFINE_list("stages", None, "run only these stages of the recipe, for example full,kernel")
+
+
+def main(argv):
+    """Runs the stages."""
+    del argv
+    from ofa_tf.training import Trainer, open_experiment
+    from tools.opening import evaluator_for
+
+    config = _CONFIG.value.to_dict()
+    for flag in (_DATASET, _DATA_DIR, _SPACE):
+        if flag.value is not None:
+            config[flag.name] = flag.value
+    run_directory, dataset = open_experiment(_RUN_DIR.value, config)
+    trainer = Trainer(run_directory, dataset)
+    evaluator = evaluator_for(trainer.net, run_directory, dataset)
+    trainer.train(_STAGES.value, evaluate=lambda arch: evaluator.evaluate(arch, split="holdout").to_dict())
+    print(f"{_RUN_DIR.value}: finished stages {', '.join(run_directory.finished_stages())}")
+
+
+def run():
+    """The console script."""
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    run()
