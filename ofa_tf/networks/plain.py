@@ -9,7 +9,7 @@ from typing import Any
 
 from ofa_tf.spaces import Block
 
-# How hard-swish and hard-sigmoid are written, which decides what a converter makes of them (reference: tflite_notes.md).
+# How hard-swish and hard-sigmoid are written, which decides what a converter makes of them (see tflite_notes.md).
 #   fused: x * (relu6(x + 3) / 6), which TFLite recognises as one HARD_SWISH: best in float.
 #   split: (x / 6) * relu6(x + 3), which it does not: best in int8, where HARD_SWISH breaks XNNPACK's partition.
 FORMS = ("fused", "split")

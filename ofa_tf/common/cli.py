@@ -1,0 +1,169 @@
+"""How every binary starts and ends: flags, one-line errors, exit codes, no chatter.
+
+A binary's module docstring is its manual, which `--help` prints with its flags. Imports that reach TensorFlow stand
+inside `main`: `--help` and a mistyped flag then answer at once, and `run` has silenced TensorFlow before it loads.
+
+Example:
+    from absl import flags
+    from ofa_tf.common import cli
+
+    _OUTPUT = flags.DEFINE_string("output", None, "the .tflite file to write", required=True)
+
+    def main(argv):
+        from ofa_tf import deploy
+        deploy.export(..., _OUTPUT.value)
+
+    def run():
+        cli.run(main)
+
+    if __name__ == "__main__":
+        run()
+
+Exit codes: 0, done (and `--help`); 1, the work failed (`OfaError`: one line; a bug: its traceback); 2, the command line
+or an input cannot be used (one line); 130, interrupted; 141, the reader of stdout went away (`| head`).
+"""
+
+import os
+import pathlib
+import select
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from absl import app, flags
+
+from ofa_tf.common.errors import OfaError
+from ofa_tf.common.quiet import quiet_tensorflow
+
+# The flags that this module defines for a binary are that binary's own.
+flags.disclaim_key_flags()
+
+USAGE_EXIT_CODE = 2
+INTERRUPTED_EXIT_CODE = 130
+BROKEN_PIPE_EXIT_CODE = 141
+
+
+def run(main: Callable[[Sequence[str]], Any]) -> NoReturn:
+    """Parses the flags, calls `main([program])` and exits the process.
+
+    Args:
+        main: the binary's main function, defined in the binary's own module. What it returns is ignored.
+    """
+    quiet_tensorflow()
+    try:
+        _run(main)
+    except OfaError as error:
+        _exit(error.exit_code, f"error: {error}")
+    except KeyboardInterrupt:
+        _exit(INTERRUPTED_EXIT_CODE, "interrupted")
+    except BrokenPipeError:
+        if not _reader_is_gone(1):
+            raise
+        # What is left in the buffer would fail again, and say so, when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(BROKEN_PIPE_EXIT_CODE)
+
+
+def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
+    """Defines `--config`, an ml_collections file, with fields that `--config.name=value` overrides.
+
+    Args:
+        default: path of the default file, None for none. Where the working folder has no such file, it is looked for
+            beside the installed packages.
+        help_text: what the file holds.
+
+    Returns:
+        The flag's holder; its value is a locked `ConfigDict`.
+
+    Example:
+        _CONFIG = cli.define_config(None, "the experiment, for example ofa_tf/configs/cifar10.py")
+    """
+    from ml_collections import config_flags
+
+    installed = pathlib.Path(__file__).parents[2] / (default or "")
+    if default and not pathlib.Path(default).exists() and installed.exists():
+        default = str(installed)
+    try:
+        # This already reads sys.argv for the overrides of the default file.
+        holder = config_flags.DEFINE_config_file("config", default, help_text)
+    except (AttributeError, KeyError) as error:
+        _usage_error(f"--config: {default} has no field {_innermost(error)}")
+
+    @flags.validator("config")
+    def _is_readable(config) -> bool:
+        # ml_collections keeps a failure to open the file for the first access to a field.
+        try:
+            return config is None or config.is_locked is not None
+        except OSError as error:
+            raise flags.ValidationError(f"{error.__cause__ or error}; give the path of a config file") from error
+
+    return holder
+
+
+def _run(main: Callable[[Sequence[str]], Any]) -> None:
+    def call(argv: Sequence[str]) -> None:
+        main(argv)
+
+    try:
+        app.run(call, flags_parser=lambda argv: _parse(argv, main))
+    except SystemExit:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        raise
+
+
+def _reader_is_gone(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def _parse(argv: Sequence[str], main: Callable) -> list[str]:
+    own = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
+    if any(argument in ("--help", "-help", "-h", "-?", "--helpshort", "-helpshort") for argument in own):
+        print(_help(main))
+        sys.exit(0)
+    try:
+        rest = flags.FLAGS(argv)[1:]
+    except SystemExit:
+        # Only absl's --helpfull and --helpxml end here; they answer what was asked.
+        sys.exit(0)
+    except flags.Error as error:
+        _usage_error(str(error))
+    except (AttributeError, KeyError) as error:
+        if not any(argument.lstrip("-").startswith("config.") for argument in own):
+            raise
+        _usage_error(f"--config: its file has no field {_innermost(error)}")
+    if rest:
+        _usage_error(f"unexpected argument {rest[0]!r}, expected only flags such as --name=value")
+    return list(argv[:1])
+
+
+def _innermost(error: BaseException) -> str:
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]
+    # Not str(error), which for a KeyError quotes and escapes the text again.
+    return str(error.args[0]) if error.args else repr(error)
+
+
+def _help(main: Callable) -> str:
+    own = sys.argv[0] if main.__module__ == "__main__" else main.__module__
+    others = [name for name in flags.FLAGS.flags_by_module_dict() if name != own and not name.startswith("absl.")]
+    sections = [main.__globals__.get("__doc__") or "", f"Usage: {_program()} [--flag=value ...]"]
+    sections += [flags.FLAGS.module_help(name) for name in (own, *sorted(others))]
+    sections.append(f"{_program()} --helpfull lists the flags of the libraries too.")
+    return "\n\n".join(section.strip("\n") for section in sections if section.strip())
+
+
+def _program() -> str:
+    spec = sys.modules["__main__"].__spec__
+    return f"python -m {spec.name}" if spec else pathlib.Path(sys.argv[0]).name
+
+
+def _usage_error(message: str) -> NoReturn:
+    _exit(USAGE_EXIT_CODE, f"error: {message}; see --help")
+
+
+def _exit(code: int, message: str) -> NoReturn:
+    print(f"{_program()}: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,62 @@
+"""Packaging. The versions that are known to work together stand in requirements.lock."""
+
+import pathlib
+import re
+
+import setuptools
+
+ROOT = pathlib.Path(__file__).resolve().parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "ofa_tf" / "__init__.py").read_text(encoding="utf-8"), re.M)[1]
+README = ROOT / "README.md"
+
+BINARIES = (
+    "mobile_bench.benchmark",
+    "mobile_bench.build_latency_table",
+    "mobile_bench.verify",
+    "tools.collect_accuracy",
+    "tools.demo",
+    "tools.evaluate",
+    "tools.export_tflite",
+    "tools.fit_accuracy_predictor",
+    "tools.search",
+    "tools.train",
+)
+
+setuptools.setup(
+    name="ofa_tf",
+    version=VERSION,
+    description="Once-for-All networks for TensorFlow: train one supernet, ship a TFLite file for every device.",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=setuptools.find_packages(
+        include=["ofa_tf", "ofa_tf.*", "tools", "tools.*", "mobile_bench", "mobile_bench.*"]
+    ),
+    package_data={"ofa_tf": ["**/*.html", "**/*.json", "**/*.npz"]},
+    install_requires=[
+        "absl-py",
+        "ai-edge-litert",
+        "jinja2",
+        "keras>=3.15,<4",
+        "matplotlib",
+        "ml_collections",
+        "numpy>=2,<3",
+        "scikit-learn",
+        "scipy",
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-datasets",
+        "threadpoolctl",
+        "tqdm",
+    ],
+    extras_require={
+        "dev": ["hypothesis", "import-linter>=2.4", "pytest", "pytest-timeout", "pytest-xdist", "ruff"],
+        "qat": ["tensorflow-model-optimization", "tf_keras>=2.21,<2.22"],
+        "ray": ["ray"],
+        "torch": ["torch"],
+    },
+    entry_points={
+        "console_scripts": [f"ofa-{binary.rpartition('.')[2].replace('_', '-')} = {binary}:run" for binary in BINARIES],
+    },
+)

@@ -1,0 +1,224 @@
+"""Every binary starts and ends through `cli.run`: checked on small real binaries, each in a process of its own."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+
+BINARY = '''
+"""Counts to a number.
+
+The manual's second paragraph.
+"""
+import os, sys, time
+from absl import flags
+from ofa_tf.common import InputError, OfaError, cli
+
+_COUNT = flags.DEFINE_integer("count", 3, "how far to count")
+_NAME = flags.DEFINE_string("name", None, "who counts", required=True)
+_DO = flags.DEFINE_enum("do", "count", ["count", "input", "ofa", "bug", "sleep", "pipe", "tensorflow"], "what to do")
+
+def main(argv):
+    if _DO.value == "input":
+        raise InputError("photos: holds no images,\\nexpected class folders")
+    if _DO.value == "ofa":
+        raise OfaError("no phone answered")
+    if _DO.value == "bug":
+        raise ZeroDivisionError("a bug")
+    if _DO.value == "pipe":
+        raise BrokenPipeError("not stdout's")
+    if _DO.value == "sleep":
+        print("asleep", flush=True)
+        time.sleep(60)
+    if _DO.value == "tensorflow":
+        import tensorflow as tf
+        print(tf.reduce_sum(tf.ones((2, 2))).numpy())
+        os.write(2, b"stderr is back")
+    for number in range(_COUNT.value):
+        print(_NAME.value, number)
+    return "ignored"
+
+def run():
+    cli.run(main)
+
+if __name__ == "__main__":
+    run()
+'''
+
+CONFIGURED = """
+from ofa_tf.common import cli
+
+_CONFIG = cli.define_config({default!r}, "the experiment")
+
+def main(argv):
+    print(_CONFIG.value.batch_size)
+
+if __name__ == "__main__":
+    cli.run(main)
+"""
+
+
+def environment(**changes):
+    kept = {name: value for name, value in os.environ.items() if name not in ("TF_CPP_MIN_LOG_LEVEL", "ABSL_FLAGS")}
+    return {**kept, "PYTHONPATH": str(REPOSITORY), **changes}
+
+
+@pytest.fixture(name="counter")
+def _counter(tmp_path):
+    (tmp_path / "counter.py").write_text(textwrap.dedent(BINARY).lstrip())
+
+    def start(*arguments, program=("-m", "counter")):
+        command = [sys.executable, *program, *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+
+    return start
+
+
+def assert_one_line(done, code, *parts):
+    """One line on stderr that holds `parts`, nothing on stdout, the exit code."""
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+def test_runs_and_ignores_what_main_returns(counter):
+    done = counter("--name=ann", "--count=2")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ann 0\nann 1\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--name=ann", "--coutn=2"], "'coutn'. Did you mean: count ?"),
+        (["--name=ann", "--count=two"], "--count=two"),
+        (["--name=ann", "--do=nothing"], "--do=nothing"),
+        ([], "--name"),
+        (["--name=ann", "--flagfile=absent"], "absent"),
+        (["--name=ann", "photos"], "unexpected argument 'photos'"),
+        (["--name=ann", "--", "--count=2"], "unexpected argument '--count=2'"),
+    ],
+)
+def test_unusable_command_line_is_one_line_and_exit_code_2(counter, arguments, part):
+    assert_one_line(counter(*arguments), 2, "python -m counter: error: ", part, "; see --help")
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "line"),
+    [
+        ("input", 2, "python -m counter: error: photos: holds no images, expected class folders\n"),
+        ("ofa", 1, "python -m counter: error: no phone answered\n"),
+    ],
+)
+def test_a_known_failure_is_its_message_in_one_line(counter, work, code, line):
+    done = counter("--name=ann", f"--do={work}")
+    assert_one_line(done, code)
+    assert done.stderr == line
+
+
+@pytest.mark.parametrize(("work", "error"), [("bug", "ZeroDivisionError: a bug"), ("pipe", "BrokenPipeError")])
+def test_a_bug_keeps_its_traceback(counter, work, error):
+    """A broken pipe that is not stdout's is a bug too."""
+    done = counter("--name=ann", f"--do={work}")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert error in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h", "--helpshort"])
+def test_help_prints_the_manual_and_the_binarys_flags(counter, flag):
+    done = counter(flag)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Counts to a number.\n\nThe manual's second paragraph.\n")
+    assert "--count: how far to count" in done.stdout
+    assert "--verbosity" not in done.stdout
+
+
+def test_help_of_an_installed_command_is_the_same_manual(counter):
+    """A console script's `__main__` is pip's stub, without docstring or flags."""
+    done = counter("--help", program=("-c", "import sys; sys.argv[0] = 'count'; import counter; counter.run()"))
+    assert done.returncode == 0
+    assert done.stdout.startswith("Counts to a number.")
+    assert "--count: how far to count" in done.stdout
+
+
+def test_full_help_is_no_failure(counter):
+    done = counter("--helpfull")
+    assert done.returncode == 0
+    assert "--verbosity" in done.stdout
+
+
+def test_interrupt_is_one_line_and_exit_code_130(counter, tmp_path):
+    command = [sys.executable, "-m", "counter", "--name=ann", "--do=sleep"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), text=True, **pipes) as process:
+        assert process.stdout.readline() == "asleep\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "python -m counter: interrupted\n")
+
+
+@pytest.mark.parametrize(("count", "unbuffered"), [(3, ""), (3, "1"), (100_000, "")])
+def test_a_reader_that_goes_away_is_no_traceback(counter, tmp_path, count, unbuffered):
+    """Both where the pipe breaks while printing and where it breaks at the last flush."""
+    variables = environment(PYTHONUNBUFFERED=unbuffered)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "counter", "--name=ann", f"--count={count}"]
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=variables, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_tensorflow_loads_without_chatter(counter):
+    """Its libraries write while they load, whatever the log level; afterwards stderr is whole again."""
+    done = counter("--name=ann", "--do=tensorflow", "--count=0")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "4.0\n", "stderr is back")
+
+
+@pytest.fixture(name="configured")
+def _configured(tmp_path):
+    (tmp_path / "settings.py").write_text(
+        "import ml_collections\ndef get_config():\n    return ml_collections.ConfigDict({'batch_size': 64})\n"
+    )
+
+    def start(default, *arguments):
+        (tmp_path / "configured.py").write_text(CONFIGURED.format(default=default))
+        command = [sys.executable, "configured.py", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+
+    return start
+
+
+def test_config_fields_are_overridden_by_flags(configured):
+    assert configured("settings.py").stdout == "64\n"
+    assert configured(None, "--config=settings.py", "--config.batch_size=8").stdout == "8\n"
+
+
+def test_a_default_config_is_found_from_any_folder(configured):
+    done = configured("ofa_tf/configs/digits.py", "--config.batch_size=3")
+    assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+@pytest.mark.parametrize(
+    ("default", "arguments", "part"),
+    [
+        ("settings.py", ["--config.bach_size=8"], "no field 'bach_size'"),
+        (None, ["--config=settings.py", "--config.bach_size=8"], "no field 'bach_size'"),
+        ("settings.py", ["--config.batch_size=many"], "--config.batch_size=many"),
+        ("settings.py", ["--config.batch_size=0.5"], "--config.batch_size=0.5"),
+        (None, ["--config=absent.py"], "absent.py"),
+        ("absent.py", [], "absent.py"),
+    ],
+)
+def test_a_mistake_in_a_config_flag_is_one_line(configured, default, arguments, part):
+    assert_one_line(configured(default, *arguments), 2, "configured.py: error: ", part)

@@ -1,0 +1,143 @@
+"""A killed writer leaves no half-written file, and a damaged file is named in one line."""
+
+import json
+import os
+import stat
+import string
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ofa_tf import common
+from ofa_tf.common import InputError
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=8,
+)
+
+
+def assert_one_line(error, *parts):
+    message = str(error.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_atomic_path_takes_its_place_only_when_the_block_ends_well(tmp_path):
+    path = tmp_path / "new" / "model.tflite"
+    with common.atomic_path(path) as temporary:
+        temporary.write_bytes(b"whole")
+        assert not path.exists()
+
+    def write_half():
+        with common.atomic_path(path) as temporary:
+            temporary.write_bytes(b"ha")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert path.read_bytes() == b"whole"
+    assert os.listdir(path.parent) == ["model.tflite"]
+
+
+def test_results_are_readable_as_any_other_file(tmp_path):
+    (ordinary := tmp_path / "ordinary").write_text("")
+    common.write_text(tmp_path / "result", "text")
+    assert stat.S_IMODE((tmp_path / "result").stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError) as error:
+        common.write_json(tmp_path / "file" / "result.json", {})
+    assert_one_line(error, "result.json", "cannot be written")
+
+
+@given(JSON)
+def test_json_is_read_as_written(tmp_path_factory, value):
+    path = tmp_path_factory.mktemp("json") / "value.json"
+    common.write_json(path, value)
+    assert common.read_json(path) == value
+
+
+@pytest.mark.parametrize("text", ["", '{"a": 1', "[" * 100_000])
+def test_damaged_json_is_named(tmp_path, text):
+    (path := tmp_path / "table.json").write_text(text)
+    with pytest.raises(InputError) as error:
+        common.read_json(path, "latency table")
+    assert_one_line(error, str(path), "not a whole latency table")
+
+
+def test_what_is_not_a_text_file_is_named(tmp_path):
+    (binary := tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    for path, part in ((tmp_path, "is a folder"), (tmp_path / "absent.json", "no such file"), (binary, "cannot be")):
+        with pytest.raises(InputError) as error:
+            common.read_json(path)
+        assert_one_line(error, str(path), part)
+
+
+@given(st.lists(JSON, max_size=4), st.text(alphabet=string.ascii_letters + "{[", max_size=8))
+def test_json_lines_drop_only_the_line_a_killed_writer_left(tmp_path_factory, values, half):
+    path = tmp_path_factory.mktemp("lines") / "metrics.jsonl"
+    path.touch()
+    for value in values:
+        common.append_json_line(path, value)
+    with path.open("a") as file:
+        file.write(half)
+    assert common.read_json_lines(path) == values
+
+
+def test_a_damaged_json_line_is_named_by_its_number(tmp_path):
+    (path := tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1}) + "\n\n{half\n")
+    with pytest.raises(InputError) as error:
+        common.read_json_lines(path)
+    assert_one_line(error, str(path), "line 3")
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_arrays_are_read_as_written(tmp_path, compress):
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "b": np.array(["x", "yz"])}
+    common.save_npz(tmp_path / "arrays.npz", arrays, compress=compress)
+    read = common.load_npz(tmp_path / "arrays.npz")
+    assert list(read) == ["a", "b"]
+    np.testing.assert_array_equal(read["a"], arrays["a"])
+    np.testing.assert_array_equal(read["b"], arrays["b"])
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, -1])
+def test_a_truncated_npz_is_named(tmp_path, keep):
+    path = tmp_path / "arrays.npz"
+    common.save_npz(path, {"a": np.arange(1000)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * keep) if isinstance(keep, float) else keep])
+    with pytest.raises(InputError) as error:
+        common.load_npz(path, "checkpoint")
+    assert_one_line(error, str(path), "not a whole checkpoint")
+
+
+def test_a_changed_byte_in_an_npz_is_noticed(tmp_path):
+    path = tmp_path / "arrays.npz"
+    common.save_npz(path, {"a": np.arange(1000)})
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError):
+        common.load_npz(path)
+
+
+def test_an_npz_of_objects_is_refused(tmp_path):
+    """Reading it would unpickle, that is, run what is in it."""
+    path = tmp_path / "objects.npz"
+    np.savez(path, a=np.array([{}], dtype=object))
+    with pytest.raises(InputError):
+        common.load_npz(path)
+
+
+def test_sha256_is_that_of_the_bytes(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert common.file_sha256(tmp_path / "abc") == expected

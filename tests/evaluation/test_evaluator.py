@@ -1,0 +1,77 @@
+"""Calibration and accuracy: exact statistics, a supernet left alone, named splits, honest counting."""
+
+import numpy as np
+import pytest
+
+from ofa_tf.data import SYMMETRIC, Augmentation, calibration_batches, load
+from ofa_tf.evaluation import Evaluator, collect, draw_architectures
+from ofa_tf.evaluation.evaluator import hits
+from tests.micro import micro_net, micro_space
+
+AUGMENTATION = Augmentation(flip=False)
+
+
+@pytest.fixture(scope="module")
+def evaluator():
+    return Evaluator(
+        micro_net(),
+        load("digits", holdout=50),
+        preprocessing=SYMMETRIC,
+        augmentation=AUGMENTATION,
+        calibration_images=64,
+        batch_size=32,
+    )
+
+
+def test_calibration_is_the_average_over_augmented_training_batches(evaluator):
+    """The published rule, computed batch by batch from the same images."""
+    arch = evaluator.net.space.smallest()
+    batches = calibration_batches(
+        evaluator.dataset, resolution=arch.r, augmentation=AUGMENTATION, images=64, batch_size=32, seed=0
+    )
+    statistics = [evaluator.net.batch_statistics(SYMMETRIC.normalize(images), arch)[1] for images, _ in batches]
+    assert len(statistics) == 2
+    np.testing.assert_allclose(evaluator.calibrate(arch), np.mean(statistics, axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_evaluation_calibrates_and_does_not_touch_the_supernet(evaluator):
+    """By default the statistics are the sub-network's own; the result says what was measured."""
+    before = evaluator.net.state()
+    arch = evaluator.net.space.largest()
+    result = evaluator.evaluate(arch, split="holdout")
+    assert (result.images, result.split, result.calibrated, result.arch) == (50, "holdout", True, arch)
+    assert 0 <= result.top1 <= result.top5 <= 1
+    assert result == evaluator.evaluate(arch, split="holdout", statistics=evaluator.calibrate(arch))
+    images, labels = evaluator.images("holdout", arch.r)
+    model = evaluator.net.extract(arch, evaluator.calibrate(arch))
+    predicted = np.argmax(model(SYMMETRIC.normalize(images), training=False), axis=1)
+    assert np.mean(predicted == labels) == pytest.approx(result.top1)
+    for name, value in evaluator.net.state().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_uncalibrated_evaluation_warns(evaluator):
+    """The accuracy of an uncalibrated subnet says little, and the user is told."""
+    with pytest.warns(UserWarning, match="without batch-norm calibration"):
+        result = evaluator.evaluate(evaluator.net.space.smallest(), split="holdout", calibrate=False)
+    assert not result.calibrated
+
+
+def test_hits_count_ties_against_the_label():
+    """A constant or NaN output is no hit; a clear one is."""
+    logits = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [np.nan] * 3])
+    assert hits(logits, np.array([2, 0, 1]), 1) == 1
+    assert hits(logits, np.array([1, 0, 1]), 2) == 1
+
+
+def test_collection_draws_prefixes_and_skips_what_is_known(evaluator):
+    """More is the same and some more; the corners come first; known ones are not measured again."""
+    space = micro_space()
+    archs = draw_architectures(space, 12, seed=0)
+    assert archs == draw_architectures(space, 30, seed=0)[:12]
+    assert len(set(archs)) == 12
+    assert archs[0] == space.largest()
+    assert space.smallest() in archs[:4]
+    known = set(archs[:10])
+    results = list(collect(evaluator, archs, split="holdout", known=known.__contains__))
+    assert [result.arch for result in results] == archs[10:]

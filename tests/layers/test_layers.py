@@ -1,0 +1,166 @@
+"""Every elastic layer equals the standard operation on its active slices, in one trace, and trains only those."""
+
+import numpy as np
+import tensorflow as tf
+
+from ofa_tf import layers
+from ofa_tf.layers import BATCH, GIVEN, MOVING, TRAIN, NormalizationPass
+from ofa_tf.layers.elastic_block import descending
+from tests.layers.checks import check_elastic_layer
+
+RNG = np.random.default_rng(0)
+
+
+def images(channels: int, size: int = 9) -> tf.Tensor:
+    return tf.constant(RNG.normal(size=(2, size, size, channels)).astype(np.float32))
+
+
+def test_elastic_conv2d():
+    """Leading input and output channels, symmetric padding at stride 2."""
+    check_elastic_layer(
+        make=lambda: layers.ElasticConv2D(8, 12, kernel_size=3, stride=2),
+        inputs=lambda c: images(c[0]),
+        call=lambda layer, x, s: layer(x, in_channels=s[0], out_channels=s[1]),
+        expected=lambda w, x, c: tf.nn.conv2d(
+            tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), w["kernel"][:, :, : c[0], : c[1]], 2, "VALID"
+        ),
+        configurations=[(8, 12), (3, 5), (8, 1)],
+        active=lambda c: {"kernel": np.s_[:, :, : c[0], : c[1]]},
+    )
+
+
+def transformed(weights: dict, channels: int, index: int) -> np.ndarray:
+    """The reference page's rule, one channel at a time: w @ M.T on the flattened centre."""
+    kernel = weights["kernel"][:, :, :channels, 0]
+    for size in (5, 3)[: 2 - index]:
+        matrix = weights[f"transform_{size + 2}to{size}"]
+        rows = [matrix @ kernel[1:-1, 1:-1, channel].reshape(-1) for channel in range(channels)]
+        kernel = np.stack(rows, axis=-1).reshape(size, size, channels)
+    return kernel[..., None]
+
+
+def depthwise_active(c):
+    active = {"kernel": np.s_[2 - c[1] : 5 + c[1], 2 - c[1] : 5 + c[1], : c[0]]}
+    if c[1] < 2:
+        active["transform_7to5"] = np.s_[:]
+    if c[1] < 1:
+        active["transform_5to3"] = np.s_[:]
+        # The 3x3 kernel still comes from the whole 5x5 centre, through the 7-to-5 matrix.
+        active["kernel"] = np.s_[1:6, 1:6, : c[0]]
+        # ... of which only the centre's rows count.
+        rows = [row * 5 + column for row in (1, 2, 3) for column in (1, 2, 3)]
+        active["transform_7to5"] = (rows,)
+    return active
+
+
+def check_depthwise(stride):
+    def expected(weights, x, c):
+        kernel = transformed(weights, *c)
+        pad = kernel.shape[0] // 2
+        x = tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+        return tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], "VALID")
+
+    check_elastic_layer(
+        make=lambda: layers.ElasticDepthwiseConv2D(6, (3, 5, 7), stride=stride),
+        inputs=lambda c: images(c[0], size=10),
+        call=lambda layer, x, s: layer(x, channels=s[0], kernel_index=s[1]),
+        expected=expected,
+        configurations=[(6, 2), (4, 1), (2, 0), (6, 0)],
+        active=depthwise_active,
+    )
+
+
+def test_elastic_depthwise_conv2d():
+    """Kernel sizes by centre and matrix, at stride 1."""
+    check_depthwise(stride=1)
+
+
+def test_elastic_depthwise_conv2d_stride_2():
+    """The same with symmetric padding at stride 2."""
+    check_depthwise(stride=2)
+
+
+def test_elastic_dense():
+    """Leading inputs and outputs, bias included."""
+    check_elastic_layer(
+        make=lambda: layers.ElasticDense(8, 6),
+        inputs=lambda c: tf.constant(RNG.normal(size=(3, c[0])).astype(np.float32)),
+        call=lambda layer, x, s: layer(x, in_features=s[0], out_features=s[1]),
+        expected=lambda w, x, c: x @ w["kernel"][: c[0], : c[1]] + w["bias"][: c[1]],
+        configurations=[(8, 6), (5, 2), (1, 6)],
+        active=lambda c: {"kernel": np.s_[: c[0], : c[1]], "bias": np.s_[: c[1]]},
+    )
+
+
+def test_elastic_squeeze_excite():
+    """The published gate: relu6(x + 3) / 6 of two dense layers."""
+
+    def expected(w, x, c):
+        pooled = tf.reduce_mean(x, [1, 2])
+        hidden = tf.nn.relu(pooled @ w["se_reduce/kernel"][: c[0], : c[1]] + w["se_reduce/bias"][: c[1]])
+        gate = hidden @ w["se_expand/kernel"][: c[1], : c[0]] + w["se_expand/bias"][: c[0]]
+        return x * (np.clip(gate + 3, 0, 6) / 6)[:, None, None]
+
+    check_elastic_layer(
+        make=lambda: layers.ElasticSqueezeExcite(8, 4),
+        inputs=lambda c: images(c[0]),
+        call=lambda layer, x, s: layer(x, channels=s[0], hidden=s[1]),
+        expected=expected,
+        configurations=[(8, 4), (5, 4), (3, 1)],
+        active=lambda c: {
+            "se_reduce/kernel": np.s_[: c[0], : c[1]],
+            "se_reduce/bias": np.s_[: c[1]],
+            "se_expand/kernel": np.s_[: c[1], : c[0]],
+            "se_expand/bias": np.s_[: c[0]],
+        },
+        mean=0.3,  # the gate stays off its flat parts, where there is no gradient
+    )
+
+
+def test_elastic_batch_normalization_moving():
+    """Inference over the first channels with the moving statistics."""
+    check_elastic_layer(
+        make=lambda: layers.ElasticBatchNormalization(8, epsilon=1e-3),
+        inputs=lambda c: images(c[0]),
+        call=lambda layer, x, s: layer(x, channels=s[0], norms=NormalizationPass(MOVING)),
+        expected=lambda w, x, c: (
+            (x - w["moving_mean"][: c[0]]) / np.sqrt(w["moving_variance"][: c[0]] + 1e-3) * w["gamma"][: c[0]]
+            + w["beta"][: c[0]]
+        ),
+        configurations=[(8,), (3,)],
+        active=lambda c: {"gamma": np.s_[: c[0]], "beta": np.s_[: c[0]]},
+    )
+
+
+def test_elastic_batch_normalization_batch_statistics():
+    """Collected statistics are the batch's mean and biased variance, zero outside; given back, they reproduce it."""
+    norm = layers.ElasticBatchNormalization(8)
+    x = images(5) * 3.0 + 1.0
+    collecting = NormalizationPass(BATCH)
+    outputs = norm(x, channels=5, norms=collecting)
+    (statistics,) = collecting.collected
+    mean, variance = x.numpy().mean((0, 1, 2)), x.numpy().var((0, 1, 2))
+    np.testing.assert_allclose(statistics[:, :5], [mean, variance], rtol=1e-4)
+    assert not statistics[:, 5:].numpy().any()
+    given = norm(x, channels=5, norms=NormalizationPass(GIVEN, statistics))
+    np.testing.assert_allclose(given, outputs, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(norm.moving_mean, np.zeros(8))
+
+
+def test_elastic_batch_normalization_moving_average():
+    """Training moves the first channels' statistics by a tenth of the way and leaves the others."""
+    norm = layers.ElasticBatchNormalization(8, momentum=0.9)
+    x = images(5) + 2.0
+    norm(x, channels=5, norms=NormalizationPass(TRAIN))
+    np.testing.assert_allclose(norm.moving_mean[:5], 0.1 * x.numpy().mean((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_array_equal(norm.moving_mean[5:], np.zeros(3))
+    unbiased = x.numpy().var((0, 1, 2), ddof=1)
+    np.testing.assert_allclose(norm.moving_variance[:5], 0.9 + 0.1 * unbiased, rtol=1e-4)
+    np.testing.assert_array_equal(norm.moving_variance[5:], np.ones(3))
+
+
+def test_descending_keeps_groups():
+    """Channels are sorted by importance, but none crosses the end of its group."""
+    importance = np.array([1.0, 5.0, 3.0, 9.0, 7.0])
+    np.testing.assert_array_equal(descending(importance), [3, 4, 1, 2, 0])
+    np.testing.assert_array_equal(descending(importance, [3, 5]), [1, 2, 0, 3, 4])

@@ -1,0 +1,135 @@
+"""The supernet computes what the extracted networks compute, for every architecture, in one trace."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ofa_tf import networks, spaces
+from ofa_tf.common import InputError
+from ofa_tf.spaces import TENSOR_COLUMNS
+from ofa_tf.training import sort_channels
+from tests.micro import micro_net, micro_space, random_images
+
+
+def check_extraction(net, count: int, resolutions=None) -> None:
+    space = net.space
+    logits = tf.function(
+        lambda images, sizes: net(images, arch=sizes),
+        autograph=False,
+        input_signature=[
+            tf.TensorSpec((None, None, None, 3)),
+            tf.TensorSpec((len(space.positions), TENSOR_COLUMNS), tf.int32),
+        ],
+    )
+    archs = [space.largest(), space.smallest()]
+    archs += [space.sample(np.random.default_rng(seed), r=resolutions) for seed in range(count - 2)]
+    for arch in archs:
+        images = random_images(2, arch.r)
+        np.testing.assert_allclose(
+            net.extract(arch)(images, training=False), logits(images, space.to_tensors(arch)), atol=1e-4, rtol=1e-4
+        )
+    assert logits.experimental_get_tracing_count() == 1
+
+
+def test_extraction_is_exact():
+    """30 random architectures: extracted model and supernet agree on logits, from one trace of the supernet."""
+    check_extraction(micro_net(), 30)
+
+
+@pytest.mark.slow
+def test_extraction_is_exact_published_space():
+    """The same for the published space."""
+    check_extraction(networks.build(spaces.get("ofa_mbv3_d234_e346_k357_w1.0", num_classes=10)), 30, (128, 160))
+
+
+def test_extraction_with_calibrated_statistics():
+    """Statistics go into the extracted model as they go into the supernet, which keeps its own."""
+    net = micro_net()
+    before = net.state()
+    arch = net.space.sample(np.random.default_rng(3))
+    images = random_images(8, arch.r)
+    logits, statistics = net.batch_statistics(images, arch)
+    np.testing.assert_allclose(net(images, arch=arch, statistics=statistics), logits, atol=1e-4)
+    np.testing.assert_allclose(net.extract(arch, statistics.numpy())(images, training=False), logits, atol=1e-4)
+    assert np.abs(net(images, arch=arch) - logits).max() > 1e-2
+    for name, value in net.state().items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+def test_both_activation_forms_agree():
+    """How hard-swish is written changes the file, not the network."""
+    net = micro_net()
+    arch = net.space.largest()
+    images = random_images(2, arch.r)
+    fused, split = (net.extract(arch, form=form)(images, training=False) for form in networks.FORMS)
+    np.testing.assert_allclose(fused, split, atol=1e-5)
+
+
+def test_extracted_model_is_plain_keras(tmp_path):
+    """The extracted model is saved and loaded by Keras alone, without custom objects."""
+    net = micro_net()
+    arch = net.space.smallest()
+    model = net.extract(arch)
+    assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
+    model.save(tmp_path / "subnet.keras")
+    images = random_images(2, arch.r)
+    loaded = keras.models.load_model(tmp_path / "subnet.keras")
+    np.testing.assert_array_equal(loaded(images), model(images))
+
+
+def test_parameters_are_counted_right():
+    """`count_params` and `supernet_params` are what the networks really have."""
+    net = micro_net()
+    trainable = sum(int(np.prod(variable.shape)) for variable in net.trainable_variables)
+    assert trainable == net.space.supernet_params
+    arch = net.space.sample(np.random.default_rng(5))
+    model = net.extract(arch)
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == net.space.count_params(arch)
+
+
+@pytest.mark.parametrize("supported", [(4,), (3, 4), (2, 3, 4)])
+def test_sorting_keeps_supported_subnets(supported):
+    """Sorting leaves the largest subnet's logits; smaller supported widths keep theirs where no unit of SE moves."""
+    net = micro_net()
+    images = random_images(2, 24)
+    largest = net.space.largest()
+    before = net(images, arch=largest)
+    narrow = [net.space.arch(e=ratio, ks=5) for ratio in supported]
+    channels_before = {arch: inner_channels(net, arch) for arch in narrow}
+    kernels = [block.project.kernel.numpy() for block in net.blocks if hasattr(block, "project")]
+    sort_channels(net, supported)
+    np.testing.assert_allclose(net(images, arch=largest), before, atol=1e-4)
+    moved = [block.project.kernel.numpy() for block in net.blocks if hasattr(block, "project")]
+    assert any((old != new).any() for old, new in zip(kernels, moved, strict=True))
+    for arch in narrow:
+        for old, new in zip(channels_before[arch], inner_channels(net, arch), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+def inner_channels(net, arch) -> list[np.ndarray]:
+    """For each block, the set of inner channels in use, each by its weights."""
+    weights = net.plain_weights(arch)
+    return [np.sort(value[0][0, 0].sum(1)) for name, value in weights.items() if name.endswith("_project")]
+
+
+def test_sorting_puts_important_channels_first():
+    """After sorting, the L1 norms of the projection's rows fall."""
+    net = micro_net()
+    sort_channels(net, (4,))
+    for block in net.blocks:
+        if block.block.expand:
+            norms = np.abs(block.project.kernel.numpy()).sum((0, 1, 3))
+            assert (np.diff(norms) <= 1e-6).all(), block.name
+
+
+def test_states_of_other_spaces_are_refused():
+    """Weights of another space are named and change nothing."""
+    net, other = micro_net(), networks.build(micro_space(e=(2, 3)))
+    before = net.state()
+    with pytest.raises(InputError, match=r"expand.kernel has shape"):
+        net.load_state(other.state(), source="weights.npz")
+    with pytest.raises(InputError, match=r"weights.npz: tensor .* is missing"):
+        net.load_state(dict(list(before.items())[:-1]), source="weights.npz")
+    for name, value in net.state().items():
+        np.testing.assert_array_equal(value, before[name])

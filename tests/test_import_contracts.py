@@ -1,0 +1,154 @@
+"""Who may import whom, and what no file may do: the contracts hold, and each of them can fail."""
+
+import ast
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from tests import build_files
+
+ROOT = build_files.ROOT
+PACKAGES = ("mobile_bench", "ofa_tf", "tools")
+CONVERTER = "ofa_tf/deploy/convert.py"
+
+pytestmark = pytest.mark.skipif("TEST_SRCDIR" in os.environ, reason="reads the checkout, which Bazel's sandbox lacks")
+
+
+def contracts():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+
+
+def lint_imports(root):
+    command = [pathlib.Path(sys.executable).parent / "lint-imports", "--no-cache"]
+    variables = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "1000"}
+    return subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, check=False)
+
+
+def test_every_room_has_a_contract():
+    """`ofa_tf.common` may be imported by all; any other room without a contract would be open to all by accident."""
+    rooms = {f"ofa_tf.{path.parent.name}" for path in (ROOT / "ofa_tf").glob("*/__init__.py")}
+    protected = [name for contract in contracts() for name in contract.get("protected_modules", [])]
+    assert sorted(protected) == sorted(rooms - {"ofa_tf.common"} | {"mobile_bench", "tools"})
+
+
+@pytest.fixture(scope="module", name="copied")
+def _copied(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tree")
+    shutil.copy(ROOT / "pyproject.toml", root)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+def test_the_contracts_hold(copied):
+    done = lint_imports(copied)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("room", "line", "contract"),
+    [
+        ("ofa_tf/common", "from ofa_tf import spaces", "Who may import ofa_tf.spaces"),
+        ("ofa_tf/networks", "import ofa_tf.training", "Who may import ofa_tf.training"),
+        ("ofa_tf/report", "from ofa_tf import networks", "Who may import ofa_tf.networks"),
+        ("ofa_tf/predictors", "from ofa_tf.search import x", "Who may import ofa_tf.search"),
+        ("mobile_bench", "from ofa_tf import training", "Who may import ofa_tf.training"),
+        ("mobile_bench", "import tools", "Nothing imports tools"),
+        ("ofa_tf/deploy", "import mobile_bench", "The library never reaches its binaries or the bench"),
+        ("ofa_tf/search", "def late():\n    import tensorflow", "No TensorFlow where architectures are"),
+        ("ofa_tf/common", "import keras", "No TensorFlow where architectures are"),
+        ("tools", "import tensorflow_model_optimization", "tensorflow_model_optimization"),
+        ("ofa_tf/unlisted", "from ofa_tf import spaces", "Who may import ofa_tf.spaces"),
+    ],
+)
+def test_a_forbidden_import_breaks_its_contract(copied, room, line, contract):
+    added = copied / room / "forbidden_import.py"
+    new = not added.parent.exists()
+    added.parent.mkdir(exist_ok=True)
+    (added.parent / "__init__.py").touch()
+    added.write_text(line + "\n")
+    try:
+        done = lint_imports(copied)
+    finally:
+        shutil.rmtree(added.parent) if new else added.unlink()
+    broken = [row for row in done.stdout.splitlines() if row.endswith("BROKEN")]
+    assert done.returncode == 1
+    assert any(row.startswith(contract) for row in broken), done.stdout
+
+
+def test_describing_and_searching_loads_no_tensorflow():
+    """What the contracts cannot see: imports by name at run time, and those of third parties."""
+    code = (
+        "import sys, ofa_tf.common.cli, ofa_tf.spaces, ofa_tf.predictors, ofa_tf.search\n"
+        "print(sorted({'tensorflow', 'keras', 'tf_keras'} & set(sys.modules)))"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def offences(source: str, path: str) -> list[str]:
+    """What a file does that no file may: one text for each place."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Attribute):
+            names = [ast.unparse(node)]
+        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            found += [] if ast.unparse(node.value) == "False" else [f"line {node.value.lineno}: allow_pickle"]
+        for name in names:
+            root, _, rest = name.partition(".")
+            if root in ("pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"):
+                found.append(f"line {node.lineno}: {name}; data files are JSON, npz or Keras checkpoints")
+            if root == "yaml" and rest.startswith(("load", "unsafe_load", "full_load", "Unsafe", "Full")):
+                found.append(f"line {node.lineno}: {name}; use yaml.safe_load")
+            if root in ("tf", "tensorflow") and "lite" in rest.split(".") and path != CONVERTER:
+                found.append(f"line {node.lineno}: {name}; only {CONVERTER} may use it")
+    return found
+
+
+def test_no_file_does_what_none_may():
+    paths = [str(path) for path in build_files.files(ROOT) if path.suffix == ".py"]
+    found = [f"{path}: {it}" for path in paths for it in offences((ROOT / path).read_text(encoding="utf-8"), path)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "import joblib as j",
+        "np.load(path, allow_pickle=True)",
+        "np.load(path, allow_pickle=flag)",
+        "yaml.load(text)",
+        "from yaml import unsafe_load",
+        "tf.lite.TFLiteConverter",
+        "tf.compat.v1.lite.Interpreter(path)",
+        "import tensorflow.lite",
+        "from tensorflow import lite",
+        "from tensorflow.lite.python import interpreter",
+    ],
+)
+def test_what_no_file_may_do_is_noticed(line):
+    assert offences(line, "ofa_tf/deploy/verify.py")
+
+
+@pytest.mark.parametrize(
+    "line", ["np.load(path, allow_pickle=False)", "yaml.safe_load(text)", "tf.io.read_file(path)", "'import pickle'"]
+)
+def test_what_every_file_may_do_is_not(line):
+    assert not offences(line, "ofa_tf/deploy/verify.py")
+
+
+def test_the_converter_may_use_tf_lite():
+    assert not offences("tf.lite.TFLiteConverter", CONVERTER)

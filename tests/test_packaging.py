@@ -1,0 +1,117 @@
+"""What gets installed: every package and binary, with the packages they import, in versions that fit each other."""
+
+import hashlib
+import os
+import re
+import runpy
+import subprocess
+import sys
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests import build_files
+
+ROOT = build_files.ROOT
+INSTALLED = ("mobile_bench", "ofa_tf", "tools")
+
+pytestmark = pytest.mark.skipif("TEST_SRCDIR" in os.environ, reason="reads the checkout, which Bazel's sandbox lacks")
+
+
+@pytest.fixture(name="setup")
+def _setup(monkeypatch):
+    """The arguments of setup.py's call."""
+    given = {}
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("setuptools.setup", given.update)
+    runpy.run_path("setup.py")
+    return given
+
+
+@pytest.fixture(name="locked")
+def _locked():
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def binaries():
+    """The modules in installed packages that are run by name."""
+    return sorted(
+        f"{folder}.{target.name}".replace("/", ".")
+        for folder, targets in build_files.Tree(ROOT).targets().items()
+        for target in targets
+        if target.rule == "py_binary" and folder.parts and folder.parts[0] in INSTALLED
+    )
+
+
+def test_every_package_is_installed(setup):
+    """A folder without __init__.py would be missing from an installation, and nowhere else."""
+    folders = {path.parent for path in build_files.files(ROOT) if path.suffix == ".py" and path.parts[0] in INSTALLED}
+    assert sorted(setup["packages"]) == sorted(".".join(folder.parts) for folder in folders)
+
+
+def test_every_data_file_is_installed(setup):
+    patterns = setup["package_data"]["ofa_tf"]
+    installed = {path for pattern in patterns for path in (ROOT / "ofa_tf").glob(pattern)}
+    data = [it for it in build_files.files(ROOT / "ofa_tf") if it.suffix not in (".py", ".md") and it.name != "BUILD"]
+    assert {ROOT / "ofa_tf" / path for path in data} == installed
+
+
+def test_every_binary_is_an_installed_command(setup):
+    for name in binaries():
+        assert "\ndef run()" in (ROOT / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8"), name
+    commands = dict(entry.split(" = ") for entry in setup["entry_points"]["console_scripts"])
+    expected = {f"ofa-{name.rpartition('.')[2].replace('_', '-')}": f"{name}:run" for name in binaries()}
+    assert commands == expected
+
+
+@pytest.mark.parametrize("name", binaries())
+def test_every_binary_answers_help_at_once(name):
+    """Its manual and flags, without loading TensorFlow."""
+    code = (
+        f"import sys, runpy; sys.argv = ['{name}', '--help']\n"
+        f"try: runpy.run_module('{name}', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end: code = end.code\n"
+        "sys.stdout.flush(); print(code, 'tensorflow' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr == "0 False\n"
+    assert "Usage: " in done.stdout
+    assert not done.stdout.startswith("Usage: "), "the module's docstring is the manual"
+
+
+def test_the_version_is_the_librarys(setup):
+    text = (ROOT / "ofa_tf" / "__init__.py").read_text(encoding="utf-8")
+    assert f'__version__ = "{setup["version"]}"' in text
+
+
+def test_the_lock_holds_exact_versions_and_no_places(locked):
+    for name, version in locked.items():
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+", name)
+        assert re.fullmatch(r"[0-9][A-Za-z0-9.+]*", version)
+
+
+def test_the_lock_fits_what_is_asked_for(setup, locked):
+    versions = {name.lower().replace("_", "-"): version for name, version in locked.items()}
+    for line in setup["install_requires"] + setup["extras_require"]["dev"]:
+        requirement = Requirement(line)
+        assert requirement.specifier.contains(versions[requirement.name.lower().replace("_", "-")]), line
+
+
+def test_the_library_asks_for_what_it_imports(setup):
+    asked = {Requirement(line).name for line in setup["install_requires"]}
+    asked |= {Requirement(line).name for extra in ("qat", "ray", "torch") for line in setup["extras_require"][extra]}
+    asked = {re.sub(r"[-_.]+", "_", name).lower() for name in asked}
+    deps = {
+        dep.removeprefix("@pypi//")
+        for folder, targets in build_files.Tree(ROOT).targets().items()
+        for target in targets
+        for dep in target.deps
+        if dep.startswith("@") and folder.parts and folder.parts[0] in INSTALLED
+    }
+    assert deps <= asked, f"add to install_requires in setup.py: {sorted(deps - asked)}"
+
+
+def test_the_licence_is_apache_2_word_for_word():
+    expected = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+    assert hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest() == expected

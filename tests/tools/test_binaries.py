@@ -1,0 +1,156 @@
+"""The binaries on a folder of images: the whole way, and one line for each user's mistake."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(*arguments, code=0, cwd=None):
+    """Runs a binary; returns its stdout, or with another code its one line on stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=cwd or ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert done.returncode == code, done.stderr[-2000:]
+    if code == 0:
+        return done.stdout
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().split("\n")[-1]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> pathlib.Path:
+    """A folder of class folders with 240 small PNG files of three digits."""
+    folder = tmp_path_factory.mktemp("photos")
+    digits = load_digits()
+    for split, first, last in (("train", 0, 70), ("val", 70, 80)):
+        for label, name in enumerate(("nought", "one", "two")):
+            (folder / split / name).mkdir(parents=True)
+            for index, image in enumerate(digits.images[digits.target == label][first:last]):
+                pixels = np.repeat(np.uint8(image * 15)[..., None], 3, -1).repeat(4, 0).repeat(4, 1)
+                data = tf.io.encode_png(pixels).numpy()
+                (folder / split / name / f"{index}.png").write_bytes(data)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, photos) -> pathlib.Path:
+    """A finished run on the folder: one epoch of each stage."""
+    run_dir = tmp_path_factory.mktemp("runs") / "run"
+    stages = ("full", "kernel", "depth1", "depth2", "expand1", "expand2")
+    short = [f"--config.stages.{stage}.epochs=1" for stage in stages]
+    run(
+        "tools.train", f"--run_dir={run_dir}", "--config=ofa_tf/configs/digits.py", "--dataset=folder",
+        f"--data_dir={photos}", "--config.holdout=30", "--config.batch_size=60", *short,
+    )  # fmt: skip
+    return run_dir
+
+
+def test_whole_path_on_a_folder(tmp_path, photos, trained):
+    """Train, evaluate, collect, fit, search, export: each reads what the one before wrote."""
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert {line["split"] for line in lines} == {"train", "holdout"}
+    result = tmp_path / "result.json"
+    run(
+        "tools.evaluate", f"--run_dir={trained}", "--arch=largest", "--resolution=32", "--dataset=folder",
+        f"--data_dir={photos}", "--split=val", f"--output={result}",
+    )  # fmt: skip
+    found = json.loads(result.read_text())
+    assert (found["images"], found["split"], found["arch"]["r"]) == (30, "val", 32)
+    assert 0 <= found["top1"] <= found["top5"] == 1
+
+    run("tools.collect_accuracy", f"--run_dir={trained}", "--count=12")
+    pairs = trained / "accuracy.jsonl"
+    before = pairs.read_text()
+    assert len(before.splitlines()) == 13
+    predictor = tmp_path / "predictor.npz"
+    metrics = json.loads(run("tools.fit_accuracy_predictor", f"--pairs={pairs}", f"--output={predictor}"))
+    assert {"kendall_tau", "spearman", "rmse"} <= metrics.keys()
+    arch = tmp_path / "arch.json"
+    run("tools.search", f"--predictor={predictor}", "--max_macs=2e6", f"--output={arch}", "--generations=5")
+    assert json.loads(arch.read_text())["macs"] <= 2e6
+    model = tmp_path / "model.tflite"
+    run("tools.export_tflite", f"--run_dir={trained}", f"--arch={arch}", "--precision=int8", f"--output={model}")
+    assert model.read_bytes()[4:8] == b"TFL3"
+
+    message = run(
+        "tools.search", f"--predictor={predictor}", "--max_macs=1000", f"--output={tmp_path / 'no.json'}", code=2
+    )
+    assert "smallest" in message
+    assert not (tmp_path / "no.json").exists()
+
+
+def check_mistake(*arguments, says: str, leaves: pathlib.Path | None = None):
+    message = run(*arguments, code=2)
+    assert says in message, message
+    assert leaves is None or not leaves.exists()
+
+
+def test_mistakes_in_training(tmp_path, photos):
+    """Folders that are no data sets, unknown names, bad values: one line, exit code 2, no run left behind."""
+    new = tmp_path / "run"
+    train = ("tools.train", f"--run_dir={new}", "--config=ofa_tf/configs/digits.py")
+    check_mistake(*train, "--dataset=folder", f"--data_dir={tmp_path / 'none'}", says="none", leaves=new)
+    (tmp_path / "empty" / "train").mkdir(parents=True)
+    check_mistake(*train, "--dataset=folder", f"--data_dir={tmp_path / 'empty'}", says="empty", leaves=new)
+    shutil.copytree(photos / "train" / "one", tmp_path / "single" / "train" / "one")
+    check_mistake(*train, "--dataset=folder", f"--data_dir={tmp_path / 'single'}", says="one", leaves=new)
+    check_mistake(*train, "--space=ofa_huge", says="ofa_huge", leaves=new)
+    check_mistake(*train, "--config.batch_size=many", says="batch_size", leaves=new)
+    check_mistake(*train, "--config.bach_size=3", says="bach_size", leaves=new)
+    check_mistake(*train, "--stages=full,kernal", says="kernal")
+    check_mistake("tools.train", says="run_dir")
+
+
+def test_unreadable_image(tmp_path, photos):
+    """A file that is no image is named."""
+    shutil.copytree(photos, tmp_path / "photos")
+    broken = tmp_path / "photos" / "train" / "two" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    check_mistake(
+        "tools.train", f"--run_dir={tmp_path / 'run'}", "--config=ofa_tf/configs/digits.py", "--dataset=folder",
+        f"--data_dir={tmp_path / 'photos'}", "--config.holdout=3", "--config.batch_size=60", says="3.png",
+    )  # fmt: skip
+
+
+def test_mistakes_after_training(tmp_path, photos, trained):
+    """Architectures and runs that do not fit, truncated files: one line each, and no output."""
+    output = tmp_path / "result.json"
+    evaluate = ("tools.evaluate", f"--run_dir={trained}", f"--output={output}")
+    arch = tmp_path / "arch.json"
+    arch.write_text(json.dumps({"ks": [3] * 4, "e": [2] * 4, "d": [1, 1], "r": 32}))
+    check_mistake(*evaluate, f"--arch={arch}", says="entries", leaves=output)
+    arch.write_text('{"ks": [3, 3')
+    check_mistake(*evaluate, f"--arch={arch}", says="arch.json", leaves=output)
+    check_mistake(*evaluate, "--arch=larges", says="larges", leaves=output)
+    check_mistake(*evaluate, "--arch=largest", "--split=test", says="split", leaves=output)
+    check_mistake(*evaluate, "--arch=largest", "--resolution=3", says="resolution", leaves=output)
+    check_mistake("tools.evaluate", f"--run_dir={tmp_path}", "--arch=largest", says="run.json")
+    check_mistake(
+        "tools.train", f"--run_dir={trained}", "--config=ofa_tf/configs/digits.py", "--space=ofa_cifar",
+        "--dataset=folder", f"--data_dir={photos}", "--config.holdout=30", says="another space",
+    )  # fmt: skip
+    damaged = tmp_path / "damaged"
+    shutil.copytree(trained, damaged)
+    weights = damaged / "stages" / "expand2.npz"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    check_mistake("tools.evaluate", f"--run_dir={damaged}", "--arch=largest", says="expand2.npz")
+    (tmp_path / "predictor.npz").write_bytes(b"PK")
+    check_mistake(
+        "tools.search", f"--predictor={tmp_path / 'predictor.npz'}", "--max_macs=1e6", f"--output={output}",
+        says="predictor.npz", leaves=output,
+    )  # fmt: skip

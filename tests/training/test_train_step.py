@@ -1,0 +1,142 @@
+"""The training step: one trace, gradients of active parts only, the published loss and update."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ofa_tf.data import SYMMETRIC
+from ofa_tf.evaluation import Evaluator
+from ofa_tf.spaces import IN, MID, OUT
+from ofa_tf.training import TrainStep
+from ofa_tf.training.losses import distillation_loss
+from tests.micro import micro_net
+
+
+def images_and_labels(size: int, count: int = 8, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    return images, rng.integers(0, 10, count).astype(np.int32)
+
+
+def run(step, archs, size=16, **options):
+    images, labels = images_and_labels(size)
+    tensors = np.stack([step.net.space.to_tensors(arch) for arch in archs])
+    settings = {"learning_rate": 0.1, "kd_ratio": 0.0, "dropout": 0.0, "seed": (0, 0), **options}
+    return step(images, labels, tensors, **settings)
+
+
+def test_one_trace_for_200_architectures():
+    """200 random architectures, sizes and numbers of sub-networks: one trace of the step, one of evaluation."""
+    net = micro_net()
+    step = TrainStep(net, micro_net(), SYMMETRIC)
+    evaluator = Evaluator(net, None, preprocessing=SYMMETRIC, augmentation=None)
+    rng = np.random.default_rng(0)
+    seen = set()
+    for index in range(200):
+        archs = [net.space.sample(rng) for _ in range(1 + index % 4)]
+        seen.update(archs)
+        loss, _ = run(step, archs[:1] if index % 10 else archs, size=archs[0].r, kd_ratio=float(index % 2))
+        assert np.isfinite(loss)
+        images, _ = images_and_labels(archs[0].r)
+        sizes = net.space.to_tensors(archs[0])
+        statistics = evaluator.batch_statistics(images, sizes)
+        assert np.isfinite(evaluator.logits(images, sizes, statistics)).all()
+    assert len(seen) > 200
+    for function in (step.run, evaluator.logits, evaluator.batch_statistics):
+        assert function.experimental_get_tracing_count() == 1
+
+
+def test_a_step_changes_only_active_parts():
+    """Without weight decay, nothing outside the active slices of the smallest subnet moves; inside, everything does."""
+    net = micro_net()
+    step = TrainStep(net, micro_net(), SYMMETRIC, weight_decay=0.0)
+    before = net.state()
+    arch = net.space.smallest()
+    run(step, [arch])
+    sizes = dict(zip([position.name for position in net.space.positions], net.space.to_tensors(arch), strict=True))
+    after = net.state()
+    for name, value in after.items():
+        row = sizes[name.split("/")[0]]
+        changed = value != before[name]
+        if not row[0]:
+            assert not changed.any(), f"{name}: a skipped block changed"
+            continue
+        if name.endswith(("expand/kernel", "project/kernel")) and "se_" not in name:
+            inner, outer = (row[IN], row[MID]) if "expand" in name else (row[MID], row[OUT])
+            assert changed[:, :, :inner, :outer].all()
+            changed[:, :, :inner, :outer] = False
+            assert not changed.any(), f"{name}: changed outside the active part"
+        if name.endswith("depthwise/kernel") and changed.shape[0] == 7:
+            assert changed[2:5, 2:5, : row[MID]].any()
+            changed[1:6, 1:6, : row[MID]] = False
+            assert not changed.any(), f"{name}: changed outside the active part"
+        if name.endswith(("gamma", "beta", "moving_mean", "moving_variance")):
+            channels = row[OUT] if "project" in name else row[MID]
+            assert not changed[channels:].any(), f"{name}: changed outside the active part"
+
+
+def test_gradients_of_subnets_are_summed():
+    """A step over two subnets moves the weights by the sum of both steps, from the same weights, without momentum."""
+    first, second = (micro_net().space.arch(e=e, ks=ks) for e, ks in ((4, 3), (2, 7)))
+    changes = []
+    for archs in ([first], [second], [first, second]):
+        net = micro_net()
+        step = TrainStep(net, micro_net(), SYMMETRIC, momentum=0.0, weight_decay=0.0)
+        step.optimizer.nesterov = False
+        before = net.blocks[0].conv.kernel.numpy()
+        run(step, archs, learning_rate=0.01)
+        changes.append(net.blocks[0].conv.kernel.numpy() - before)
+    np.testing.assert_allclose(changes[0] + changes[1], changes[2], atol=1e-6)
+
+
+def test_weight_decay_is_coupled_and_skips_norms_and_biases():
+    """The first step of SGD with decay d differs from one without by exactly rate * (1 + momentum) * d * weight."""
+    nets = []
+    for decay in (0.0, 0.5):
+        net = micro_net()
+        start = net.state()
+        run(TrainStep(net, micro_net(), SYMMETRIC, weight_decay=decay), [net.space.largest()], learning_rate=0.01)
+        nets.append(net.state())
+    for name, value in start.items():
+        difference = nets[0][name] - nets[1][name]
+        decays = name.endswith("kernel") or "transform" in name
+        expected = 0.01 * 1.9 * 0.5 * value if decays else np.zeros_like(value)
+        np.testing.assert_allclose(difference, expected, atol=2e-6, err_msg=name)
+
+
+def test_teacher_is_not_changed_and_counts():
+    """Distillation changes the loss by the teacher's cross-entropy, and leaves the teacher as it was."""
+    net, teacher = micro_net(), micro_net(seed=1)
+    before = teacher.state()
+    step = TrainStep(net, teacher, SYMMETRIC)
+    arch = net.space.largest()
+    images, labels = images_and_labels(16)
+    logits = net.batch_statistics(SYMMETRIC.normalize(images), arch)[0]
+    soft = tf.nn.softmax(teacher.batch_statistics(SYMMETRIC.normalize(images), teacher.space.largest())[0])
+    expected = distillation_loss(logits, labels, soft, label_smoothing=0.1, kd_ratio=1.0)
+    loss, _ = run(step, [arch], kd_ratio=1.0)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+    for name, value in teacher.state().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_equals_its_definition(smoothing):
+    """Smoothed cross-entropy as Keras computes it, plus cross-entropy with the teacher."""
+    rng = np.random.default_rng(0)
+    logits = tf.constant(rng.normal(size=(4, 5)).astype(np.float32))
+    labels, teacher = np.array([0, 1, 2, 4]), tf.nn.softmax(rng.normal(size=(4, 5)).astype(np.float32))
+    entropy = tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    plain = tf.keras.losses.CategoricalCrossentropy(from_logits=True)
+    expected = entropy(tf.one_hot(labels, 5), logits) + 0.7 * plain(teacher, logits)
+    loss = distillation_loss(logits, labels, teacher, label_smoothing=smoothing, kd_ratio=0.7)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_dropout_depends_on_the_seed_alone():
+    """The same seed drops the same features; another one others."""
+    losses = []
+    for seed in ((0, 1), (0, 1), (0, 2)):
+        net = micro_net()
+        losses.append(float(run(TrainStep(net, net, SYMMETRIC), [net.space.largest()], dropout=0.5, seed=seed)[0]))
+    assert losses[0] == losses[1] != losses[2]

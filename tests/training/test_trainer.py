@@ -1,0 +1,138 @@
+"""A run: all stages, what it leaves, and that an interrupted one ends like an uninterrupted one."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ofa_tf.common import InputError, OfaError
+from ofa_tf.data import SYMMETRIC, Augmentation, load
+from ofa_tf.training import Recipe, RunDirectory, StageRecipe, Trainer
+from ofa_tf.training.checkpoint import load_checkpoint
+from tests.micro import micro_net, micro_space
+
+STAGES = ("full", "kernel", "expand1")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits", holdout=1000)
+
+
+def open_run(path, digits, **changes) -> RunDirectory:
+    options = {
+        "stages": {name: StageRecipe(2, 0, 0.05) for name in STAGES},
+        "batch_size": 128,
+        "augmentation": Augmentation(flip=False),
+        "preprocessing": SYMMETRIC,
+        "evaluate_every": 1,
+        **changes,
+    }
+    dataset = {"dataset": "digits", "class_names": list(digits.class_names)}
+    return RunDirectory.create(path, micro_space(), dataset, Recipe(**options))
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_interrupted_run_ends_like_the_uninterrupted_one(tmp_path, digits):
+    """Killed inside and between stages and resumed: the same metrics, and the same weights within float noise."""
+    evaluate = lambda arch: {"split": "holdout", "top1": float(arch.r)}  # noqa: E731
+    whole = open_run(tmp_path / "whole", digits)
+    net = Trainer(whole, digits).train(evaluate=evaluate)
+    assert whole.finished_stages() == list(STAGES)
+    assert not whole.checkpoint.exists()
+
+    broken = open_run(tmp_path / "broken", digits)
+    trainer = Trainer(broken, digits)
+    real_step, calls = trainer.step, []
+
+    def failing_step(*args, **kwargs):
+        calls.append(None)
+        if len(calls) in (5, 9, 12):
+            raise Interrupted
+        return real_step(*args, **kwargs)
+
+    trainer.step = failing_step
+    failing_step.optimizer = real_step.optimizer
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            trainer.train(evaluate=evaluate)
+    resumed = trainer.train(evaluate=evaluate)
+    assert len(calls) > 18  # three stages of two epochs of three steps, and what was lost
+    for name, value in resumed.state().items():
+        np.testing.assert_allclose(value, net.state()[name], atol=1e-4, err_msg=name)
+    lines, expected = broken.read_log("metrics"), whole.read_log("metrics")
+    assert len(lines) == len(expected) == 6 + 2 * (1 + 2 + 3)
+    for line, other in zip(lines, expected, strict=True):
+        assert line.keys() == other.keys()
+        assert {key: value for key, value in line.items() if key not in ("loss", "top1")} == {
+            key: value for key, value in other.items() if key not in ("loss", "top1")
+        }
+        if "loss" in line:
+            assert line["loss"] == pytest.approx(other["loss"], abs=1e-3)
+    assert {line["split"] for line in lines} == {"train", "holdout"}
+
+
+def test_loss_that_is_not_finite_stops_the_run(tmp_path, digits):
+    """The step and its sub-networks are named, and the last good checkpoint stays."""
+    run = open_run(tmp_path / "run", digits, stages={"full": StageRecipe(2, 0, 0.05)})
+    trainer = Trainer(run, digits)
+    real_step, calls = trainer.step, []
+
+    def exploding_step(*args, **kwargs):
+        calls.append(None)
+        loss, top1 = real_step(*args, **kwargs)
+        return (loss * np.nan if len(calls) == 5 else loss), top1
+
+    exploding_step.optimizer = real_step.optimizer
+    trainer.step = exploding_step
+    with pytest.raises(OfaError, match=r'stage full, step 4: the loss is nan.*"ks"'):
+        trainer.train()
+    assert load_checkpoint(run.checkpoint, trainer.net)["step"] == 3
+
+
+def test_run_directories_refuse_what_does_not_fit(tmp_path, digits):
+    """Another space, another recipe, no run, an unfinished run: one line each, saying what to do."""
+    path = tmp_path / "run"
+    run = open_run(path, digits)
+    assert open_run(path, digits).recipe == run.recipe
+    with pytest.raises(InputError, match=r"another recipe.*batch_size: 128 there, 64 here"):
+        open_run(path, digits, batch_size=64)
+    with pytest.raises(InputError, match=r"another space.*name: micro there, other here"):
+        RunDirectory.create(path, micro_space(name="other"), run.dataset, run.recipe)
+    with pytest.raises(InputError, match="no finished stage"):
+        run.load_supernet()
+    with pytest.raises(InputError, match="not a run directory"):
+        RunDirectory.open(tmp_path / "nothing")
+    with pytest.raises(InputError, match="stage full is not finished"):
+        Trainer(run, digits).train(["kernel"])
+    with pytest.raises(InputError, match="stage 'kernal' is unknown"):
+        Trainer(run, digits).train(["kernal"])
+    (path / "run.json").write_text(json.dumps({"format": 1})[:-1])
+    with pytest.raises(InputError, match=r"run\.json: not a whole run description"):
+        RunDirectory.open(path)
+
+
+def test_damaged_checkpoints_are_named(tmp_path, digits):
+    """Truncated, of another kind, of another space: an `InputError` with the file's name, and nothing is loaded."""
+    run = open_run(tmp_path / "run", digits, stages={"full": StageRecipe(1, 0, 0.05)})
+    Trainer(run, digits).train()
+    path = run.stage_weights("full")
+    whole = path.read_bytes()
+    net = micro_net()
+    before = net.state()
+    for damaged in (whole[: len(whole) // 2], whole[:10], b"", bytes(100), whole[:500] + bytes(50) + whole[550:]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"full\.npz") as caught:
+            run.load_supernet()
+        assert "\n" not in str(caught.value)
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match="another space"):
+        load_checkpoint(path, micro_net(e=(2, 3)))
+    for name, value in net.state().items():
+        np.testing.assert_array_equal(value, before[name])
+    np.savez(path, other=np.zeros(3))
+    with pytest.raises(InputError, match="not a checkpoint"):
+        run.load_supernet()
