@@ -1,0 +1,217 @@
+"""`AccuracyPredictor`: top-1 accuracy of an architecture from its one-hot choices."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ofa_tf.common import InputError, load_npz, save_npz
+from ofa_tf.predictors.fitting import MIN_PAIRS, fit_layers
+from ofa_tf.predictors.holdout_metrics import holdout_metrics
+from ofa_tf.spaces import Arch, Space, from_config
+from ofa_tf.spaces.features import feature_count, features
+from ofa_tf.spaces.population import encode
+
+FORMAT = "ofa_tf accuracy predictor"
+VERSION = 1
+
+Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
+
+
+def forward(layers: Layers, inputs: np.ndarray) -> np.ndarray:
+    """The perceptron's output: float32 (N,) for float32 inputs (N, features)."""
+    values = inputs
+    for weights, bias in layers[:-1]:
+        values = values @ weights
+        values += bias
+        np.maximum(values, 0, out=values)
+    weights, bias = layers[-1]
+    return (values @ weights + bias)[:, 0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AccuracyPredictor:
+    """A multi-layer perceptron with ReLU on one-hot choices, run in NumPy; made by `AccuracyPredictor.fit`.
+
+    Args:
+        space: the space it was fitted on; `space.resolutions` are the resolutions it was fitted on, no others.
+        layers: (weights float32 (inputs, outputs), bias float32 (outputs,)) per layer, from `features(space, ...)` to
+            one output, top-1 in 0..1.
+        metrics: how well it predicts architectures it was not fitted on (`holdout_metrics`).
+        provenance: where the training data came from, and how it was fitted.
+
+    Raises:
+        InputError: the shapes of the layers do not fit each other or the space.
+
+    Source: reference facts, "Accuracy predictor"; Cai et al., section 3.4.
+
+    Example:
+        predictor = AccuracyPredictor.load("accuracy_predictor.npz")
+        predictor.predict(space, [space.smallest(), space.largest()])
+    """
+
+    space: Space
+    layers: Layers
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        width = feature_count(self.space)
+        for weights, bias in self.layers:
+            if weights.ndim != 2 or weights.shape[0] != width or bias.shape != weights.shape[1:]:
+                raise InputError(
+                    f"accuracy predictor of space {self.space.name}: a layer has shapes {weights.shape} and "
+                    f"{bias.shape}, expected {width} inputs"
+                )
+            width = weights.shape[1]
+        if not self.layers or width != 1:
+            raise InputError(f"accuracy predictor of space {self.space.name}: {width} outputs, expected one")
+
+    @staticmethod
+    def fit(
+        space: Space,
+        archs: Sequence[Arch],
+        accuracies: Sequence[float],
+        seed: int = 0,
+        *,
+        hidden: Sequence[int] = (400, 400, 400),
+        epochs: int | None = None,
+        holdout: float = 0.2,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> "AccuracyPredictor":
+        """Fits a predictor, and measures on a random part left out how well such a predictor does.
+
+        The metrics are those of a predictor fitted without the held-out part; the one returned is then fitted on all.
+
+        Args:
+            space: the architectures' space.
+            archs: N architectures. The predictor will answer for the resolutions that occur among them.
+            accuracies: their top-1 accuracies, 0..1.
+            seed: of the split, the initial weights and the order of training.
+            hidden: widths of the hidden layers.
+            epochs: passes over the data; chosen from N unless given.
+            holdout: the share left out for `metrics`; 0 for none.
+            provenance: JSON-ready facts about the data, kept with the predictor.
+
+        Raises:
+            InputError: there are too few pairs, or an accuracy is not in 0..1.
+
+        Example:
+            archs, accuracies = PairsFile("accuracy_pairs.jsonl").accuracies()
+            predictor = AccuracyPredictor.fit(space, archs, accuracies)
+        """
+        targets = np.asarray(accuracies, np.float64)
+        if targets.shape != (len(archs),) or len(archs) < MIN_PAIRS:
+            raise InputError(
+                f"accuracy predictor: {len(archs)} architectures and {targets.size} accuracies, expected the same "
+                f"number, at least {MIN_PAIRS}; collect more"
+            )
+        if not ((targets >= 0) & (targets <= 1)).all():
+            raise InputError("accuracy predictor: an accuracy is not in 0..1; percentages must be divided by 100")
+        if not 0 <= holdout <= 0.5:
+            raise InputError(f"accuracy predictor: holdout is {holdout!r}, expected a share from 0 to 0.5")
+        fitted_space = space.replace(resolutions=tuple(sorted({arch.r for arch in archs})))
+        inputs = features(fitted_space, encode(fitted_space, archs))
+        left_out = np.random.default_rng(seed).permutation(len(archs))[: round(holdout * len(archs))]
+        metrics = {}
+        if len(left_out) > 1:
+            rest = np.setdiff1d(np.arange(len(archs)), left_out)
+            layers = fit_layers(inputs[rest], targets[rest], seed, hidden, epochs)
+            metrics = holdout_metrics(forward(layers, inputs[left_out]), targets[left_out])
+        layers = fit_layers(inputs, targets, seed, hidden, epochs)
+        facts = {"pairs": len(archs), "seed": seed, "hidden": list(hidden), **(provenance or {})}
+        return AccuracyPredictor(fitted_space, layers, metrics, facts)
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """The resolutions it can predict for."""
+        return self.space.resolutions
+
+    def predict(self, space: Space, archs: Sequence[Arch]) -> np.ndarray:
+        """Top-1 accuracies.
+
+        Args:
+            space: the architectures' space.
+            archs: N architectures, of resolutions that the predictor was fitted on.
+
+        Returns:
+            float32 (N,), 0..1 on a sensible architecture (the network's output is not clipped).
+
+        Raises:
+            InputError: the predictor is of another space, or was not fitted on an architecture's resolution.
+        """
+        self._check_space(space)
+        unknown = {arch.r for arch in archs} - set(self.resolutions)
+        if unknown:
+            self._refuse_resolution(min(unknown))
+        return forward(self.layers, features(self.space, encode(self.space, archs)))
+
+    def predict_rows(self, space: Space, rows: np.ndarray) -> np.ndarray:
+        """The same for rows of a population, int (N, G + 1), as a search asks it many times."""
+        if space is not self.space:
+            self._check_space(space)
+            if space.resolutions != self.resolutions:
+                places = {r: place for place, r in enumerate(self.resolutions)}
+                translated = np.array([places.get(r, -1) for r in space.resolutions])[rows[:, -1]]
+                if (translated < 0).any():
+                    self._refuse_resolution(space.resolutions[rows[translated < 0][0, -1]])
+                rows = np.concatenate([rows[:, :-1], translated[:, None]], axis=1)
+        return forward(self.layers, features(self.space, rows))
+
+    def _check_space(self, space: Space) -> None:
+        if not self.space.same_weights(space):
+            raise InputError(
+                f"accuracy predictor: fitted on space {self.space.name} ({self.space.num_classes} classes), asked "
+                f"about space {space.name} ({space.num_classes} classes); fit one on that space"
+            )
+
+    def _refuse_resolution(self, resolution: int) -> None:
+        known = ", ".join(map(str, self.resolutions))
+        raise InputError(
+            f"accuracy predictor of space {self.space.name}: fitted on resolutions {known}, asked about "
+            f"{resolution}; use one of those, or collect accuracies at {resolution} and fit again"
+        )
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the predictor as `.npz`, atomically; nothing in it is pickled."""
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "space": self.space.to_config(),
+            "metrics": dict(self.metrics),
+            "provenance": dict(self.provenance),
+            "layers": len(self.layers),
+        }
+        arrays = {"header": np.array(json.dumps(header))}
+        for place, (weights, bias) in enumerate(self.layers):
+            arrays |= {f"layer{place}_weights": weights, f"layer{place}_bias": bias}
+        save_npz(path, arrays)
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> "AccuracyPredictor":
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, truncated, of a newer format, or something else.
+        """
+        arrays = load_npz(path, "accuracy predictor")
+        try:
+            header = json.loads(str(arrays["header"]))
+            if header["format"] != FORMAT:
+                raise KeyError("format")
+        except (KeyError, TypeError, json.JSONDecodeError):
+            raise InputError(f"{path}: is not an {FORMAT!r} file; make one with tools.fit_accuracy_predictor") from None
+        if header.get("version") != VERSION:
+            raise InputError(f"{path}: version {header.get('version')!r}, this program reads {VERSION}; fit it anew")
+        try:
+            layers = tuple(
+                (arrays[f"layer{place}_weights"], arrays[f"layer{place}_bias"]) for place in range(header["layers"])
+            )
+            return AccuracyPredictor(from_config(header["space"]), layers, header["metrics"], header["provenance"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: lacks {error}, expected a whole accuracy predictor; fit it anew") from error
+        except InputError as error:
+            raise InputError(f"{path}: {error}; fit it anew") from error

@@ -1,0 +1,193 @@
+"""`LatencyTable`: measured latencies of blocks, from which whole networks are predicted."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ofa_tf.common import InputError, read_json, write_json
+from ofa_tf.predictors.block_latency import BlockLatency
+from ofa_tf.predictors.latency_correction import LatencyCorrection
+from ofa_tf.spaces import Arch, Block, Space
+from ofa_tf.spaces.population import CostTable, cost_table
+
+FORMAT = "ofa_tf latency table"
+VERSION = 1
+
+# Multiples of about a nanosecond: sums of a few thousand of them are exact in any order, so that a search and a
+# prediction never differ by a rounding error at the limit.
+_GRID_PER_MS = 2.0**20
+
+_CONDITIONS = ("device", "precision", "threads", "activation_form")
+
+
+@dataclasses.dataclass(frozen=True)
+class LatencyTable:
+    """Block latencies of one device under stated conditions; immutable, cheap to extend (`adding`) and to save.
+
+    Args:
+        device: what was measured, as `--device` names it.
+        precision: "float32", "int8", ...
+        threads: the interpreter's threads.
+        activation_form: how hard-swish was written in the measured models.
+        versions: versions of the software that measured, by name.
+        date: when it was measured, ISO 8601.
+        blocks: `Block.key` to its measurement.
+        correction: from sums to whole networks, None for plain sums.
+
+    Example:
+        table = LatencyTable.load("host_int8.json")
+        table.predict(space, [space.smallest(), space.largest()])
+    """
+
+    device: str
+    precision: str
+    threads: int
+    activation_form: str
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    date: str = ""
+    blocks: Mapping[str, BlockLatency] = dataclasses.field(default_factory=dict)
+    correction: LatencyCorrection | None = None
+
+    def adding(self, blocks: Mapping[str, BlockLatency]) -> "LatencyTable":
+        """The table with more blocks; a block measured anew replaces the old measurement."""
+        return dataclasses.replace(self, blocks={**self.blocks, **blocks})
+
+    def with_correction(self, correction: LatencyCorrection | None) -> "LatencyTable":
+        """The table with another correction, or with none."""
+        return dataclasses.replace(self, correction=correction)
+
+    def merge(self, other: "LatencyTable") -> "LatencyTable":
+        """The blocks of both tables; where both have a block, the other's measurement counts.
+
+        A correction was fitted on one table's sums, so it survives only where the merged blocks are that table's.
+
+        Raises:
+            InputError: the tables were measured on another device or under other conditions.
+        """
+        for name in _CONDITIONS:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise InputError(
+                    f"latency tables: {name} is {mine!r} in one and {theirs!r} in the other; merge only equal ones"
+                )
+        merged = dataclasses.replace(
+            self.adding(other.blocks),
+            versions={**self.versions, **other.versions},
+            date=max(self.date, other.date),
+        )
+        for table in (self, other):
+            if table.correction is not None and merged.blocks == table.blocks:
+                return merged.with_correction(table.correction)
+        return merged.with_correction(None)
+
+    def missing(self, blocks: Sequence[Block]) -> list[Block]:
+        """Those of the blocks that have not been measured, in their order."""
+        return [block for block in blocks if block.key not in self.blocks]
+
+    def predict(self, space: Space, archs: Sequence[Arch]) -> np.ndarray:
+        """Latencies of whole networks.
+
+        Args:
+            space: the architectures' space.
+            archs: N architectures, of any resolution whose blocks were measured.
+
+        Returns:
+            float64 (N,), milliseconds.
+
+        Raises:
+            InputError: a block was not measured; the message names it and the command that measures it.
+        """
+        cost = self._cost(space)
+        sums = np.array([sum(cost(block) for block in space.blocks(arch)) for arch in archs], np.float64)
+        return self._scale * sums + self._offset
+
+    def compile(self, space: Space, resolutions: Sequence[int] | None = None) -> CostTable:
+        """The table in the form in which whole populations are evaluated (milliseconds).
+
+        Args:
+            space: the space.
+            resolutions: image sides in pixels to compile for, all of the space's unless given.
+
+        Raises:
+            InputError: a block was not measured; the message names it and the command that measures it.
+        """
+        return cost_table(space, self._cost(space), resolutions=resolutions, scale=self._scale, offset=self._offset)
+
+    @property
+    def _scale(self) -> float:
+        return 1.0 if self.correction is None else self.correction.scale
+
+    @property
+    def _offset(self) -> float:
+        return 0.0 if self.correction is None else self.correction.offset_ms
+
+    def _cost(self, space: Space):
+        def median_ms(block: Block) -> float:
+            if block.key not in self.blocks:
+                raise InputError(
+                    f"latency table of {self.device} ({self.precision}): block {block.key} (input {block.input_size} "
+                    f"pixels) is missing; measure it with python -m mobile_bench.build_latency_table "
+                    f"--device={self.device} --space={space.name} --precision={self.precision} "
+                    f"--threads={self.threads}, or leave its resolution out"
+                )
+            return round(self.blocks[block.key].median_ms * _GRID_PER_MS) / _GRID_PER_MS
+
+        return median_ms
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the table as JSON, atomically; cheap enough for after every measured batch."""
+        value = {
+            "format": FORMAT,
+            "version": VERSION,
+            "unit": "ms",
+            **{name: getattr(self, name) for name in _CONDITIONS},
+            "versions": dict(self.versions),
+            "date": self.date,
+            "correction": self.correction and self.correction.to_dict(),
+            "blocks": {key: block.to_dict() for key, block in self.blocks.items()},
+        }
+        write_json(path, value)
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> "LatencyTable":
+        """Reads a table.
+
+        Raises:
+            InputError: the file is missing, truncated, of a newer format, or a field is not what it should be.
+        """
+        value = read_json(path, "latency table")
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise InputError(f"{path}: is not an {FORMAT!r} file; build one with mobile_bench.build_latency_table")
+        if value.get("version") != VERSION or value.get("unit") != "ms":
+            raise InputError(
+                f"{path}: version {value.get('version')!r} in {value.get('unit')!r}, this program reads version "
+                f"{VERSION} in 'ms'; build the table anew"
+            )
+        try:
+            return LatencyTable(
+                **{name: _typed(value, name, int if name == "threads" else str) for name in _CONDITIONS},
+                versions=_typed(value, "versions", dict),
+                date=_typed(value, "date", str),
+                correction=None
+                if value.get("correction") is None
+                else LatencyCorrection.from_dict(value["correction"]),
+                blocks={key: _block(key, fields) for key, fields in _typed(value, "blocks", dict).items()},
+            )
+        except InputError as error:
+            raise InputError(f"{path}: {error}; build the table anew") from error
+
+
+def _typed(value: dict[str, Any], name: str, kind: type) -> Any:
+    if not isinstance(value.get(name), kind):
+        raise InputError(f"{name} is {value.get(name)!r}, expected {kind.__name__}")
+    return value[name]
+
+
+def _block(key: str, fields: Any) -> BlockLatency:
+    try:
+        return BlockLatency.from_dict(fields)
+    except InputError as error:
+        raise InputError(f"block {key}: {error}") from error

@@ -1,0 +1,182 @@
+"""`PairsFile`: measured (architecture, accuracy) pairs in a file that can be extended and resumed."""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ofa_tf.common import InputError, append_json_line, read_json_lines
+from ofa_tf.predictors.pair import Pair
+from ofa_tf.spaces import Arch, Space, from_config
+
+FORMAT = "ofa_tf accuracy pairs"
+VERSION = 1
+
+_NEW = "collect the pairs into a new file"
+
+
+class PairsFile:
+    """A JSON Lines file of pairs: a header (format, version, space), then one line per pair.
+
+    Lines are only ever appended. A last line that a killed writer left unfinished is removed when the next pair is
+    written; any other damage is an error.
+
+    Args:
+        path: the file; it is made by the first `add` unless it is there.
+        space: the space of the architectures. None reads it from the file.
+        **provenance: written to the header of a new file, for example `checkpoint=` with its path and hash.
+
+    Raises:
+        InputError: the file is damaged, of a newer format, or of another space; or it is missing and `space` is None.
+
+    Example:
+        pairs = PairsFile("run/accuracy_pairs.jsonl", space)
+        for arch in archs:
+            if not pairs.holds(arch, images=2000, split="train-holdout"):
+                pairs.add(arch, evaluate(arch), images=2000, split="train-holdout")
+    """
+
+    def __init__(self, path: str | os.PathLike, space: Space | None = None, **provenance: Any):
+        self.path = pathlib.Path(path)
+        self._pairs: dict[tuple, Pair] = {}
+        lines = read_json_lines(path, "accuracy pairs file") if self.path.exists() or space is None else []
+        if not lines and space is None:
+            raise InputError(f"{path}: holds no accuracy pairs; collect some first")
+        self._started = bool(lines)
+        if not lines:
+            self._check_unfinished_header()
+        if lines:
+            self.provenance, self.space = self._read_header(lines[0], space)
+            for number, line in enumerate(lines[1:], start=2):
+                pair = self._read_pair(number, line)
+                if pair.key in self._pairs:
+                    raise InputError(f"{path}: line {number} repeats an earlier pair; delete the line")
+                self._pairs[pair.key] = pair
+        else:
+            self.provenance, self.space = provenance, space
+
+    def _check_unfinished_header(self) -> None:
+        """What `add` would cut off must be what a killed writer left, and not somebody's other file."""
+        if not self.path.exists():
+            return
+        start = json.dumps({"format": FORMAT})[:-1]
+        with self.path.open(encoding="utf-8", errors="replace") as file:
+            found = file.read(len(start))
+        if not start.startswith(found):
+            raise InputError(f"{self.path}: is not an {FORMAT!r} file; give the path of one, or of a new file")
+
+    def _read_header(self, header: Any, space: Space | None) -> tuple[dict[str, Any], Space]:
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise InputError(f"{self.path}: line 1 is not the header of an {FORMAT!r} file; {_NEW}")
+        if header.get("version") != VERSION:
+            raise InputError(f"{self.path}: version {header.get('version')!r}, this program reads {VERSION}; {_NEW}")
+        try:
+            stored = from_config(header.get("space"))
+        except InputError as error:
+            raise InputError(f"{self.path}: line 1: {error}") from error
+        if space is not None and not stored.same_weights(space):
+            raise InputError(
+                f"{self.path}: holds pairs of space {stored.name} ({stored.num_classes} classes), expected "
+                f"{space.name} ({space.num_classes} classes); give another file"
+            )
+        provenance = header.get("provenance")
+        return provenance if isinstance(provenance, dict) else {}, space or stored
+
+    def _read_pair(self, number: int, line: Any) -> Pair:
+        try:
+            if not isinstance(line, dict):
+                raise InputError(f"found {type(line).__name__}, expected an object")
+            fields = dict(line)
+            given = [fields.pop(name, None) for name in ("arch", "top1", "images", "split")]
+            return self._pair(Arch.from_json(given[0] if given[0] is not None else {}), *given[1:], fields)
+        except InputError as error:
+            raise InputError(f"{self.path}: line {number}: {error}; delete the line") from error
+
+    def _pair(self, arch: Arch, top1: Any, images: Any, split: Any, extra: dict[str, Any]) -> Pair:
+        is_number = isinstance(top1, (int, float)) and not isinstance(top1, bool)
+        if not is_number or not math.isfinite(top1) or not 0 <= top1 <= 1:
+            raise InputError(f"top1 is {top1!r}, expected a number from 0 to 1")
+        if isinstance(images, bool) or not isinstance(images, int) or images < 1:
+            raise InputError(f"images is {images!r}, expected how many images were measured")
+        if not isinstance(split, str) or not split:
+            raise InputError(f"split is {split!r}, expected the name of a split")
+        return Pair(self.space.canonical(arch), float(top1), images, split, extra)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self._pairs.values())
+
+    def holds(self, arch: Arch, *, images: int, split: str) -> bool:
+        """Whether this measurement is there already."""
+        return (self.space.canonical(arch), split, images) in self._pairs
+
+    def add(self, arch: Arch, top1: float, *, images: int, split: str, **extra: Any) -> bool:
+        """Appends one pair and pushes it to the disk.
+
+        Args:
+            arch: the architecture.
+            top1: its top-1 accuracy, 0..1.
+            images: the number of images it was measured on.
+            split: the named split they are from.
+            **extra: JSON-ready values to record with it (top5, loss, seconds).
+
+        Returns:
+            False, and writes nothing, where the file holds the pair already.
+        """
+        images = images.item() if isinstance(images, np.integer) else images
+        pair = self._pair(arch, top1.item() if isinstance(top1, np.generic) else top1, images, split, extra)
+        if pair.key in self._pairs:
+            return False
+        if not self._started:
+            header = {"format": FORMAT, "version": VERSION, "space": self.space.to_config()}
+            self._append(header | {"provenance": self.provenance})
+            self._started = True
+        self._append(
+            {"arch": pair.arch.to_dict(), "top1": pair.top1, "images": pair.images, "split": pair.split, **extra}
+        )
+        self._pairs[pair.key] = pair
+        return True
+
+    def _append(self, line: dict[str, Any]) -> None:
+        self._drop_unfinished_line()
+        append_json_line(self.path, line)
+
+    def _drop_unfinished_line(self) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open("rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            if end == 0 or (file.seek(end - 1), file.read(1))[1] == b"\n":
+                return
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+
+    def accuracies(self, split: str | None = None) -> tuple[list[Arch], np.ndarray]:
+        """The training data of an accuracy predictor: each architecture once, measured on the most images.
+
+        Args:
+            split: the split to take; may be left out where the file has only one.
+
+        Returns:
+            N architectures and float64 (N,) top-1 accuracies, in the order of the file.
+
+        Raises:
+            InputError: there is no pair of that split, or there are several splits and none was named.
+        """
+        splits = sorted({pair.split for pair in self})
+        if split is None and len(splits) > 1:
+            raise InputError(f"{self.path}: holds the splits {', '.join(splits)}; name the one to use")
+        best: dict[Arch, Pair] = {}
+        for pair in self:
+            if split in (None, pair.split) and (pair.arch not in best or best[pair.arch].images < pair.images):
+                best[pair.arch] = pair
+        if not best:
+            found = f"only {', '.join(splits)}" if splits else "none at all"
+            raise InputError(f"{self.path}: holds no pair of split {split!r}, {found}; collect some first")
+        return list(best), np.array([pair.top1 for pair in best.values()])

@@ -1,0 +1,23 @@
+"""Search over predictors. No TensorFlow.
+
+Example:
+    from ofa_tf.search import Constraint, evolutionary_search
+    result = evolutionary_search(space, accuracy_predictor, [Constraint("macs", 200e6)])
+"""
+
+from ofa_tf.search.budget import Budget
+from ofa_tf.search.candidate import Candidate
+from ofa_tf.search.constraint import BYTES_PER_PARAM, Constraint
+from ofa_tf.search.evolution import evolutionary_search
+from ofa_tf.search.random_search import random_search
+from ofa_tf.search.result import SearchResult
+
+__all__ = [
+    "BYTES_PER_PARAM",
+    "Budget",
+    "Candidate",
+    "Constraint",
+    "SearchResult",
+    "evolutionary_search",
+    "random_search",
+]

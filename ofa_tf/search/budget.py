@@ -1,0 +1,159 @@
+"""`Budget`: the constraints of a search, compiled for one space."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ofa_tf.common import InputError
+from ofa_tf.search.constraint import Constraint
+from ofa_tf.search.minimum import minimum_row
+from ofa_tf.spaces import Space
+from ofa_tf.spaces.population import CostTable, canonical_rows, evaluate_all, random_rows, resolution_indices
+
+# What is spent on an architecture that keeps several limits at once, before they count as incompatible.
+_JOINT_STEPS = 60
+_JOINT_GENERATIONS = 200
+_JOINT_POOL = 200
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Budget:
+    """Made by `Budget.compile`.
+
+    Args:
+        space: the space.
+        constraints: what it keeps.
+        tables: their costs.
+        resolutions: image sides in pixels that are allowed.
+        anchor: int32 (G + 1,), an architecture inside all limits, as small as it gets.
+    """
+
+    space: Space
+    constraints: tuple[Constraint, ...]
+    tables: tuple[CostTable, ...]
+    resolutions: tuple[int, ...]
+    anchor: np.ndarray
+
+    @staticmethod
+    def compile(
+        space: Space, constraints: Sequence[Constraint] | Constraint, resolutions: Sequence[int] | None = None
+    ) -> "Budget":
+        """Evaluates the constraints' tables and finds an architecture that keeps all of them.
+
+        Raises:
+            InputError: there is none; the message names the smallest value that can be reached.
+        """
+        constraints = (constraints,) if isinstance(constraints, Constraint) else tuple(constraints)
+        kinds = [constraint.kind for constraint in constraints]
+        for kind in kinds:
+            if kinds.count(kind) > 1:
+                raise InputError(f"constraints: {kind} is given twice; give each kind once")
+        sizes = resolution_indices(space, resolutions)
+        resolutions = tuple(space.resolutions[size] for size in sizes)
+        tables = tuple(constraint.compile(space, resolutions) for constraint in constraints)
+        if not tables:
+            anchor = np.zeros((1, len(space.genes) + 1), np.int32)
+            anchor[:, -1] = sizes[0]
+            return Budget(space, constraints, tables, resolutions, anchor[0])
+        smallest = [minimum_row(space, table.values, sizes) for table in tables]
+        for constraint, table, row in zip(constraints, tables, smallest, strict=True):
+            reachable = evaluate_all((table,), row[None])[0, 0]
+            if reachable > constraint.limit:
+                raise InputError(
+                    f"constraint: {constraint.kind} of at most {constraint.limit:g} cannot be kept, the smallest "
+                    f"architecture of space {space.name} at resolutions {_span(resolutions)} has "
+                    f"{_rounded_up(reachable)}; raise the limit to that or allow smaller resolutions"
+                )
+        limits = np.array([constraint.limit for constraint in constraints])
+        anchor = _joint(space, tables, limits, sizes, smallest)
+        costs = evaluate_all(tables, anchor[None])[0]
+        if (costs > limits).any():
+            worst = int(np.argmax(costs / limits))
+            others = ", ".join(
+                f"{kind} {_rounded_up(cost)} of {limit:g}"
+                for kind, cost, limit in zip(kinds, costs, limits, strict=True)
+            )
+            raise InputError(
+                f"constraints: each can be kept alone but no architecture of space {space.name} was found that keeps "
+                f"all ({others}); raise the limit of {kinds[worst]} to {_rounded_up(costs[worst])}"
+            )
+        return Budget(space, constraints, tables, resolutions, anchor)
+
+    def costs(self, rows: np.ndarray) -> np.ndarray:
+        """The constrained costs: float64 (P, constraints)."""
+        return evaluate_all(self.tables, rows)
+
+    def inside(self, rows: np.ndarray) -> np.ndarray:
+        """Which rows keep all limits: bool (P,)."""
+        limits = np.array([constraint.limit for constraint in self.constraints])
+        return (self.costs(rows) <= limits).all(axis=1)
+
+    def random(self, rng: np.random.Generator, count: int, *, canonical: bool = True) -> np.ndarray:
+        """Random rows of the allowed resolutions, inside the limits or not."""
+        return random_rows(self.space, rng, count, self.resolutions, canonical=canonical)
+
+    def shrunk(self, rng: np.random.Generator, rows: np.ndarray, share: np.ndarray | float) -> np.ndarray:
+        """The rows with a random share (0..1) of the choices taken from the anchor: 1 gives the anchor itself.
+
+        Args:
+            rng: the source of randomness.
+            rows: int (P, G + 1).
+            share: per row, float (P,), or one for all.
+        """
+        taken = rng.random(rows.shape) < np.broadcast_to(share, len(rows))[:, None]
+        return canonical_rows(self.space, np.where(taken, self.anchor, rows))
+
+
+def _joint(
+    space: Space, tables: Sequence[CostTable], limits: np.ndarray, sizes: np.ndarray, smallest: list[np.ndarray]
+) -> np.ndarray:
+    """A row inside all limits, or the one closest to that: weighted sums are minimised, violated limits weigh more."""
+    if len(tables) == 1:
+        return smallest[0]
+    sums = [dataclasses.replace(table, scale=1.0, offset=0.0) for table in tables]
+    targets = np.array([(limit - t.offset) / t.scale for t, limit in zip(tables, limits, strict=True)])
+    targets = np.maximum(targets, 1e-12)
+    weights = np.full(len(tables), 1 / len(tables))
+    rows = list(smallest)
+    for step in range(_JOINT_STEPS):
+        values = sum(w * t.values / target for w, t, target in zip(weights, sums, targets, strict=True))
+        rows.append(minimum_row(space, values, sizes))
+        excess = evaluate_all(sums, rows[-1][None])[0] / targets - 1
+        if (excess <= 0).all():
+            return rows[-1]
+        # No row has a smaller weighted excess: where it is above zero, every row exceeds some limit.
+        proven = weights @ excess > 0
+        if proven:
+            break
+        weights = weights * np.exp(excess / np.abs(excess).max() / math.sqrt(step + 1))
+        weights /= weights.sum()
+    pool = np.unique(np.array(rows), axis=0)
+    worst = (evaluate_all(sums, pool) / targets).max(axis=1)
+    # Weighted sums find only the corners of the trade-off; what lies between them is found from there by mutation.
+    rng = np.random.default_rng(0)
+    resolutions = tuple(space.resolutions[size] for size in sizes)
+    for _ in range(0 if proven else _JOINT_GENERATIONS):
+        if worst.min() <= 1:
+            break
+        parents = pool[rng.integers(len(pool), size=_JOINT_POOL)]
+        random = random_rows(space, rng, _JOINT_POOL, resolutions, canonical=False)
+        children = canonical_rows(space, np.where(rng.random(parents.shape) < 0.1, random, parents))
+        pool = np.unique(np.concatenate([pool, children]), axis=0)
+        worst = (evaluate_all(sums, pool) / targets).max(axis=1)
+        best = np.argsort(worst, kind="stable")[: _JOINT_POOL // 4]
+        pool, worst = pool[best], worst[best]
+    return pool[int(np.argmin(worst))]
+
+
+def _rounded_up(value: float) -> str:
+    """At least the value, with six digits, so that the printed limit can be kept."""
+    digits = 6 - len(str(int(value)))
+    if digits <= 0 or value == int(value):
+        return str(math.ceil(value))
+    return f"{math.ceil(value * 10**digits) / 10**digits:.{digits}f}"
+
+
+def _span(resolutions: Sequence[int]) -> str:
+    return str(resolutions[0]) if len(resolutions) == 1 else f"{resolutions[0]} to {resolutions[-1]}"

@@ -1,0 +1,204 @@
+"""Evolutionary search over predictors, vectorised over the population."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import threadpoolctl
+
+from ofa_tf.common import InputError
+from ofa_tf.search.budget import Budget
+from ofa_tf.search.candidate import candidates
+from ofa_tf.search.constraint import Constraint
+from ofa_tf.search.result import SearchResult
+from ofa_tf.search.seen_rows import SeenRows
+from ofa_tf.spaces import Space
+from ofa_tf.spaces.population import active_columns, canonical_rows
+
+# Children are made in surplus: those outside the limits or seen before are dropped.
+_SURPLUS = 3
+# Generations without a single new architecture inside the limits, after which there is none left within reach.
+_PATIENCE = 20
+_INITIAL_BATCHES = 10
+# A single population settles in the first good valley it finds. So most generations are spent on some that know nothing
+# of each other, and the last third on the best of all: with the official predictor and Note10 table, 30 runs at five
+# limits, this raised the worst results from 0.12 points below the published search's to above all of them.
+_ISLANDS = 4
+_ISLANDS_SHARE = 0.64
+_ISLAND_MIN_GENERATIONS = 10
+
+
+class AccuracyScorer(Protocol):
+    """What a search needs of an accuracy predictor: `AccuracyPredictor` has it."""
+
+    resolutions: tuple[int, ...]
+
+    def predict_rows(self, space: Space, rows: np.ndarray) -> np.ndarray:
+        """Top-1 of the rows' architectures, float (P,)."""
+
+
+def search_resolutions(space: Space, accuracy_predictor: AccuracyScorer, resolutions: Sequence[int] | None):
+    """The image sides to search: those given, or those of the space that the predictor knows."""
+    if resolutions is not None:
+        return resolutions
+    known = [r for r in space.resolutions if r in accuracy_predictor.resolutions]
+    if not known:
+        raise InputError(
+            f"search: the accuracy predictor knows resolutions {accuracy_predictor.resolutions}, "
+            f"space {space.name} has {space.resolutions}; fit the predictor on some of these"
+        )
+    return known
+
+
+def evolutionary_search(
+    space: Space,
+    accuracy_predictor: AccuracyScorer,
+    constraints: Sequence[Constraint] | Constraint,
+    *,
+    population: int = 100,
+    generations: int = 500,
+    parent_ratio: float = 0.25,
+    mutation_probability: float = 0.1,
+    mutation_ratio: float = 0.5,
+    seed: int = 0,
+    resolutions: Sequence[int] | None = None,
+) -> SearchResult:
+    """Searches the architecture with the best predicted accuracy inside the limits.
+
+    Each generation keeps the best `population` architectures, and makes as many children as the parents leave room
+    for: a share of mutations, the rest crossovers of two parents. An architecture is never evaluated twice. The first
+    two thirds of the generations are shared among a few populations that start and evolve apart; the last third is
+    spent on the best of all of them.
+
+    Args:
+        space: the space.
+        accuracy_predictor: fitted on this space.
+        constraints: the limits; none of the candidates is outside any of them.
+        population: architectures kept.
+        generations: rounds of children.
+        parent_ratio: share of the population that has children.
+        mutation_probability: of each choice of a mutated child.
+        mutation_ratio: share of children that are mutations.
+        seed: equal seeds give equal results.
+        resolutions: image sides in pixels, those of the space that the predictor knows unless given.
+
+    Raises:
+        InputError: no architecture keeps the limits (the message names the smallest reachable value), or an
+            argument is unusable.
+
+    Source: Cai et al., section 3.4; the default figures are the published ones.
+
+    Example:
+        limit = Constraint("latency_ms", 20, predictor=LatencyTable.load("host_int8.json"))
+        evolutionary_search(space, AccuracyPredictor.load("accuracy.npz"), [limit]).arch
+    """
+    _check(population, generations, parent_ratio, mutation_probability, mutation_ratio)
+    budget = Budget.compile(space, constraints, search_resolutions(space, accuracy_predictor, resolutions))
+    run = _Run(budget, accuracy_predictor, np.random.default_rng(seed), population)
+    run.parents = max(1, round(population * parent_ratio))
+    run.mutation_probability, run.mutation_ratio = mutation_probability, mutation_ratio
+    islands = max(1, min(_ISLANDS, generations // _ISLAND_MIN_GENERATIONS, population // 2))
+    island_generations = int(generations * _ISLANDS_SHARE / islands) if islands > 1 else 0
+    # The products are small: more threads than one wait for each other longer than they work.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        found = [run.evolve(*run.initial(), island_generations) for _ in range(islands)]
+        share = -(-population // islands)
+        rows = np.concatenate([rows[:share] for rows, _ in found])
+        accuracies = np.concatenate([accuracies[:share] for _, accuracies in found])
+        rows, accuracies = _best(rows, accuracies, population)
+        rows, accuracies = run.evolve(rows, accuracies, generations - islands * island_generations)
+    return SearchResult(tuple(candidates(budget, rows, accuracies)), tuple(run.history), run.evaluated)
+
+
+def _check(population, generations, parent_ratio, mutation_probability, mutation_ratio) -> None:
+    for name, value, low in (("population", population, 2), ("generations", generations, 0)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+            raise InputError(f"search: {name} is {value!r}, expected a whole number of at least {low}")
+    shares = {"parent_ratio": parent_ratio, "mutation_probability": mutation_probability}
+    for name, value in (shares | {"mutation_ratio": mutation_ratio}).items():
+        if not 0 <= value <= 1:
+            raise InputError(f"search: {name} is {value!r}, expected a number from 0 to 1")
+
+
+def _best(rows: np.ndarray, accuracies: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-accuracies, kind="stable")[:count]
+    return rows[order], accuracies[order]
+
+
+class _Run:
+    """The state of one search: what was seen, and the best so far."""
+
+    parents: int
+    mutation_probability: float
+    mutation_ratio: float
+
+    def __init__(self, budget: Budget, accuracy_predictor: AccuracyScorer, rng: np.random.Generator, population: int):
+        self.budget, self.accuracy_predictor, self.rng, self.population = budget, accuracy_predictor, rng, population
+        self.seen = SeenRows(rng, len(budget.space.genes) + 1)
+        self.history: list[float] = []
+        self.evaluated = 0
+
+    def initial(self) -> tuple[np.ndarray, np.ndarray]:
+        """The anchor, and rows between random ones and the anchor: however tight the budget, some are inside."""
+        rows = self.seen.new(self.budget.anchor[None])
+        for _ in range(_INITIAL_BATCHES):
+            made = self.budget.random(self.rng, 4 * self.population)
+            made = self.budget.shrunk(self.rng, made, self.rng.random(len(made)))
+            new = self.seen.new(made[self.budget.inside(made)], self.population - len(rows))
+            rows = np.concatenate([rows, new])
+            if len(rows) == self.population:
+                break
+        accuracies = self._predicted(rows)
+        rows, accuracies = _best(rows, accuracies, self.population)
+        self._record(accuracies)
+        return rows, accuracies
+
+    def evolve(self, rows: np.ndarray, accuracies: np.ndarray, generations: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and their accuracies after some generations, the best first."""
+        idle = 0
+        for _ in range(generations if len(rows) else 0):
+            children = self._children(rows[: self.parents])
+            idle = 0 if len(children) else idle + 1
+            if len(children):
+                rows, accuracies = _best(
+                    np.concatenate([rows, children]),
+                    np.concatenate([accuracies, self._predicted(children)]),
+                    self.population,
+                )
+            self._record(accuracies)
+            if idle == _PATIENCE:
+                break
+        return rows, accuracies
+
+    def _predicted(self, rows: np.ndarray) -> np.ndarray:
+        self.evaluated += len(rows)
+        return np.asarray(self.accuracy_predictor.predict_rows(self.budget.space, rows))
+
+    def _record(self, accuracies: np.ndarray) -> None:
+        best = [float(accuracies[0])] if len(accuracies) else []
+        self.history.append(max(self.history[-1:] + best))
+
+    def _children(self, parents: np.ndarray) -> np.ndarray:
+        """New rows inside the limits, at most as many as the parents leave room for."""
+        count = max(1, self.population - self.parents)
+        made = self._made(parents, _SURPLUS * count)
+        inside = self.budget.inside(made)
+        children = self.seen.new(made[inside], count)
+        if len(children) < count:
+            outside = made[~inside]
+            repaired = self.budget.shrunk(self.rng, outside, self.rng.random(len(outside)) ** 2)
+            repaired = self.seen.new(repaired[self.budget.inside(repaired)], count - len(children))
+            children = np.concatenate([children, repaired])
+        return children
+
+    def _made(self, parents: np.ndarray, count: int) -> np.ndarray:
+        """Mutations and crossovers of the parents, inside the limits or not."""
+        rng, space = self.rng, self.budget.space
+        random = self.budget.random(rng, count, canonical=False)
+        first, second = parents[rng.integers(len(parents), size=(2, count))]
+        mutated = rng.random(count) < self.mutation_ratio
+        swapped = rng.random(first.shape) < np.where(mutated, self.mutation_probability, 0.5)[:, None]
+        # The choices of blocks that the parent skips are as good as random.
+        first = np.where(active_columns(space, first), first, random)
+        other = np.where(mutated[:, None], random, second)
+        return canonical_rows(space, np.where(swapped, other, first))

@@ -1,0 +1,73 @@
+"""Random architectures inside limits: the baseline of every search."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ofa_tf.common import InputError
+from ofa_tf.search.budget import Budget
+from ofa_tf.search.candidate import Candidate, candidates
+from ofa_tf.search.constraint import Constraint
+from ofa_tf.search.evolution import AccuracyScorer, search_resolutions
+from ofa_tf.spaces import Space
+
+_BATCH = 4096
+# Uniform draws before a budget counts as too tight for them.
+_UNIFORM_BATCHES = 50
+_SHRUNK_BATCHES = 10
+
+
+def random_search(
+    space: Space,
+    constraints: Sequence[Constraint] | Constraint,
+    count: int = 20,
+    *,
+    accuracy_predictor: AccuracyScorer | None = None,
+    seed: int = 0,
+    resolutions: Sequence[int] | None = None,
+) -> list[Candidate]:
+    """Draws different architectures inside the limits.
+
+    They are uniform among those inside. Where that takes too long (the limits admit less than about one architecture
+    in 200,000), the rest is drawn between random architectures and the smallest.
+
+    Args:
+        space: the space.
+        constraints: the limits.
+        count: how many architectures.
+        accuracy_predictor: fills in `predicted_accuracy` and sorts by it, best first, where it is given.
+        seed: equal seeds give equal results.
+        resolutions: image sides in pixels to draw from; by default as in `evolutionary_search`.
+
+    Returns:
+        `count` candidates; fewer only where the limits admit hardly any.
+
+    Raises:
+        InputError: no architecture keeps the limits.
+
+    Example:
+        best_of_20 = random_search(space, limits, 20, accuracy_predictor=predictor)[0]
+    """
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+        raise InputError(f"random search: count is {count!r}, expected a whole number of at least 1")
+    if accuracy_predictor is not None:
+        resolutions = search_resolutions(space, accuracy_predictor, resolutions)
+    budget = Budget.compile(space, constraints, resolutions)
+    rng = np.random.default_rng(seed)
+    rows = np.zeros((0, len(space.genes) + 1), np.int32)
+    for batch in range(_UNIFORM_BATCHES + _SHRUNK_BATCHES):
+        made = budget.random(rng, _BATCH)
+        if batch >= _UNIFORM_BATCHES:
+            made = budget.shrunk(rng, made, rng.random(len(made)))
+        joined = np.concatenate([rows, made[budget.inside(made)]])
+        _, first = np.unique(joined, axis=0, return_index=True)
+        rows = joined[np.sort(first)][:count]
+        if len(rows) == count:
+            break
+    if not len(rows):
+        rows = budget.anchor[None]
+    if accuracy_predictor is None:
+        return candidates(budget, rows, [None] * len(rows))
+    accuracies = np.asarray(accuracy_predictor.predict_rows(space, rows))
+    order = np.argsort(-accuracies, kind="stable")
+    return candidates(budget, rows[order], accuracies[order].tolist())

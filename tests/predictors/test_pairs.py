@@ -1,0 +1,131 @@
+"""The file of pairs can be extended, resumed after a kill, and never holds a pair twice."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ofa_tf import spaces
+from ofa_tf.common import InputError
+from ofa_tf.predictors import PairsFile
+
+SPACE = spaces.get("ofa_tiny")
+ARCHS = [SPACE.sample(np.random.default_rng(index)) for index in range(12)]
+
+
+@pytest.fixture(name="path")
+def _path(tmp_path):
+    return tmp_path / "pairs.jsonl"
+
+
+@pytest.fixture(name="written")
+def _written(path):
+    pairs = PairsFile(path, SPACE, checkpoint="final.npz")
+    for place, arch in enumerate(ARCHS):
+        assert pairs.add(arch, place / 20, images=500, split="holdout", seconds=1.5)
+    return path
+
+
+def test_what_was_added_is_read_back(written):
+    pairs = PairsFile(written)
+    assert (pairs.space, pairs.provenance, len(pairs)) == (SPACE, {"checkpoint": "final.npz"}, 12)
+    assert [pair.arch for pair in pairs] == ARCHS
+    assert next(iter(pairs)).extra == {"seconds": 1.5}
+    archs, accuracies = pairs.accuracies()
+    assert archs == ARCHS
+    np.testing.assert_allclose(accuracies, np.arange(12) / 20)
+
+
+def test_a_pair_is_never_there_twice(written):
+    before = written.read_bytes()
+    pairs = PairsFile(written, SPACE)
+    assert pairs.holds(ARCHS[3], images=500, split="holdout")
+    assert not pairs.add(ARCHS[3], 0.9, images=500, split="holdout")
+    assert written.read_bytes() == before
+    assert pairs.add(ARCHS[3], 0.9, images=np.int64(1000), split="holdout")
+    assert pairs.add(ARCHS[3], np.float32(0.5), images=500, split="val")
+    assert len(PairsFile(written)) == 14
+    written.write_bytes(before + before.splitlines(keepends=True)[4])
+    with pytest.raises(InputError, match="line 14 repeats"):
+        PairsFile(written)
+
+
+def test_each_architecture_counts_once_with_the_most_images(written):
+    pairs = PairsFile(written, SPACE)
+    pairs.add(ARCHS[0], 0.9, images=1000, split="holdout")
+    pairs.add(ARCHS[1], 0.9, images=100, split="holdout")
+    archs, accuracies = pairs.accuracies()
+    assert archs == ARCHS
+    assert accuracies[:2].tolist() == [0.9, 0.05]
+    pairs.add(ARCHS[0], 0.8, images=1000, split="val")
+    with pytest.raises(InputError, match="holdout, val"):
+        pairs.accuracies()
+    assert pairs.accuracies("val") == ([ARCHS[0]], np.array([0.8]))
+    with pytest.raises(InputError, match="'test'"):
+        pairs.accuracies("test")
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_kill_at_any_byte_loses_one_pair_at_most(written, data):
+    """Cut anywhere, the file opens, holds what was whole, goes on, and is whole at the end."""
+    whole = written.read_bytes()
+    cut = data.draw(st.integers(0, len(whole)))
+    path = written.with_name("cut.jsonl")
+    path.write_bytes(whole[:cut])
+    pairs = PairsFile(path, SPACE, checkpoint="final.npz")
+    assert len(pairs) == max(0, whole[:cut].count(b"\n") - 1)
+    for place, arch in enumerate(ARCHS):
+        if not pairs.holds(arch, images=500, split="holdout"):
+            pairs.add(arch, place / 20, images=500, split="holdout", seconds=1.5)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda lines: ["{}", *lines[1:]], "header"),
+        (lambda lines: ['{"format": "ofa_tf accuracy pairs", "version": 99}', *lines[1:]], "version 99"),
+        (lambda lines: ['{"format": "ofa_tf accuracy pairs", "version": 1}', *lines[1:]], "line 1: space description"),
+        (lambda lines: [*lines[:3], lines[3][:30], *lines[4:]], "line 4 is not JSON"),
+        (lambda lines: [*lines[:3], "[]", *lines[4:]], "line 4: found list"),
+        (lambda lines: [*lines[:3], '{"top1": 0.5}', *lines[4:]], "line 4: architecture"),
+        (lambda lines: [*lines[:3], lines[3].replace('"top1": 0.1', '"top1": 10'), *lines[4:]], "line 4: top1 is 10"),
+        (lambda lines: [*lines[:3], lines[3].replace("500", "0"), *lines[4:]], "line 4: images is 0"),
+        (lambda lines: [*lines[:3], lines[3].replace('"holdout"', "3"), *lines[4:]], "line 4: split is 3"),
+    ],
+)
+def test_damage_is_named_by_line(written, change, found):
+    written.write_text("\n".join([*change(written.read_text().splitlines()), ""]))
+    with pytest.raises(InputError, match=found) as caught:
+        PairsFile(written, SPACE)
+    assert str(written) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_pairs_of_another_space_are_refused(written):
+    with pytest.raises(InputError, match=r"ofa_tiny.*ofa_cifar"):
+        PairsFile(written, spaces.get("ofa_cifar"))
+    other = SPACE.replace(resolutions=(16, 24, 32, 40))
+    assert len(PairsFile(written, other)) == 12
+
+
+def test_somebody_elses_file_is_left_alone(path):
+    path.write_text("my notes, without a newline")
+    with pytest.raises(InputError, match="not an 'ofa_tf accuracy pairs' file"):
+        PairsFile(path, SPACE)
+    assert path.read_text() == "my notes, without a newline"
+
+
+def test_nothing_is_written_before_the_first_pair(path):
+    pairs = PairsFile(path, SPACE)
+    with pytest.raises(InputError, match="top1 is nan"):
+        pairs.add(ARCHS[0], float("nan"), images=5, split="holdout")
+    assert not path.exists()
+    with pytest.raises(InputError, match="no such file"):
+        PairsFile(path)
+    pairs.add(ARCHS[0], 1, images=5, split="holdout")
+    header, line = map(json.loads, path.read_text().splitlines())
+    assert (header["version"], line["top1"], line["images"], line["split"]) == (1, 1.0, 5, "holdout")

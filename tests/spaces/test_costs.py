@@ -1,0 +1,52 @@
+"""Costs are the reference's, exactly."""
+
+import json
+
+import pytest
+
+from ofa_tf import spaces
+from ofa_tf.spaces import costs
+from tests.reference import shared
+
+PUBLISHED = ("ofa_mbv3_d234_e346_k357_w1.0", "ofa_mbv3_d234_e346_k357_w1.2")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_macs_and_params_equal_the_reference(name):
+    space = spaces.get(name)
+    expected = json.loads(shared("reference/costs.json").read_text(encoding="utf-8"))[name]
+    assert space.supernet_params == expected["supernet_params"]
+    assert len(expected["cases"]) >= 12
+    for case in expected["cases"]:
+        arch = space.arch(**case["arch"], r=case["resolution"])
+        assert (space.count_macs(arch), space.count_params(arch)) == (case["macs"], case["params"])
+
+
+def test_macs_and_params_equal_those_of_measured_subnets():
+    """A second, independent source: the search logs of another project."""
+    space = spaces.get(PUBLISHED[0])
+    lines = shared("data/ofa_mbv3_w1.0_imagenet_top1.jsonl").read_text(encoding="utf-8").splitlines()
+    for line in lines[::40]:
+        case = json.loads(line)
+        arch = space.arch(**{field: case[field] for field in ("ks", "e", "d", "r")})
+        assert (space.count_macs(arch), space.count_params(arch)) == (case["macs"], case["params"])
+
+
+@pytest.mark.parametrize(("name", "count"), [(PUBLISHED[0], 7_678_880), (PUBLISHED[1], 10_715_752)])
+def test_supernet_params_are_the_published_ones(name, count):
+    assert spaces.get(name).supernet_params == count
+
+
+def test_classes_change_the_dense_layer_only():
+    large, small = spaces.get(PUBLISHED[0]), spaces.get(PUBLISHED[0], num_classes=10)
+    assert large.count_params(large.largest()) - small.count_params(small.largest()) == 990 * 1281
+    assert large.blocks(large.largest())[:-1] == small.blocks(small.largest())[:-1]
+
+
+def test_an_unknown_kind_of_block_is_not_counted_as_nothing():
+    space = spaces.get("ofa_tiny")
+    block = space.blocks(space.smallest())[0]
+    object.__setattr__(block, "kind", "unheard of")
+    for count in (costs.macs, costs.params):
+        with pytest.raises(ValueError, match="unheard of"):
+            count(block)
