@@ -3,8 +3,10 @@
 import os
 
 from ofa_tf.common import InputError
+from ofa_tf.deploy import ExportReport, export
 from ofa_tf.evaluation import Evaluator, collect, draw_architectures
 from ofa_tf.predictors import PairsFile
+from ofa_tf.spaces import Arch
 
 
 def collect_pairs(
@@ -30,3 +32,41 @@ def collect_pairs(
     for result in collect(evaluator, archs, split="holdout", limit=limit, known=known):
         pairs.add(result.arch, result.top1, images=result.images, split=result.split, top5=result.top5)
     return pairs
+
+
+def export_subnet(
+    evaluator: Evaluator,
+    arch: Arch,
+    path: str | os.PathLike,
+    *,
+    precision: str,
+    split: str,
+    limit: int | None = None,
+    max_drop: float,
+    representative: int = 200,
+) -> ExportReport:
+    """Calibrates a sub-network, writes its file, and checks it on a split's images.
+
+    Args:
+        evaluator: of the supernet.
+        arch: the sub-network.
+        path: the `.tflite` file.
+        precision: one of `deploy.PRECISIONS`.
+        split: which images check it.
+        limit: only the first so many of them.
+        max_drop: the top-1 that the file may lose against Keras, 0..1.
+        representative: training images that give int8 its ranges.
+    """
+    images, labels = evaluator.images(split, arch.r, limit)
+    return export(
+        evaluator.net,
+        arch,
+        evaluator.calibrate(arch),
+        path,
+        precision=precision,
+        preprocessing=evaluator.preprocessing,
+        representative_images=evaluator.calibration_set(arch.r)[0][:representative],
+        check_images=images,
+        check_labels=labels,
+        max_drop=max_drop,
+    )

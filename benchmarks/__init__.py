@@ -1,0 +1,1 @@
+"""Measurements whose figures the documentation quotes. Speeds are ratios of two things measured in one run."""

@@ -1,0 +1,39 @@
+"""The whole path on real images, in one process: train, measure this machine, search, export, report.
+
+    python -m tools.demo
+
+Trains a once-for-all network of the tiny space on scikit-learn's handwritten digits by progressive shrinking, collects
+accuracies and fits their predictor, builds this machine's int8 latency table, searches at three latency budgets,
+exports int8 TFLite files and measures them. Ends with a table and `report.html` in the run directory. An interrupted
+demo continues where it stopped.
+"""
+
+import time
+
+from absl import flags
+
+from ofa_tf.common import cli
+
+_RUN_DIR = flags.DEFINE_string("run_dir", "runs/demo", "where everything is written")
+_CONFIG = cli.define_config("ofa_tf/configs/digits.py", "the experiment")
+_PAIRS = flags.DEFINE_integer("pairs", 100, "sub-networks measured for the accuracy predictor", lower_bound=20)
+_SEED = flags.DEFINE_integer("seed", 0, "of search and random choices", lower_bound=0)
+
+
+def main(argv):
+    """Runs the demo."""
+    del argv
+    began = time.monotonic()
+    from tools.demonstration import demonstrate
+
+    demonstrate(_RUN_DIR.value, _CONFIG.value.to_dict(), pairs=_PAIRS.value, seed=_SEED.value)
+    print(f"the demo took {time.monotonic() - began:.0f} s")
+
+
+def run():
+    """The console script."""
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,218 @@
+"""The steps of the demo, from an experiment's configuration to a report."""
+
+import dataclasses
+import datetime
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import mobile_bench
+from ofa_tf.common import OfaError, write_json
+from ofa_tf.evaluation import Evaluator
+from ofa_tf.predictors import AccuracyPredictor, LatencyTable
+from ofa_tf.report import Report, ReportModel, ReportPoint, format_table, write_report
+from ofa_tf.search import Candidate, Constraint, evolutionary_search, random_search
+from ofa_tf.spaces import Arch
+from ofa_tf.training import RunDirectory, Trainer, open_experiment
+from tools.opening import evaluator_for
+from tools.pipeline import collect_pairs, export_subnet
+
+PRECISION = "int8"
+# Where between the smallest and the largest sub-network's latency the budgets lie.
+BUDGETS = (0.15, 0.35, 0.6)
+# Search proposes this many, of which the hold-out chooses: a predictor fitted to a hundred pairs is a rough judge.
+CANDIDATES = 8
+RANDOM_SUBNETS = 20
+# A file that is measured over its budget makes the next search stricter by so much; so many times.
+ROUNDS, TIGHTER = 5, 0.96
+MAX_DROP = 0.05
+
+
+def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: int) -> Report:
+    """Runs every step, each from what is already in the run directory, and writes the report.
+
+    Args:
+        run_dir: where everything is written.
+        config: the experiment, see `open_experiment`.
+        pairs: sub-networks measured for the accuracy predictor.
+        seed: of search and random choices.
+    """
+    say("1/6 train: all stages of progressive shrinking")
+    run, dataset = open_experiment(run_dir, config)
+    trainer = Trainer(run, dataset)
+    evaluator = evaluator_for(trainer.net, run, dataset)
+    trainer.train(evaluate=lambda arch: evaluator.evaluate(arch, split="holdout").to_dict())
+
+    say(f"2/6 collect: hold-out accuracy of {pairs} sub-networks, each calibrated")
+    measured = collect_pairs(evaluator, run.path / "accuracy.jsonl", count=pairs)
+    say("3/6 fit the accuracy predictor")
+    predictor = AccuracyPredictor.fit(run.space, *measured.accuracies())
+    predictor.save(run.path / "accuracy_predictor.npz")
+    quality = predictor.metrics
+    say(f"    held-out pairs: Kendall tau {quality['kendall_tau']:.2f}, RMSE {100 * quality['rmse']:.2f} points")
+
+    say(f"4/6 measure: this machine's {PRECISION} latency table, block by block, then corrected by whole networks")
+    table = mobile_bench.build_table(
+        run.space, precision=PRECISION, threads=1, output=run.path / f"host_{PRECISION}.json"
+    )
+    say("5/6 search at three budgets, choose on the hold-out, export, measure")
+    models = search_all(run, evaluator, predictor, table, seed)
+    say("6/6 compare with random sub-networks and write the report")
+    return conclude(run, evaluator, predictor, table, models, seed)
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def search_all(
+    run: RunDirectory, evaluator: Evaluator, predictor: AccuracyPredictor, table: LatencyTable, seed: int
+) -> list[ReportModel]:
+    """The smallest and the largest sub-network, and between them the best found for each budget."""
+    space = run.space
+    smallest_ms, largest_ms = table.predict(space, [space.smallest(), space.largest()])
+    models = [finish(run, evaluator, predictor, table, "smallest", space.smallest())]
+    for share in BUDGETS:
+        budget_ms = float(f"{smallest_ms + share * (largest_ms - smallest_ms):.3g}")
+        models.append(search_one(run, evaluator, predictor, table, budget_ms, seed))
+    return [*models, finish(run, evaluator, predictor, table, "largest", space.largest())]
+
+
+def search_one(
+    run: RunDirectory,
+    evaluator: Evaluator,
+    predictor: AccuracyPredictor,
+    table: LatencyTable,
+    budget_ms: float,
+    seed: int,
+) -> ReportModel:
+    """Searches below a budget until the exported file is measured inside it.
+
+    Raises:
+        OfaError: it is not, after all rounds.
+    """
+    limit_ms = budget_ms
+    for _ in range(ROUNDS):
+        found = evolutionary_search(
+            run.space, predictor, [Constraint("latency_ms", limit_ms, predictor=table)], seed=seed
+        )
+        chosen = max(found.top(CANDIDATES), key=lambda candidate: holdout_top1(evaluator, candidate))
+        model = finish(run, evaluator, predictor, table, f"{budget_ms:g} ms", chosen.arch, budget_ms)
+        if not model.over_budget:
+            return model
+        say(f"    {model.name}: measured {model.measured_ms:.3f} ms, over the budget; searching again")
+        limit_ms *= min(TIGHTER, budget_ms / model.measured_ms)
+    raise OfaError(
+        f"no file was measured inside {budget_ms:g} ms in {ROUNDS} rounds: the machine is busier than when its table "
+        f"was built; run the demo again"
+    )
+
+
+def holdout_top1(evaluator: Evaluator, candidate: Candidate) -> float:
+    """What a candidate is chosen by."""
+    return evaluator.evaluate(candidate.arch, split="holdout").top1
+
+
+def finish(
+    run: RunDirectory,
+    evaluator: Evaluator,
+    predictor: AccuracyPredictor,
+    table: LatencyTable,
+    name: str,
+    arch: Arch,
+    budget_ms: float | None = None,
+) -> ReportModel:
+    """Exports a sub-network and measures its file; accuracies are on "val", which no decision saw."""
+    path = run.path / "models" / f"{name.replace(' ', '_')}.tflite"
+    exported = export_subnet(evaluator, arch, path, precision=PRECISION, split="val", max_drop=MAX_DROP)
+    model = ReportModel(
+        name,
+        arch,
+        run.space.count_macs(arch),
+        budget_ms=budget_ms,
+        predicted_ms=float(table.predict(run.space, [arch])[0]),
+        measured_ms=mobile_bench.measure_file(path, threads=table.threads).median_ms,
+        predicted_top1=float(predictor.predict(run.space, [arch])[0]),
+        keras_top1=exported.keras_top1,
+        int8_top1=exported.tflite_top1,
+        model_bytes=exported.model_bytes,
+    )
+    say(f"    {name}: {model.measured_ms:.3f} ms, int8 top-1 {100 * model.int8_top1:.1f}%")
+    return model
+
+
+def conclude(
+    run: RunDirectory,
+    evaluator: Evaluator,
+    predictor: AccuracyPredictor,
+    table: LatencyTable,
+    models: list[ReportModel],
+    seed: int,
+) -> Report:
+    """Adds the random sub-networks, prints the table and what it shows, and writes `report.html` and `result.json`."""
+    space = run.space
+    best_random, points = {}, []
+    for model in models:
+        if model.budget_ms is None:
+            continue
+        constraint = Constraint("latency_ms", model.budget_ms, predictor=table)
+        inside = random_search(space, [constraint], RANDOM_SUBNETS, accuracy_predictor=predictor, seed=seed)
+        results = {candidate.arch: evaluator.evaluate(candidate.arch, split="val") for candidate in inside}
+        best_random[model.name] = max(result.top1 for result in results.values())
+        points += [
+            ReportPoint(
+                candidate.arch,
+                predicted_ms=candidate.costs["latency_ms"],
+                predicted_top1=candidate.predicted_accuracy,
+                keras_top1=results[candidate.arch].top1,
+            )
+            for candidate in inside
+        ]
+    verification = mobile_bench.verify_table(space, table, networks=RANDOM_SUBNETS, seed=seed)
+    images = len(evaluator.dataset.split("val"))
+    report = Report(
+        "Once-for-all on handwritten digits",
+        f"{table.device}, {table.threads} thread, {PRECISION}, by ai_edge_litert",
+        f"{images} test images that no decision saw",
+        space,
+        models,
+        random_points=points,
+        latency_pairs=verification.pairs,
+        metrics=run.read_log("metrics"),
+        notes=notes(run, table, predictor),
+    )
+    write_report(run.path / "report.html", report)
+    write_json(
+        run.path / "result.json",
+        {
+            "models": [{**dataclasses.asdict(model), "arch": model.arch.to_dict()} for model in models],
+            "best_random_top1": best_random,
+            "latency": verification.to_dict(),
+            "predictor": dict(predictor.metrics),
+        },
+    )
+    print(format_table(models))
+    for model in models:
+        if model.budget_ms is not None:
+            print(
+                f"{model.name}: Keras top-1 {100 * model.keras_top1:.1f}% against {100 * best_random[model.name]:.1f}% "
+                f"of the best of {RANDOM_SUBNETS} random sub-networks inside the same budget"
+            )
+    print(f"latency table: {verification.summary()}")
+    print(f"report: {run.path / 'report.html'}")
+    return report
+
+
+def notes(run: RunDirectory, table: LatencyTable, predictor: AccuracyPredictor) -> dict[str, str]:
+    """Where the report's figures come from."""
+    quality = predictor.metrics
+    return {
+        "date": datetime.date.today().isoformat(),
+        "command": "python -m tools.demo",
+        "training": f"{run.path / 'run.json'}, seed {run.recipe.seed}",
+        "decisions": "search and choice use the hold-out; the table's accuracies are on the test images",
+        "accuracy predictor": f"on held-out pairs: Kendall tau {quality['kendall_tau']:.2f}, "
+        f"Spearman {quality['spearman']:.2f}, RMSE {100 * quality['rmse']:.2f} points",
+        "versions": ", ".join(f"{name} {version}" for name, version in table.versions.items()),
+    }
