@@ -1,0 +1,34 @@
+"""Plots, tables and the HTML report, from plain data. No TensorFlow.
+
+Example:
+    from ofa_tf.report import Report, ReportModel, format_table, write_report
+    models = [ReportModel("0.30 ms", arch, space.count_macs(arch), budget_ms=0.3, predicted_ms=0.29)]
+    print(format_table(models))
+    write_report("report.html", Report("Digits", "this laptop", "400 held-out images", space, models))
+"""
+
+from ofa_tf.report.accuracy_plot import accuracy_plot
+from ofa_tf.report.architecture_drawing import architecture_drawing
+from ofa_tf.report.comparison_table import comparison_table, format_table
+from ofa_tf.report.latency_plot import latency_plot
+from ofa_tf.report.page import render_report, write_report
+from ofa_tf.report.report import Report
+from ofa_tf.report.report_model import ReportModel
+from ofa_tf.report.report_point import ReportPoint
+from ofa_tf.report.training_curve import TrainingCurve
+from ofa_tf.report.training_plot import training_plot
+
+__all__ = [
+    "Report",
+    "ReportModel",
+    "ReportPoint",
+    "TrainingCurve",
+    "accuracy_plot",
+    "architecture_drawing",
+    "comparison_table",
+    "format_table",
+    "latency_plot",
+    "render_report",
+    "training_plot",
+    "write_report",
+]
