@@ -47,6 +47,7 @@ setuptools.setup(
         "scipy",
         "tensorflow>=2.21,<2.22",
         "tensorflow-datasets",
+        "importlib_resources",  # tensorflow-datasets needs it and does not say so
         "threadpoolctl",
         "tqdm",
     ],

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from ofa_tf.common import InputError
+from ofa_tf.common.config import is_number
 
 FIELDS = ("ks", "e", "d", "w", "r")
 
@@ -77,8 +78,3 @@ class Arch:
                 raise InputError(f"architecture: field {name!r} is {value!r}, expected {expected}")
             values[name] = value if name == "r" else tuple(value)
         return Arch(**values)
-
-
-def is_number(value: Any) -> bool:
-    """True for a finite int or float, and not for a bool."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")

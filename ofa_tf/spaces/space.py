@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from ofa_tf.common import InputError
+from ofa_tf.common.config import is_number
 from ofa_tf.spaces import costs
-from ofa_tf.spaces.arch import FIELDS, Arch, is_number
+from ofa_tf.spaces.arch import FIELDS, Arch
 from ofa_tf.spaces.block import Block
 
 # Columns of `Space.to_tensors`, one row per position.

@@ -5,9 +5,8 @@ import json
 from typing import Any
 
 from ofa_tf.common import InputError
+from ofa_tf.common.config import from_config, is_number
 from ofa_tf.data import PUBLISHED, Augmentation, Preprocessing
-from ofa_tf.data.config import from_config
-from ofa_tf.spaces.arch import is_number
 
 
 @dataclasses.dataclass(frozen=True)

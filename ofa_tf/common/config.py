@@ -1,0 +1,49 @@
+"""Small frozen dataclasses as JSON-ready dictionaries and back, and checks of their fields."""
+
+import dataclasses
+from typing import Any, TypeVar
+
+from ofa_tf.common import InputError
+
+T = TypeVar("T")
+
+
+def to_config(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass, tuples as lists, ready for JSON."""
+    fields = dataclasses.asdict(value)
+    return {name: list(field) if isinstance(field, tuple) else field for name, field in fields.items()}
+
+
+def from_config(cls: type[T], config: Any, what: str) -> T:
+    """Reads what `to_config` wrote.
+
+    Args:
+        cls: the dataclass; fields that are left out take its defaults.
+        config: the dictionary.
+        what: its name in errors ("preprocessing").
+
+    Raises:
+        InputError: it is no dictionary, or a field is missing, unknown or of a wrong form.
+    """
+    if not isinstance(config, dict):
+        raise InputError(f"{what}: found {type(config).__name__}, expected an object with fields")
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    unset = (dataclasses.MISSING, dataclasses.MISSING)
+    needed = {name for name, field in fields.items() if (field.default, field.default_factory) == unset}
+    for name in [*sorted(map(str, config.keys() - fields.keys())), *sorted(needed - config.keys())]:
+        problem = "is missing" if name in needed else "is unknown"
+        raise InputError(f"{what}: field {name} {problem}; expected {', '.join(fields)}")
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in config.items()})
+
+
+def is_number(value: Any) -> bool:
+    """True for a finite int or float, and not for a bool."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def check_numbers(what: str, value: Any, count: int, low: float, high: float) -> None:
+    """Raises `InputError` unless `value` holds `count` numbers from `low` to `high`."""
+    items = value if isinstance(value, tuple) else (value,)
+    if len(items) != count or not all(is_number(item) and low <= item <= high for item in items):
+        form = "a number" if count == 1 else f"{count} numbers"
+        raise InputError(f"{what} is {value!r}, expected {form} from {low:g} to {high:g}")

@@ -1,0 +1,184 @@
+"""Batches for training, evaluation and batch-norm calibration, addressed by step.
+
+Nothing is advanced and nothing need be saved: the image at a position of the run follows from the position and the
+seed: epoch = step // steps per epoch, then a shuffled index of the epoch; the resolution and all that augmentation
+draws are keyed on (seed, step) and drawn for the whole batch at once. So a run that goes on at step k sees the batches
+that it would have seen.
+
+Source: systems notes, "A pipeline that resumes exactly".
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from ofa_tf.common import InputError
+from ofa_tf.data import seeds
+from ofa_tf.data.augmentation import Augmentation, Draws, apply, draw
+from ofa_tf.data.batches import Batches
+from ofa_tf.data.dataset import ImageDataset
+from ofa_tf.data.decoding import decode_image
+from ofa_tf.data.preprocessing import evaluation_image
+
+
+def steps_per_epoch(dataset: ImageDataset, batch_size: int) -> int:
+    """Full batches in the training split; the images left over are dropped, others in each epoch.
+
+    Raises:
+        InputError: there is not even one.
+    """
+    images = len(dataset.split("train"))
+    _check_batch_size(batch_size)
+    if batch_size > images:
+        raise InputError(
+            f"--batch_size={batch_size}: dataset {dataset.name} has only {images} training images; give at most that"
+        )
+    return images // batch_size
+
+
+def training_batches(
+    dataset: ImageDataset,
+    *,
+    batch_size: int,
+    resolutions: Sequence[int],
+    augmentation: Augmentation,
+    seed: int,
+    first_step: int = 0,
+    steps: int | None = None,
+) -> Batches:
+    """Augmented batches of the training split, shuffled anew in each epoch.
+
+    Args:
+        dataset: the data set.
+        batch_size: images per batch.
+        resolutions: image sides in pixels, of which each batch has one (`resolution_of_step`).
+        augmentation: what is drawn for each image.
+        seed: decides the order, the resolutions and the augmentation.
+        first_step: the step of the first batch; the batches are those of the uninterrupted run from there on.
+        steps: how many batches, None for no end.
+
+    Returns:
+        `Batches` of uint8 images (batch_size, r, r, 3) and int32 labels (batch_size,).
+
+    Raises:
+        InputError: a batch would be larger than the training split, or a resolution is not a positive whole number.
+    """
+    resolutions = _checked_resolutions(resolutions)
+    seeds.check_seed(seed)
+    split = dataset.split("train")
+    epoch_steps = steps_per_epoch(dataset, batch_size)
+
+    def plan(step: tf.Tensor) -> tuple[tf.Tensor, tuple]:
+        epoch = step // epoch_steps
+        first = (step - epoch * epoch_steps) * batch_size
+        positions = first + tf.range(batch_size, dtype=tf.int64)
+        places = seeds.shuffled(positions, len(split), seeds.stream(seed, seeds.SHUFFLE, epoch, 0))
+        resolution = tf.fill([batch_size], seeds.drawn_resolution(resolutions, seed, step))
+        return places, (resolution, draw(augmentation, seeds.stream(seed, seeds.AUGMENT, 0, step), batch_size))
+
+    def image_of(image: tf.Tensor, drawn: tuple) -> tf.Tensor:
+        resolution, draws = drawn
+        return apply(image, resolutions[0] if len(resolutions) == 1 else resolution, draws, augmentation)
+
+    return Batches(split, first_step, steps, batch_size, plan, image_of)
+
+
+def evaluation_batches(
+    dataset: ImageDataset,
+    split: str,
+    *,
+    resolution: int,
+    batch_size: int,
+    crop_fraction: float,
+    limit: int | None = None,
+) -> Batches:
+    """Every image of a split once, in its own order, without randomness; the last batch may be short.
+
+    Args:
+        dataset: the data set.
+        split: "holdout" or "val" ("train" too).
+        resolution: image side, in pixels.
+        batch_size: images per batch.
+        crop_fraction: see `Preprocessing`.
+        limit: takes at most so many images, evenly spaced over the split (whose order is often by class).
+
+    Returns:
+        `Batches` of uint8 images (batch, resolution, resolution, 3) and int32 labels (batch,).
+
+    Raises:
+        InputError: there is no such split, or a number is not positive.
+    """
+    (resolution,) = _checked_resolutions([resolution])
+    _check_batch_size(batch_size)
+    source = dataset.split(split)
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit={limit}: expected at least 1 image")
+    images = len(source) if limit is None else min(limit, len(source))
+
+    def plan(number: tf.Tensor) -> tuple[tf.Tensor, tuple]:
+        first = number * batch_size
+        positions = tf.range(first, tf.minimum(first + batch_size, images))
+        return positions * len(source) // images, ()
+
+    def image_of(image: tf.Tensor, _: tuple) -> tf.Tensor:
+        pixels = decode_image(image) if image.dtype == tf.string else image
+        return evaluation_image(pixels, resolution, crop_fraction)
+
+    count = -(-images // batch_size)
+    return Batches(source, 0, count, batch_size, plan, image_of, static_batch=images % batch_size == 0)
+
+
+def calibration_batches(
+    dataset: ImageDataset,
+    *,
+    resolution: int,
+    augmentation: Augmentation,
+    images: int = 2000,
+    batch_size: int = 200,
+    seed: int = 0,
+) -> Batches:
+    """Training images with the training augmentation, from which batch-norm statistics are recomputed.
+
+    Args:
+        dataset: the data set.
+        resolution: image side, in pixels.
+        augmentation: as in training.
+        images: how many, all of them where the training split has fewer.
+        batch_size: images per batch. A last batch that is not full is left out, unless it is the only one.
+        seed: decides which images and how they are augmented.
+
+    Returns:
+        `Batches` of uint8 images (batch_size, resolution, resolution, 3) and int32 labels (batch_size,).
+
+    Source: reference facts, "Elastic kernels, depth, width" (2,000 images in batches of 200).
+    """
+    (resolution,) = _checked_resolutions([resolution])
+    seeds.check_seed(seed)
+    _check_batch_size(batch_size)
+    split = dataset.split("train")
+    images = min(images, len(split))
+    if images < 1:
+        raise InputError(f"calibration images: {images}, expected at least 1")
+    batch_size = min(batch_size, images)
+
+    def plan(number: tf.Tensor) -> tuple[tf.Tensor, tuple]:
+        positions = number * batch_size + tf.range(batch_size, dtype=tf.int64)
+        places = seeds.shuffled(positions, len(split), seeds.stream(seed, seeds.CALIBRATION, 0, 0))
+        return places, draw(augmentation, seeds.stream(seed, seeds.CALIBRATION, 1, number), batch_size)
+
+    def image_of(image: tf.Tensor, draws: Draws) -> tf.Tensor:
+        return apply(image, resolution, draws, augmentation)
+
+    return Batches(split, 0, images // batch_size, batch_size, plan, image_of)
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise InputError(f"--batch_size={batch_size}: expected at least 1 image")
+
+
+def _checked_resolutions(resolutions: Sequence[int]) -> tuple[int, ...]:
+    resolutions = tuple(int(resolution) for resolution in resolutions)
+    if not resolutions or min(resolutions) < 1:
+        raise InputError(f"resolutions: {list(resolutions)}, expected image sides of at least 1 pixel")
+    return resolutions

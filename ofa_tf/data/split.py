@@ -1,0 +1,88 @@
+"""`Split`: labelled images that can be read one by one, in any order."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ofa_tf.common import InputError
+
+FILES, ENCODED, PIXELS, RANDOM_ACCESS = "files", "encoded", "pixels", "random_access"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """One split of a data set. Splits that are parts of one another share their records.
+
+    Args:
+        name: for errors, for example "digits train".
+        labels: int32 (images,), indices into the data set's class names.
+        indices: int64 (images,), which record each image is.
+        records: string tensor of file paths ("files") or of encoded images ("encoded"), uint8 tensor
+            (records, height, width, 3) ("pixels"), or a sequence of encoded images ("random_access"), each read when
+            it is needed.
+        kind: which of the four.
+    """
+
+    name: str
+    labels: np.ndarray
+    indices: np.ndarray
+    records: tf.Tensor | Sequence[bytes]
+    kind: str
+
+    @classmethod
+    def make(cls, name: str, kind: str, records: Sequence, labels: Sequence[int]) -> "Split":
+        """A split of all the given records, in their order."""
+        if kind != RANDOM_ACCESS:
+            with tf.device("CPU:0"):
+                records = tf.constant(records, tf.uint8 if kind == PIXELS else tf.string)
+        labels = np.asarray(labels, np.int32)
+        return cls(name, labels, np.arange(len(labels)), records, kind)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, name: str, places: np.ndarray) -> "Split":
+        """The split of some of the images, in the order of `places`."""
+        return dataclasses.replace(self, name=name, labels=self.labels[places], indices=self.indices[places])
+
+    @functools.cached_property
+    def _rows(self) -> tuple[tf.Tensor, tf.Tensor]:
+        # Tensors are captured by a tf.data function; arrays would be copied into its graph.
+        with tf.init_scope(), tf.device("CPU:0"):
+            return tf.constant(self.indices), tf.constant(self.labels)
+
+    def rows(self, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The records (int64) and labels (int32) of the images at some places (int64), inside a `tf.data` map too."""
+        indices, labels = self._rows
+        return tf.gather(indices, places), tf.gather(labels, places)
+
+    def read(self, index: tf.Tensor) -> tf.Tensor:
+        """One record, inside a `tf.data` map or outside.
+
+        Args:
+            index: scalar int64, an element of `indices`.
+
+        Returns:
+            Scalar string (encoded) or uint8 (height, width, 3).
+        """
+        if self.kind == RANDOM_ACCESS:
+            encoded = tf.numpy_function(lambda record: self.records[int(record)], [index], tf.string)
+            return tf.ensure_shape(encoded, ())
+        record = tf.gather(self.records, index)
+        return tf.io.read_file(record) if self.kind == FILES else record
+
+    def describe(self, index: int) -> str:
+        """A record's file, or its number where it has none, for errors."""
+        return tf.compat.as_str(self.records[index].numpy()) if self.kind == FILES else f"{self.name}: record {index}"
+
+    def unreadable(self, index: int, error: tf.errors.OpError) -> InputError:
+        """The error that tells a user which record could not be read."""
+        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\s+", " ", error.message).strip()
+        return InputError(
+            f"{self.describe(index)}: not a readable image ({reason[:160].strip()}); expected JPEG, PNG, BMP or GIF: "
+            f"replace it or remove it"
+        )

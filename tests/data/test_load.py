@@ -1,0 +1,185 @@
+"""Data sets by name: folders, digits, and how images are held out."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ofa_tf import data
+from ofa_tf.common import InputError
+from ofa_tf.data.holdout import holdout_count, stratified_places
+from tests.data.image_files import write_folder
+
+
+def paths(split: data.Split) -> list[str]:
+    return [split.describe(int(index)) for index in split.indices]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    write_folder(tmp_path / "train", {"dog": 12, "ant": 8, "cat": 20})
+    write_folder(tmp_path / "val", {"cat": 2, "dog": 3})
+    return tmp_path
+
+
+def test_folder(photos):
+    """Classes are the sorted folder names; train and hold-out are disjoint and complete; val keeps train's labels."""
+    dataset = data.load("folder", photos, holdout=10, seed=3)
+    assert dataset.class_names == ("ant", "cat", "dog")
+    assert dataset.num_classes == 3
+    train, holdout, val = (paths(dataset.split(name)) for name in ("train", "holdout", "val"))
+    assert sorted(train + holdout) == sorted(map(str, (photos / "train").glob("*/*")))
+    assert len(holdout) == len(set(holdout)) == 10
+    assert (len(train), len(val)) == (30, 5)
+    for split in dataset.splits.values():
+        assert split.labels.dtype == np.int32
+        assert [path.split("/")[-2] for path in paths(split)] == [dataset.class_names[i] for i in split.labels]
+    assert np.bincount(dataset.split("holdout").labels).tolist() == [2, 5, 3]
+
+
+def test_holdout_is_drawn_by_the_seed(photos):
+    """The same seed holds the same images out, another one others; val is never touched."""
+    first, again, other = (data.load("folder", photos, holdout=0.25, seed=seed) for seed in (1, 1, 2))
+    assert paths(first.split("holdout")) == paths(again.split("holdout"))
+    assert paths(first.split("holdout")) != paths(other.split("holdout"))
+    assert paths(first.split("val")) == paths(other.split("val"))
+
+
+def test_only_images_count_in_any_case_of_suffix(photos):
+    """Hidden files, other files and sub-folders are ignored; .JPEG and .PNG are images."""
+    cat = photos / "train" / "cat"
+    (cat / "000.jpg").rename(cat / "000.JPEG")
+    (cat / "001.jpg").rename(cat / "001.Png")
+    for name in (".DS_Store", "._000.jpg", "notes.txt", "Thumbs.db"):
+        (cat / name).write_bytes(b"x")
+    (cat / "more.jpg").mkdir()
+    (photos / "train" / ".cache").mkdir()
+    (photos / "train" / "README.md").write_text("x")
+    dataset = data.load("folder", photos)
+    assert dataset.num_classes == 3
+    assert len(dataset.split("train")) + len(dataset.split("holdout")) == 40
+
+
+def damage_nothing(root):
+    return root / "nowhere"
+
+
+def damage_train(root):
+    (root / "train").rename(root / "training")
+
+
+def damage_empty(root):
+    (root / "train").rename(root / "old")
+    (root / "train").mkdir()
+
+
+def damage_one_class(root):
+    for name in ("ant", "dog"):
+        (root / "train" / name).rename(root / name)
+
+
+def damage_class_without_images(root):
+    (root / "train" / "bee").mkdir()
+
+
+def damage_unknown_val_class(root):
+    write_folder(root / "val", {"bee": 1})
+
+
+def damage_empty_val(root):
+    (root / "val").rename(root / "old")
+    (root / "val").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (damage_nothing, "nowhere: no such folder"),
+        (damage_train, "no folder train"),
+        (damage_empty, "no class folders"),
+        (damage_one_class, "only one class"),
+        (damage_class_without_images, "bee: no images"),
+        (damage_unknown_val_class, "val: class bee"),
+        (damage_empty_val, "val: no class folders"),
+    ],
+)
+def test_bad_folder_is_one_line(photos, damage, words):
+    """What is wrong with a folder is said in one line that names it."""
+    root = damage(photos) or photos
+    with pytest.raises(InputError, match=words) as caught:
+        data.load("folder", root)
+    assert "\n" not in str(caught.value)
+    assert str(root) in str(caught.value)
+
+
+def test_folder_needs_data_dir():
+    """Without --data_dir the error names the flag and the layout."""
+    with pytest.raises(InputError, match=r"--data_dir: not given.*train/<class>"):
+        data.load("folder")
+
+
+@pytest.mark.parametrize("holdout", [40, 1000, 0, -3, 2.5, 0.999])
+def test_bad_holdout(photos, holdout):
+    """A hold-out that leaves nothing to train on, or is no number of images, is refused."""
+    with pytest.raises(InputError, match="--holdout="):
+        data.load("folder", photos, holdout=holdout)
+
+
+def test_unknown_split(photos):
+    """Asking for a split that is not there names those that are."""
+    with pytest.raises(InputError, match=r"--split=test.*train, holdout, val"):
+        data.load("folder", photos).split("test")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5])
+def test_bad_seed(seed):
+    """A seed that cannot be kept apart from others is refused."""
+    with pytest.raises(InputError, match="--seed"):
+        data.load("digits", seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("images", "holdout", "count"), [(9469, None, 947), (1_281_167, None, 10_000), (3, None, 1), (50, 0.5, 25)]
+)
+def test_holdout_count(images, holdout, count):
+    """Ten percent, at most 10,000, at least one."""
+    assert holdout_count(images, holdout) == count
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    labels=st.lists(st.integers(0, 5), min_size=2, max_size=200), share=st.floats(0.01, 0.99), seed=st.integers(0, 9)
+)
+def test_stratified_places_keep_class_shares(labels, share, seed):
+    """Each class gives its share of the hold-out to within one image, and no image is drawn twice."""
+    labels = np.array(labels)
+    count = max(1, int(share * len(labels)))
+    places = stratified_places(labels, count, seed)
+    assert len(set(places.tolist())) == count
+    for label in set(labels.tolist()):
+        expected = (labels == label).sum() * count / len(labels)
+        assert abs((labels[places] == label).sum() - expected) < 1
+
+
+def test_digits():
+    """Scikit-learn's digits: fixed val of 360, hold-out of 400, RGB of 40x40 that still is the 8x8 digit."""
+    dataset, other = data.load("digits"), data.load("digits", seed=1, holdout=100)
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 1037, "holdout": 400, "val": 360}
+    assert len(other.split("train")) == 1337
+    np.testing.assert_array_equal(dataset.split("val").indices, other.split("val").indices)
+    everything = np.concatenate([split.indices for split in dataset.splits.values()])
+    assert sorted(everything.tolist()) == list(range(1797))
+    for split in dataset.splits.values():
+        shares = np.bincount(split.labels, minlength=10) / len(split)
+        assert 0.09 < shares.min() <= shares.max() < 0.11
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    pixels = dataset.split("val").read(tf.constant(17, tf.int64)).numpy()
+    assert pixels.shape == (40, 40, 3)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels[..., 0], pixels[..., 2])
+    blocks = pixels[..., 0].reshape(8, 5, 8, 5).mean(axis=(1, 3))
+    assert np.corrcoef(blocks.ravel(), source.images[17].ravel())[0, 1] > 0.97
+    assert np.unique(pixels).size > 50
