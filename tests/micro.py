@@ -1,10 +1,14 @@
 """A space and a network so small that a test of the whole path takes seconds."""
 
 import numpy as np
+import tensorflow as tf
 
 from ofa_tf import networks, spaces
 from ofa_tf.networks import Supernet
 from ofa_tf.spaces import Space
+
+# Tests run a graph a few times: optimizing it takes longer than it saves.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def micro_space(**changes) -> Space:

@@ -12,6 +12,7 @@ from ofa_tf.networks import Supernet
 from ofa_tf.spaces import Space
 from ofa_tf.training.checkpoint import load_checkpoint
 from ofa_tf.training.recipe import Recipe
+from ofa_tf.training.stage import progressive_stages
 
 FORMAT = 1
 
@@ -97,8 +98,9 @@ class RunDirectory:
         return self.path / "stages" / f"{stage}.npz"
 
     def finished_stages(self) -> list[str]:
-        """Names of the stages whose weights are here, in the order of the recipe."""
-        return [name for name in self.recipe.stages if self.stage_weights(name).is_file()]
+        """Names of the stages whose weights are here, in the order in which they are trained."""
+        # Not the recipe's order: configurations are sorted by name.
+        return [stage.name for stage in progressive_stages(self.space) if self.stage_weights(stage.name).is_file()]
 
     def load_dataset(self, dataset: str | None = None, data_dir: str | None = None) -> ImageDataset:
         """The run's images, or others of the same classes.

@@ -1,0 +1,16 @@
+"""TFLite: conversion, quantization, the one interpreter runner, checked export.
+
+Example:
+    from ofa_tf import deploy
+    report = deploy.export(net, arch, statistics, "model.tflite", precision="int8", preprocessing=preprocessing,
+                           representative_images=images)
+    print(deploy.Runner(report.path).time().median_ms)
+"""
+
+from ofa_tf.deploy.convert import PRECISIONS, convert, default_form
+from ofa_tf.deploy.export import DEFAULT_MAX_DROP, export
+from ofa_tf.deploy.export_report import ExportReport
+from ofa_tf.deploy.runner import Runner
+from ofa_tf.deploy.timing import Timing
+
+__all__ = ["DEFAULT_MAX_DROP", "PRECISIONS", "ExportReport", "Runner", "Timing", "convert", "default_form", "export"]

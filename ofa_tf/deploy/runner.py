@@ -1,0 +1,173 @@
+"""`Runner`: the one place where TFLite files are run."""
+
+import functools
+import os
+import pathlib
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from ofa_tf.common import InputError
+from ofa_tf.deploy.captured_output import captured_output
+from ofa_tf.deploy.timing import Timing
+
+# A flatbuffer begins with the offset of its root and the file's identifier.
+_IDENTIFIER = b"TFL3"
+_SMALLEST_BYTES = 64
+_DELEGATE = "DELEGATE"
+_COARSEST_CLOCK_SECONDS = 1e-6
+
+
+class Runner:
+    """Runs a TFLite model of one input and one output, one image at a time.
+
+    Files from elsewhere can bring the interpreter down; what is checked is that it begins as a TFLite file does.
+
+    Args:
+        model: the path of a `.tflite` file, or its bytes.
+        threads: the interpreter's threads.
+
+    Raises:
+        InputError: the file is missing or not a TFLite model that this machine can run.
+
+    Example:
+        runner = Runner("model.tflite")
+        logits = runner.predict(images)
+        print(runner.time().median_ms)
+    """
+
+    def __init__(self, model: str | os.PathLike | bytes, *, threads: int = 1):
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise InputError(f"threads is {threads!r}, expected a whole number of at least 1")
+        self.source = "model in memory" if isinstance(model, bytes) else os.fspath(model)
+        self.model_bytes = model if isinstance(model, bytes) else _read(pathlib.Path(model))
+        self.threads = threads
+        if len(self.model_bytes) < _SMALLEST_BYTES or self.model_bytes[4:8] != _IDENTIFIER:
+            raise InputError(
+                f"{self.source}: not a whole TFLite model ({len(self.model_bytes)} bytes, expected the identifier "
+                f"{_IDENTIFIER.decode()}); export it anew"
+            )
+        with captured_output() as written:
+            try:
+                self._interpreter = Interpreter(model_content=self.model_bytes, num_threads=threads)
+                self._interpreter.allocate_tensors()
+            except (RuntimeError, ValueError) as error:
+                words = " ".join(f"{written()} {error}".split())
+                raise InputError(f"{self.source}: cannot be run ({words}); export it anew") from error
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise InputError(f"{self.source}: {len(inputs)} inputs, {len(outputs)} outputs; expected one of each")
+        self.input_details, self.output_details = inputs[0], outputs[0]
+        self.fill(np.zeros(self.input_shape, self.input_type))
+        self._clock = _clock(threads)
+        self._clock_ns = _cost_ns(self._clock)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the input, batch dimension (1) first."""
+        return tuple(int(size) for size in self.input_details["shape"])
+
+    @property
+    def input_type(self) -> str:
+        """Name of the input's NumPy type."""
+        return np.dtype(self.input_details["dtype"]).name
+
+    @property
+    def output_type(self) -> str:
+        """Name of the output's NumPy type."""
+        return np.dtype(self.output_details["dtype"]).name
+
+    @property
+    def operations(self) -> list[str]:
+        """Names of the operations of the graph, and DELEGATE for every partition that a delegate took over."""
+        try:
+            return [operation["op_name"] for operation in self._interpreter._get_ops_details()]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.source}: this version of ai_edge_litert does not tell its operations ({error!r}); install "
+                f"the version of the lock file"
+            ) from error
+
+    @property
+    def partitions(self) -> int:
+        """Number of parts of the graph that XNNPACK runs; 1 is fastest, 0 means that it runs none."""
+        return Counter(self.operations)[_DELEGATE]
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """The dequantized outputs.
+
+        Args:
+            images: (N, height, width, channels) of the input's type, uint8 for exported networks.
+
+        Returns:
+            float32 (N, ...): logits for networks.
+
+        Raises:
+            InputError: the images do not fit the input.
+        """
+        images = np.asarray(images)
+        if images.shape[1:] != self.input_shape[1:] or images.dtype != self.input_details["dtype"]:
+            raise InputError(
+                f"{self.source}: images are {images.dtype.name} {images.shape[1:]}, expected {self.input_type} "
+                f"{self.input_shape[1:]}"
+            )
+        outputs = np.empty((len(images), *self.output_details["shape"][1:]), np.float32)
+        scale, zero_point = self.output_details["quantization"]
+        for index, image in enumerate(images):
+            self.fill(image[None])
+            self._interpreter.invoke()
+            outputs[index] = self._interpreter.get_tensor(self.output_details["index"])[0]
+        return (outputs - zero_point) * np.float32(scale) if scale else outputs
+
+    def fill(self, inputs: np.ndarray) -> None:
+        """Sets the input, (1, height, width, channels) of its type, for `run_ms`."""
+        self._interpreter.set_tensor(self.input_details["index"], inputs)
+
+    def run_ms(self) -> float:
+        """Runs the model once on what is in its input; the time that took, in milliseconds.
+
+        With one thread, the time for which other programs held the processor is not counted.
+        """
+        start = self._clock()
+        self._interpreter.invoke()
+        return max(self._clock() - start - self._clock_ns, 1) * 1e-6
+
+    def time(self, min_runs: int = 50, min_seconds: float = 0.1, warmup_runs: int = 5) -> Timing:
+        """Times runs of the model, one after the other, each as `run_ms` does.
+
+        Args:
+            min_runs: at least this many are timed,
+            min_seconds: and for at least so long.
+            warmup_runs: runs before, not timed.
+        """
+        for _ in range(warmup_runs):
+            self._interpreter.invoke()
+        times_ms, total_ms = [], 0.0
+        while len(times_ms) < max(min_runs, 1) or total_ms < min_seconds * 1e3:
+            times_ms.append(self.run_ms())
+            total_ms += times_ms[-1]
+        return Timing.of(times_ms)
+
+
+def _clock(threads: int) -> Callable[[], int]:
+    # One thread means the caller's own.
+    own_time = threads == 1 and time.get_clock_info("thread_time").resolution <= _COARSEST_CLOCK_SECONDS
+    return time.thread_time_ns if own_time else time.perf_counter_ns
+
+
+@functools.cache
+def _cost_ns(clock: Callable[[], int]) -> int:
+    """What reading the clock adds to a measured time."""
+    return int(np.median([-clock() + clock() for _ in range(1000)]))
+
+
+def _read(path: pathlib.Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}), expected a .tflite file; check the path"
+        ) from error
