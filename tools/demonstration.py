@@ -2,12 +2,17 @@
 
 import dataclasses
 import datetime
+import pathlib
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-import mobile_bench
+import numpy as np
+
+from mobile_bench.table_builder import build_table
+from mobile_bench.verification import Verification, verify_table
 from ofa_tf.common import OfaError, write_json
+from ofa_tf.deploy import Runner
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.predictors import AccuracyPredictor, LatencyTable
 from ofa_tf.report import Report, ReportModel, ReportPoint, format_table, write_report
@@ -23,6 +28,8 @@ BUDGETS = (0.15, 0.35, 0.6)
 # Search proposes this many, of which the hold-out chooses: a predictor fitted to a hundred pairs is a rough judge.
 CANDIDATES = 8
 RANDOM_SUBNETS = 20
+# Whole networks, not among those compared, that correct the latency table.
+CORRECTING = 8
 # A file that is measured over its budget makes the next search stricter by so much; so many times.
 ROUNDS, TIGHTER = 5, 0.96
 MAX_DROP = 0.05
@@ -52,13 +59,15 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
     say(f"    held-out pairs: Kendall tau {quality['kendall_tau']:.2f}, RMSE {100 * quality['rmse']:.2f} points")
 
     say(f"4/6 measure: this machine's {PRECISION} latency table, block by block, then corrected by whole networks")
-    table = mobile_bench.build_table(
-        run.space, precision=PRECISION, threads=1, output=run.path / f"host_{PRECISION}.json"
-    )
+    table_path = run.path / f"host_{PRECISION}.json"
+    table = build_table(run.space, None, PRECISION, 1, table_path)
+    verification, table = verify_table(table, run.space, networks=RANDOM_SUBNETS, correct=CORRECTING, seed=seed)
+    table.save(table_path)
+    say(f"    {verification.summary()}")
     say("5/6 search at three budgets, choose on the hold-out, export, measure")
     models = search_all(run, evaluator, predictor, table, seed)
     say("6/6 compare with random sub-networks and write the report")
-    return conclude(run, evaluator, predictor, table, models, seed)
+    return conclude(run, evaluator, predictor, table, verification, models, seed)
 
 
 def say(text: str) -> None:
@@ -132,7 +141,7 @@ def finish(
         run.space.count_macs(arch),
         budget_ms=budget_ms,
         predicted_ms=float(table.predict(run.space, [arch])[0]),
-        measured_ms=mobile_bench.measure_file(path, threads=table.threads).median_ms,
+        measured_ms=measure_ms(path, table.threads),
         predicted_top1=float(predictor.predict(run.space, [arch])[0]),
         keras_top1=exported.keras_top1,
         int8_top1=exported.tflite_top1,
@@ -142,11 +151,18 @@ def finish(
     return model
 
 
+def measure_ms(path: pathlib.Path, threads: int) -> float:
+    """The latency of a file: the median of three medians, so that one busy moment of the machine does not decide."""
+    runner = Runner(path, threads=threads)
+    return float(np.median([runner.time(min_seconds=0.4).median_ms for _ in range(3)]))
+
+
 def conclude(
     run: RunDirectory,
     evaluator: Evaluator,
     predictor: AccuracyPredictor,
     table: LatencyTable,
+    verification: Verification,
     models: list[ReportModel],
     seed: int,
 ) -> Report:
@@ -169,16 +185,15 @@ def conclude(
             )
             for candidate in inside
         ]
-    verification = mobile_bench.verify_table(space, table, networks=RANDOM_SUBNETS, seed=seed)
     images = len(evaluator.dataset.split("val"))
     report = Report(
         "Once-for-all on handwritten digits",
-        f"{table.device}, {table.threads} thread, {PRECISION}, by ai_edge_litert",
+        f"this machine ({table.versions['cpu']}), {table.threads} thread, {PRECISION}, ai_edge_litert",
         f"{images} test images that no decision saw",
         space,
         models,
         random_points=points,
-        latency_pairs=verification.pairs,
+        latency_pairs=list(zip(verification.predicted_ms, verification.measured_ms, strict=True)),
         metrics=run.read_log("metrics"),
         notes=notes(run, table, predictor),
     )

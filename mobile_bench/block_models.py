@@ -1,0 +1,55 @@
+"""Blocks, and whole networks, as TFLite models with random weights: time does not depend on what was learned."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from ofa_tf.deploy.convert import convert, default_form
+from ofa_tf.networks.plain import build_plain
+from ofa_tf.spaces import Block
+
+_SAMPLES = 4
+
+
+def model_bytes(blocks: Sequence[Block], precision: str, *, form: str | None = None, seed: int = 0) -> bytes:
+    """One block, or a network, as a TFLite file.
+
+    Between blocks an int8 network passes int8 on, so the file's input and output are int8; nothing is quantized or
+    dequantized at its borders.
+
+    Args:
+        blocks: consecutive blocks.
+        precision: one of `deploy.PRECISIONS`.
+        form: how hard-swish is written, see `networks.plain.FORMS`; the precision's default unless given.
+        seed: of the weights.
+
+    Example:
+        data = model_bytes(space.blocks(arch)[3:4], "int8")
+    """
+    rng = np.random.default_rng(seed)
+    model = build_plain(blocks, keras, form=form or default_form(precision))
+    images = rng.standard_normal((_SAMPLES, *model.inputs[0].shape[1:]), np.float32)
+    _randomize(model, images, rng)
+    return convert(model, precision, representative=images if precision == "int8" else None)
+
+
+def _randomize(model: keras.Model, images: np.ndarray, rng: np.random.Generator) -> None:
+    """Sets random weights under which every batch norm's output is of about unit variance.
+
+    Activations that grow from block to block have scales so far apart that XNNPACK refuses some int8 additions: such a
+    network is not the one that a trained one would be.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # Then one pass in training mode makes the moving statistics those of the images.
+            layer.momentum = 0.0
+        elif layer.weights:
+            depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+            layer.set_weights([_random(weight.shape, depthwise, rng) for weight in layer.weights])
+    model(images, training=True)
+
+
+def _random(shape: Sequence[int], depthwise: bool, rng: np.random.Generator) -> np.ndarray:
+    inputs = int(np.prod(shape[:2] if depthwise else shape[:-1]))
+    return rng.standard_normal(shape, np.float32) * np.float32(inputs**-0.5)

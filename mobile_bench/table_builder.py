@@ -1,0 +1,176 @@
+"""`build_table`: the latency table of a space's blocks on this machine."""
+
+import datetime
+import itertools
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from mobile_bench import host, measure
+from mobile_bench.block_models import model_bytes
+from mobile_bench.reference import TOLERANCE, Reference
+from ofa_tf.common import InputError
+from ofa_tf.deploy import Runner, default_form
+from ofa_tf.predictors.block_latency import BlockLatency
+from ofa_tf.predictors.latency_table import LatencyTable
+from ofa_tf.spaces import Arch, Block, Space
+from ofa_tf.spaces.population import distinct_blocks
+
+# Rows that are measured together: the more, the longer until the table is written.
+_ROWS_PER_GROUP = 3
+_REFERENCE = "reference_ms"
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} blocks [{elapsed}<{remaining}]"
+
+
+def build_table(
+    space: Space,
+    resolutions: Sequence[int] | None,
+    precision: str,
+    threads: int,
+    output: str | os.PathLike | None,
+    *,
+    form: str | None = None,
+    rounds: int = measure.ROUNDS,
+    seed: int = 0,
+    progress: bool = True,
+) -> LatencyTable:
+    """Measures the blocks of a space that the table at `output` does not hold yet.
+
+    Args:
+        space: the space, with its number of classes.
+        resolutions: image sides in pixels, all of the space's unless given.
+        precision: one of `deploy.PRECISIONS`.
+        threads: of the interpreter.
+        output: the table's file, written every few seconds; None keeps the table in memory.
+        form: how hard-swish is written, see `networks.plain.FORMS`; the precision's default unless given.
+        rounds: see `measure.time_blocks`; fewer are faster and noisier.
+        seed: of weights, inputs and order.
+        progress: whether a bar is shown on stderr.
+
+    Returns:
+        The table; its `versions` say what measured, and how ("method").
+
+    Raises:
+        InputError: a choice is unknown, or the file at `output` was measured under other conditions.
+
+    Example:
+        table = build_table(spaces.get("ofa_tiny"), None, "int8", 1, "host_int8.json")
+    """
+    form = form or default_form(precision)
+    blocks = distinct_blocks(space, resolutions)
+    row_length = len(space.blocks(space.largest()))
+    rng = np.random.default_rng(seed)
+    table = _start(output, precision, threads, form)
+    missing = table.missing(blocks)
+    if not missing:
+        return table
+
+    def runner(*blocks: Block) -> Runner:
+        return Runner(model_bytes(blocks, precision, form=form, seed=seed), threads=threads)
+
+    empty = Runner(measure.empty_model(precision), threads=threads)
+    reference = Reference(runner(*space.blocks(middle(space))), reference_ms(table))
+    groups = _groups(missing, row_length, rng)
+    levels_ms = []
+    done = len(blocks) - len(missing)
+    with tqdm(total=len(blocks), initial=done, bar_format=_BAR, desc=precision, disable=not progress) as bar:
+        # Groups that were measured while the machine was busy are measured once more at the end.
+        for number in itertools.count():
+            if number == len(groups):
+                again = [group for group, ms in zip(groups, levels_ms, strict=True) if not reference.is_quiet(ms)]
+                bar.total += sum(map(len, again))
+                groups += again
+            if number >= len(groups):
+                return table
+            group = groups[number]
+            runners = []
+            # Of a block's time, converting it takes about half.
+            for block in group:
+                runners.append(runner(block))
+                bar.update(0.5)
+            company = [runner(block) for block in _company(group, blocks, row_length, rng)]
+            timings, level_ms = measure.time_blocks(
+                [*runners, *company], empty, reference, row_length=row_length, rounds=rounds, rng=rng
+            )
+            bar.update(0.5 * len(group))
+            levels_ms.append(level_ms)
+            table = _adding(table, group, timings, row_length, reference)
+            if output is not None:
+                table.save(output)
+
+
+def middle(space: Space) -> Arch:
+    """The architecture of all middle choices, which is the reference network."""
+    choices = {field: [gene.choices[len(gene.choices) // 2] for gene in genes] for field, genes in space.fields.items()}
+    return space.arch(**choices, r=space.resolutions[len(space.resolutions) // 2])
+
+
+def reference_ms(table: LatencyTable) -> float | None:
+    """The time of the reference network when the table was measured, in milliseconds."""
+    try:
+        return float(table.versions[_REFERENCE])
+    except (KeyError, ValueError):
+        return None
+
+
+def _start(output, precision: str, threads: int, form: str) -> LatencyTable:
+    table = LatencyTable(host.DEVICE, precision, threads, form, versions=host.describe(), date=_now())
+    if output is None or not pathlib.Path(output).exists():
+        return table
+    old = LatencyTable.load(output)
+    for name in ("device", "precision", "threads", "activation_form"):
+        _compare(output, name, getattr(old, name), getattr(table, name))
+    for name in ("cpu", "ai-edge-litert"):
+        _compare(output, name, old.versions.get(name), table.versions[name])
+    return old
+
+
+def _compare(output, name: str, found, expected) -> None:
+    if found != expected:
+        raise InputError(
+            f"{output}: holds a table with {name} {found!r}, to go on with it {expected!r} was expected; "
+            f"give another --output"
+        )
+
+
+def _groups(missing: Sequence[Block], row_length: int, rng: np.random.Generator) -> list[list[Block]]:
+    """The blocks in random order, in groups of equal size: rows of one kind only would not be like networks."""
+    count = max(1, round(len(missing) / (_ROWS_PER_GROUP * row_length)))
+    parts = np.array_split(rng.permutation(len(missing)), count)
+    return [[missing[index] for index in part] for part in parts if len(part)]
+
+
+def _company(group: Sequence[Block], blocks: Sequence[Block], row_length: int, rng) -> list[Block]:
+    """Measured blocks that fill up the row where fewer than a network has are left."""
+    others = [block for block in blocks if block not in set(group)]
+    count = min(max(row_length - len(group), 0), len(others))
+    return [others[index] for index in rng.permutation(len(others))[:count]]
+
+
+def _adding(table: LatencyTable, group, timings: Sequence[measure.BlockTiming], row_length: int, reference) -> LatencyTable:
+    latencies = {
+        block.key: BlockLatency(timing.median_ms, timing.p95_ms, timing.std_ms, timing.count)
+        for block, timing in zip(group, timings, strict=False)
+    }
+    method = (
+        f"each block timed in rows of {row_length} different blocks with fresh inputs, lower quartile of the rounds' "
+        f"medians, less an empty model's {timings[0].empty_ms * 1e3:.1f} us; rounds in which the network of middle "
+        f"choices took more than {TOLERANCE:g} of its {_REFERENCE} were tried again; count includes runs alone"
+    )
+    # A correction belongs to the sums it was fitted on.
+    return LatencyTable(
+        table.device,
+        table.precision,
+        table.threads,
+        table.activation_form,
+        versions={**host.describe(), "method": method, _REFERENCE: f"{reference.quiet_ms:.6f}"},
+        date=_now(),
+        blocks={**table.blocks, **latencies},
+    )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
