@@ -23,13 +23,13 @@ from tools.opening import evaluator_for
 from tools.pipeline import collect_pairs, export_subnet
 
 PRECISION = "int8"
-# Where between the smallest and the largest sub-network's latency the budgets lie.
-BUDGETS = (0.15, 0.35, 0.6)
+# Where between the smallest and the largest sub-network's latency the budgets lie, on a logarithmic scale.
+BUDGETS = (0.3, 0.5, 0.7)
 # Search proposes this many, of which the hold-out chooses: a predictor fitted to a hundred pairs is a rough judge.
 CANDIDATES = 8
 RANDOM_SUBNETS = 20
-# Whole networks, not among those compared, that correct the latency table.
-CORRECTING = 8
+# Whole networks that check the latency table, and others, that correct it.
+VERIFIED, CORRECTING = 16, 6
 # A file that is measured over its budget makes the next search stricter by so much; so many times.
 ROUNDS, TIGHTER = 5, 0.96
 MAX_DROP = 0.05
@@ -61,7 +61,7 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
     say(f"4/6 measure: this machine's {PRECISION} latency table, block by block, then corrected by whole networks")
     table_path = run.path / f"host_{PRECISION}.json"
     table = build_table(run.space, None, PRECISION, 1, table_path)
-    verification, table = verify_table(table, run.space, networks=RANDOM_SUBNETS, correct=CORRECTING, seed=seed)
+    verification, table = verify_table(table, run.space, networks=VERIFIED, correct=CORRECTING, seed=seed)
     table.save(table_path)
     say(f"    {verification.summary()}")
     say("5/6 search at three budgets, choose on the hold-out, export, measure")
@@ -83,7 +83,7 @@ def search_all(
     smallest_ms, largest_ms = table.predict(space, [space.smallest(), space.largest()])
     models = [finish(run, evaluator, predictor, table, "smallest", space.smallest())]
     for share in BUDGETS:
-        budget_ms = float(f"{smallest_ms + share * (largest_ms - smallest_ms):.3g}")
+        budget_ms = float(f"{smallest_ms * (largest_ms / smallest_ms) ** share:.2g}")
         models.append(search_one(run, evaluator, predictor, table, budget_ms, seed))
     return [*models, finish(run, evaluator, predictor, table, "largest", space.largest())]
 
@@ -168,23 +168,11 @@ def conclude(
 ) -> Report:
     """Adds the random sub-networks, prints the table and what it shows, and writes `report.html` and `result.json`."""
     space = run.space
-    best_random, points = {}, []
+    comparisons, points = {}, []
     for model in models:
-        if model.budget_ms is None:
-            continue
-        constraint = Constraint("latency_ms", model.budget_ms, predictor=table)
-        inside = random_search(space, [constraint], RANDOM_SUBNETS, accuracy_predictor=predictor, seed=seed)
-        results = {candidate.arch: evaluator.evaluate(candidate.arch, split="val") for candidate in inside}
-        best_random[model.name] = max(result.top1 for result in results.values())
-        points += [
-            ReportPoint(
-                candidate.arch,
-                predicted_ms=candidate.costs["latency_ms"],
-                predicted_top1=candidate.predicted_accuracy,
-                keras_top1=results[candidate.arch].top1,
-            )
-            for candidate in inside
-        ]
+        if model.budget_ms is not None:
+            comparisons[model.name], drawn = compare_with_random(evaluator, predictor, table, model, seed)
+            points += drawn
     images = len(evaluator.dataset.split("val"))
     report = Report(
         "Once-for-all on handwritten digits",
@@ -202,21 +190,49 @@ def conclude(
         run.path / "result.json",
         {
             "models": [{**dataclasses.asdict(model), "arch": model.arch.to_dict()} for model in models],
-            "best_random_top1": best_random,
+            "comparisons": comparisons,
             "latency": verification.to_dict(),
             "predictor": dict(predictor.metrics),
         },
     )
     print(format_table(models))
-    for model in models:
-        if model.budget_ms is not None:
-            print(
-                f"{model.name}: Keras top-1 {100 * model.keras_top1:.1f}% against {100 * best_random[model.name]:.1f}% "
-                f"of the best of {RANDOM_SUBNETS} random sub-networks inside the same budget"
-            )
+    for name, comparison in comparisons.items():
+        found, drawn = comparison["searched"], comparison["best_random"]
+        print(
+            f"{name}: top-1 of the searched sub-network {100 * found['holdout']:.1f}% on the hold-out, "
+            f"{100 * found['val']:.1f}% on the test images; best of {RANDOM_SUBNETS} random ones inside the same "
+            f"budget {100 * drawn['holdout']:.1f}%, {100 * drawn['val']:.1f}%"
+        )
     print(f"latency table: {verification.summary()}")
     print(f"report: {run.path / 'report.html'}")
     return report
+
+
+def compare_with_random(
+    evaluator: Evaluator, predictor: AccuracyPredictor, table: LatencyTable, model: ReportModel, seed: int
+) -> tuple[dict[str, Any], list[ReportPoint]]:
+    """Random sub-networks inside a model's budget: the best top-1 on each split, whichever it is, and their points."""
+    constraint = Constraint("latency_ms", model.budget_ms, predictor=table)
+    space = evaluator.net.space
+    inside = random_search(space, [constraint], RANDOM_SUBNETS, accuracy_predictor=predictor, seed=seed)
+    results = [top1_by_split(evaluator, candidate.arch) for candidate in inside]
+    points = [
+        ReportPoint(
+            candidate.arch,
+            predicted_ms=candidate.costs["latency_ms"],
+            predicted_top1=candidate.predicted_accuracy,
+            keras_top1=result["val"],
+        )
+        for candidate, result in zip(inside, results, strict=True)
+    ]
+    best = {split: max(result[split] for result in results) for split in ("holdout", "val")}
+    return {"searched": top1_by_split(evaluator, model.arch), "best_random": best}, points
+
+
+def top1_by_split(evaluator: Evaluator, arch: Arch) -> dict[str, float]:
+    """Calibrated float top-1 on the hold-out and on the test images."""
+    statistics = evaluator.calibrate(arch)
+    return {split: evaluator.evaluate(arch, split=split, statistics=statistics).top1 for split in ("holdout", "val")}
 
 
 def notes(run: RunDirectory, table: LatencyTable, predictor: AccuracyPredictor) -> dict[str, str]:

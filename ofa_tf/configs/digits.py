@@ -27,12 +27,12 @@ def get_config() -> ConfigDict:
             "augmentation": {"crop_scale": (0.7, 1.0), "flip": False, "brightness": 0.125, "saturation": 0.0},
             "preprocessing": {"mean": (128 / 255,) * 3, "std": (128 / 255,) * 3, "crop_fraction": 1.0},
             "stages": {
-                "full": {"epochs": 16, "warmup_epochs": 2, "learning_rate": 0.1},
-                "kernel": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.03},
+                "full": {"epochs": 20, "warmup_epochs": 2, "learning_rate": 0.1},
+                "kernel": {"epochs": 6, "warmup_epochs": 0, "learning_rate": 0.03},
                 "depth1": {"epochs": 4, "warmup_epochs": 0, "learning_rate": 0.02},
                 "depth2": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.03},
-                "expand1": {"epochs": 4, "warmup_epochs": 0, "learning_rate": 0.02},
-                "expand2": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.03},
+                "expand1": {"epochs": 5, "warmup_epochs": 0, "learning_rate": 0.02},
+                "expand2": {"epochs": 14, "warmup_epochs": 0, "learning_rate": 0.03},
             },
         }
     )

@@ -97,6 +97,12 @@ class Evaluator:
             calibrate: False uses the supernet's moving statistics, which warns.
             limit: only the first so many images.
         """
+        trained = self.net.space.resolutions
+        if not trained[0] <= arch.r <= trained[-1]:
+            warnings.warn(
+                f"evaluating at {arch.r} pixels, but the supernet was trained on {trained[0]} to {trained[-1]}",
+                stacklevel=2,
+            )
         if statistics is None and calibrate:
             statistics = self.calibrate(arch)
         if statistics is None:

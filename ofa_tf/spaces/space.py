@@ -164,6 +164,8 @@ class Space(abc.ABC):
 
     def _field_values(self, field: str, value: Any) -> tuple:
         genes = self.fields.get(field, ())
+        if not (value is None or is_number(value) or isinstance(value, (list, tuple, np.ndarray))):
+            raise InputError(f"architecture: {field} is {value!r}, expected a number or a list of numbers")
         if not genes:
             if value is None or (not is_number(value) and len(value) == 0):
                 return ()

@@ -57,6 +57,13 @@ def test_uncalibrated_evaluation_warns(evaluator):
     assert not result.calibrated
 
 
+def test_untrained_resolution_warns(evaluator):
+    """Sizes outside what the supernet was trained on are evaluated, and said to be."""
+    arch = evaluator.net.space.arch(ks=3, e=2, d=1, r=40)
+    with pytest.warns(UserWarning, match="trained on 16 to 24"):
+        assert evaluator.evaluate(arch, split="holdout").arch.r == 40
+
+
 def test_hits_count_ties_against_the_label():
     """A constant or NaN output is no hit; a clear one is."""
     logits = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [np.nan] * 3])
