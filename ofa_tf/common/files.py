@@ -58,13 +58,13 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def _read_text(path: pathlib.Path, what: str) -> str:
     if path.is_dir():
-        raise InputError(f"{path}: is a folder, expected a {what} file; give the file's own path")
+        raise InputError(f"{path}: is a folder, expected the file: {what}; give the file's own path")
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file, expected a {what}; check the path") from None
+        raise InputError(f"{path}: no such file, expected: {what}; check the path") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a {what} ({error}); write it anew") from error
+        raise InputError(f"{path}: cannot be read as {what} ({error}); write it anew") from error
 
 
 def read_json(path: str | os.PathLike, what: str = "JSON") -> Any:
@@ -121,7 +121,7 @@ def load_npz(path: str | os.PathLike, what: str = "npz file") -> dict[str, np.nd
     """Reads every array of an `.npz` file (checksums included); a missing or damaged one raises `InputError`."""
     path = pathlib.Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a {what}; check the path")
+        raise InputError(f"{path}: no such file, expected: {what}; check the path")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

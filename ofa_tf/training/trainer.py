@@ -89,7 +89,7 @@ class Trainer:
             OfaError: the loss is no longer finite.
             SystemExit: a stop signal came; the state is saved.
         """
-        wanted = [stage.name for stage in self.stages] if stages is None else list(stages)
+        wanted = list(stages or (stage.name for stage in self.stages))
         last = max(find_stage(self.stages, name) for name in wanted)
         with self._stop_signals():
             for index, stage in enumerate(self.stages[: last + 1]):
