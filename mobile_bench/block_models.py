@@ -10,13 +10,15 @@ from ofa_tf.networks.plain import build_plain
 from ofa_tf.spaces import Block
 
 _SAMPLES = 4
+_SCALE, _OFFSET = np.float32([1 / 128] * 3), np.float32([-1] * 3)
 
 
 def model_bytes(blocks: Sequence[Block], precision: str, *, form: str | None = None, seed: int = 0) -> bytes:
     """One block, or a network, as a TFLite file.
 
-    Between blocks an int8 network passes int8 on, so the file's input and output are int8; nothing is quantized or
-    dequantized at its borders.
+    It has the borders that the blocks have in exported networks: between blocks those pass on what they compute with,
+    so nothing is converted there; a stem takes raw images, uint8, and what they cost belongs to it; a head gives the
+    logits as an exported network does.
 
     Args:
         blocks: consecutive blocks.
@@ -31,7 +33,21 @@ def model_bytes(blocks: Sequence[Block], precision: str, *, form: str | None = N
     model = build_plain(blocks, keras, form=form or default_form(precision))
     images = rng.standard_normal((_SAMPLES, *model.inputs[0].shape[1:]), np.float32)
     _randomize(model, images, rng)
-    return convert(model, precision, representative=images if precision == "int8" else None)
+    takes_images, gives_logits = blocks[0].kind == "stem", blocks[-1].kind == "head"
+    if precision != "int8":
+        return convert(model, precision, prepare=_normalize if takes_images else None)
+    return convert(
+        model,
+        precision,
+        representative=images,
+        input_type="uint8" if takes_images else "int8",
+        output_type="uint8" if gives_logits else "int8",
+    )
+
+
+def _normalize(images):
+    # The operations of every preprocessing, whatever its constants.
+    return keras.ops.cast(images, "float32") * _SCALE + _OFFSET
 
 
 def _randomize(model: keras.Model, images: np.ndarray, rng: np.random.Generator) -> None:

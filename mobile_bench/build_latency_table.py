@@ -18,7 +18,9 @@ _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "outputs of the classif
 _RESOLUTIONS = flags.DEFINE_list("resolutions", None, "image sides in pixels; all of the space's unless given")
 _PRECISION = flags.DEFINE_string("precision", "int8", "float32, float16, dynamic or int8")
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter")
-_FORM = flags.DEFINE_string("form", None, "how hard-swish is written, fused or split; the precision's best unless given")
+_FORM = flags.DEFINE_string(
+    "form", None, "how hard-swish is written, fused or split; the precision's best unless given"
+)
 _OUTPUT = flags.DEFINE_string("output", None, "the table to write, or to go on with (.json)", required=True)
 
 

@@ -10,7 +10,6 @@ Rows are shuffled anew and networks are taken in turn in every round. What other
 time: disturbed rounds are tried again (`Reference`), and a figure is the lower quartile of its rounds' medians.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import keras
@@ -18,6 +17,7 @@ import numpy as np
 
 from mobile_bench.reference import Reference
 from ofa_tf.deploy import Runner, convert
+from ofa_tf.predictors.block_latency import BlockLatency
 
 ROUNDS = 8
 MIN_SECONDS = 0.1
@@ -25,25 +25,6 @@ MIN_SECONDS = 0.1
 _PASSES = 7
 _ROW_SECONDS = 0.01
 _QUIET_QUANTILE = 25
-
-
-@dataclasses.dataclass(frozen=True)
-class BlockTiming:
-    """What was measured of one block, in milliseconds, without the cost of a call.
-
-    Args:
-        median_ms: lower quartile of the rounds' medians.
-        p95_ms: 95th percentile of all runs in rows.
-        std_ms: their standard deviation.
-        count: timed runs, in rows and alone.
-        empty_ms: what was taken off.
-    """
-
-    median_ms: float
-    p95_ms: float
-    std_ms: float
-    count: int
-    empty_ms: float
 
 
 def empty_model(precision: str) -> bytes:
@@ -71,7 +52,7 @@ def time_blocks(
     rounds: int = ROUNDS,
     rng: np.random.Generator,
     on_round: Callable[[], None] = lambda: None,
-) -> tuple[list[BlockTiming], float]:
+) -> tuple[list[BlockLatency], float, float]:
     """Times blocks in rows; see the module.
 
     Args:
@@ -84,7 +65,9 @@ def time_blocks(
         on_round: called after each round.
 
     Returns:
-        One timing per runner, and the reference's time in the worst round that was used.
+        One latency per runner, without the cost of a call: `median_ms` is the lower quartile of the rounds' medians,
+        `p95_ms` and `std_ms` are of all runs in rows, `count` is of all runs, in rows and alone. Then the cost of a
+        call, and the reference's time in the worst round that was used, in milliseconds.
     """
     inputs = [random_input(runner, rng) for runner in runners]
     empty_input = random_input(empty, rng)
@@ -101,22 +84,21 @@ def time_blocks(
 
     kept, level_ms = reference.quiet(rounds, one_round)
     empty_ms = _quiet([np.median(times[-1]) for times in kept])
-    timings = []
+    latencies = []
     for index, runner in enumerate(runners):
         times = [times[index] for times in kept]
         everything = np.concatenate(times)
         # What the runs in rows lack to the least time that a block is timed for, it runs alone.
         alone = runner.time(0, MIN_SECONDS - everything.sum() * 1e-3, warmup_runs=0)
-        timings.append(
-            BlockTiming(
+        latencies.append(
+            BlockLatency(
                 median_ms=_above_zero(_quiet([np.median(part) for part in times]) - empty_ms),
                 p95_ms=_above_zero(np.percentile(everything, 95) - empty_ms),
                 std_ms=float(everything.std()),
                 count=len(everything) + alone.count,
-                empty_ms=empty_ms,
             )
         )
-    return timings, level_ms
+    return latencies, empty_ms, level_ms
 
 
 def time_networks(

@@ -1,7 +1,8 @@
 """`build_table`: the latency table of a space's blocks on this machine."""
 
+import dataclasses
 import datetime
-import itertools
+import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -14,14 +15,14 @@ from mobile_bench.block_models import model_bytes
 from mobile_bench.reference import TOLERANCE, Reference
 from ofa_tf.common import InputError
 from ofa_tf.deploy import Runner, default_form
+from ofa_tf.networks.plain import FORMS
 from ofa_tf.predictors.block_latency import BlockLatency
 from ofa_tf.predictors.latency_table import LatencyTable
 from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.population import distinct_blocks
 
 # Rows that are measured together: the more, the longer until the table is written.
-_ROWS_PER_GROUP = 3
-_REFERENCE = "reference_ms"
+_ROWS_PER_GROUP = 2
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} blocks [{elapsed}<{remaining}]"
 
 
@@ -60,6 +61,8 @@ def build_table(
         table = build_table(spaces.get("ofa_tiny"), None, "int8", 1, "host_int8.json")
     """
     form = form or default_form(precision)
+    if form not in FORMS:
+        raise InputError(f"activation form {form!r} is unknown; known are {', '.join(FORMS)}")
     blocks = distinct_blocks(space, resolutions)
     row_length = len(space.blocks(space.largest()))
     rng = np.random.default_rng(seed)
@@ -72,34 +75,43 @@ def build_table(
         return Runner(model_bytes(blocks, precision, form=form, seed=seed), threads=threads)
 
     empty = Runner(measure.empty_model(precision), threads=threads)
-    reference = Reference(runner(*space.blocks(middle(space))), reference_ms(table))
+    reference = Reference(runner(*space.blocks(middle(space))), reference_ms(table, space))
     groups = _groups(missing, row_length, rng)
-    levels_ms = []
     done = len(blocks) - len(missing)
     with tqdm(total=len(blocks), initial=done, bar_format=_BAR, desc=precision, disable=not progress) as bar:
-        # Groups that were measured while the machine was busy are measured once more at the end.
-        for number in itertools.count():
-            if number == len(groups):
-                again = [group for group, ms in zip(groups, levels_ms, strict=True) if not reference.is_quiet(ms)]
-                bar.total += sum(map(len, again))
-                groups += again
-            if number >= len(groups):
-                return table
-            group = groups[number]
+
+        def measure_group(group: Sequence[Block], worst_ms: float = math.inf) -> float:
+            nonlocal table
             runners = []
             # Of a block's time, converting it takes about half.
             for block in group:
                 runners.append(runner(block))
                 bar.update(0.5)
-            company = [runner(block) for block in _company(group, blocks, row_length, rng)]
-            timings, level_ms = measure.time_blocks(
-                [*runners, *company], empty, reference, row_length=row_length, rounds=rounds, rng=rng
+            runners += [runner(block) for block in _company(group, blocks, row_length, rng)]
+            latencies, empty_ms, level_ms = measure.time_blocks(
+                runners, empty, reference, row_length=row_length, rounds=rounds, rng=rng
             )
             bar.update(0.5 * len(group))
-            levels_ms.append(level_ms)
-            table = _adding(table, group, timings, row_length, reference)
-            if output is not None:
-                table.save(output)
+            if level_ms <= worst_ms:
+                versions = {
+                    "method": _method(row_length, rounds, empty_ms),
+                    _reference(space): f"{reference.quiet_ms:.6f}",
+                }
+                table = _adding(table, group, latencies, versions)
+                if output is not None:
+                    table.save(output)
+            return level_ms
+
+        levels_ms = [measure_group(group) for group in groups]
+        disturbed = [
+            (group, level_ms)
+            for group, level_ms in zip(groups, levels_ms, strict=True)
+            if not reference.is_quiet(level_ms)
+        ]
+        bar.total += sum(len(group) for group, _ in disturbed)
+        for group, level_ms in disturbed:
+            measure_group(group, level_ms)
+    return table
 
 
 def middle(space: Space) -> Arch:
@@ -108,12 +120,16 @@ def middle(space: Space) -> Arch:
     return space.arch(**choices, r=space.resolutions[len(space.resolutions) // 2])
 
 
-def reference_ms(table: LatencyTable) -> float | None:
-    """The time of the reference network when the table was measured, in milliseconds."""
+def reference_ms(table: LatencyTable, space: Space) -> float | None:
+    """The time of the space's reference network when the table was measured, in milliseconds."""
     try:
-        return float(table.versions[_REFERENCE])
+        return float(table.versions[_reference(space)])
     except (KeyError, ValueError):
         return None
+
+
+def _reference(space: Space) -> str:
+    return f"reference_ms of {space.name}"
 
 
 def _start(output, precision: str, threads: int, form: str) -> LatencyTable:
@@ -150,25 +166,18 @@ def _company(group: Sequence[Block], blocks: Sequence[Block], row_length: int, r
     return [others[index] for index in rng.permutation(len(others))[:count]]
 
 
-def _adding(table: LatencyTable, group, timings: Sequence[measure.BlockTiming], row_length: int, reference) -> LatencyTable:
-    latencies = {
-        block.key: BlockLatency(timing.median_ms, timing.p95_ms, timing.std_ms, timing.count)
-        for block, timing in zip(group, timings, strict=False)
-    }
-    method = (
-        f"each block timed in rows of {row_length} different blocks with fresh inputs, lower quartile of the rounds' "
-        f"medians, less an empty model's {timings[0].empty_ms * 1e3:.1f} us; rounds in which the network of middle "
-        f"choices took more than {TOLERANCE:g} of its {_REFERENCE} were tried again; count includes runs alone"
-    )
+def _adding(table: LatencyTable, group: Sequence[Block], latencies: Sequence[BlockLatency], versions) -> LatencyTable:
+    new = {block.key: latency for block, latency in zip(group, latencies, strict=False)}
     # A correction belongs to the sums it was fitted on.
-    return LatencyTable(
-        table.device,
-        table.precision,
-        table.threads,
-        table.activation_form,
-        versions={**host.describe(), "method": method, _REFERENCE: f"{reference.quiet_ms:.6f}"},
-        date=_now(),
-        blocks={**table.blocks, **latencies},
+    table = table.adding(new).with_correction(None)
+    return dataclasses.replace(table, versions={**table.versions, **host.describe(), **versions}, date=_now())
+
+
+def _method(row_length: int, rounds: int, empty_ms: float) -> str:
+    return (
+        f"each block in rows of {row_length} different blocks with fresh inputs: lower quartile of {rounds} rounds' "
+        f"medians, less an empty model's {empty_ms * 1e3:.1f} us; rounds in which the reference network took more than "
+        f"{TOLERANCE:g} of its time were tried again; count includes runs alone"
     )
 
 

@@ -33,7 +33,7 @@ def captured_output() -> Iterator[Callable[[], str]]:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         originals = [os.dup(1), os.dup(2)]
-        text = open(os.dup(held.fileno()), "w", encoding="utf-8", errors="replace")
+        text = os.fdopen(os.dup(held.fileno()), "w", encoding="utf-8", errors="replace")
         try:
             for descriptor in (1, 2):
                 os.dup2(held.fileno(), descriptor)

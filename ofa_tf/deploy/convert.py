@@ -36,7 +36,8 @@ def convert(
     *,
     representative: Iterable[np.ndarray] | None = None,
     prepare: Callable[[tf.Tensor], tf.Tensor] | None = None,
-    io_type: str | None = None,
+    input_type: str = "int8",
+    output_type: str = "int8",
 ) -> bytes:
     """Converts a Keras model to a TFLite file for one image at a time, without a word on the terminal.
 
@@ -48,7 +49,8 @@ def convert(
             ranges of all activations are taken.
         prepare: what the graph does to uint8 images before the model, for the float precisions: the file then takes
             uint8. Without it the file takes what the model takes.
-        io_type: "int8" or "uint8", the file's inputs and outputs in "int8"; "int8" unless given.
+        input_type: "int8" or "uint8", of the file's input in "int8".
+        output_type: the same of its output.
 
     Returns:
         The file's bytes.
@@ -79,7 +81,8 @@ def convert(
             raise InputError("conversion to int8: no representative inputs; give at least one")
         converter.representative_dataset = lambda: ([image] for image in inputs)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.as_dtype(io_type or "int8")
+        converter.inference_input_type = tf.as_dtype(input_type)
+        converter.inference_output_type = tf.as_dtype(output_type)
     with captured_output() as written:
         try:
             return converter.convert()

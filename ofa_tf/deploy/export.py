@@ -121,7 +121,8 @@ def _convert_int8(net, arch, statistics, form, preprocessing, images) -> bytes:
     images = images.copy()
     # Both ends of the range must occur; two pixels leave the ranges inside the network as they are.
     images[0, 0, 0], images[0, -1, -1] = 0, 255
-    return convert(model, "int8", representative=(images.astype(np.float32) - 128) / 128, io_type="uint8")
+    representative = (images.astype(np.float32) - 128) / 128
+    return convert(model, "int8", representative=representative, input_type="uint8", output_type="uint8")
 
 
 def _for_symmetric_inputs(weights: dict, preprocessing: Preprocessing) -> dict:

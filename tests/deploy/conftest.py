@@ -1,0 +1,40 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ofa_tf import networks, spaces
+from ofa_tf.data.preprocessing import SYMMETRIC
+from ofa_tf.spaces import Arch
+
+
+@dataclasses.dataclass(frozen=True)
+class Subnet:
+    """A calibrated subnet of a space small enough to convert in a moment."""
+
+    net: networks.Supernet
+    arch: Arch
+    statistics: np.ndarray
+    images: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def subnet() -> Subnet:
+    space = spaces.mobilenet_v3(
+        num_classes=4,
+        ks=(3, 5),
+        e=(2, 3),
+        d=(1, 2),
+        resolutions=(24, 32),
+        base_widths=(8, 8, 8, 16),
+        strides=(2, 2),
+        head_widths=(16, 24),
+        name="deploy_test",
+    )
+    net = networks.build(space, seed=3)
+    arch = space.arch(d=1, r=32)
+    rng = np.random.default_rng(0)
+    # Smooth images: pixels of pure noise all look the same to a network.
+    images = rng.integers(0, 256, (48, 4, 4, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    _, statistics = net.batch_statistics(SYMMETRIC.normalize(images), arch)
+    return Subnet(net, arch, statistics.numpy(), images)
