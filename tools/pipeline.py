@@ -1,10 +1,14 @@
 """Steps that a binary runs alone and the demo runs in a row."""
 
+import hashlib
 import os
+
+import numpy as np
 
 from ofa_tf.common import InputError
 from ofa_tf.deploy import ExportReport, export
 from ofa_tf.evaluation import Evaluator, collect, draw_architectures
+from ofa_tf.networks import Supernet
 from ofa_tf.predictors import PairsFile
 from ofa_tf.spaces import Arch
 
@@ -26,12 +30,27 @@ def collect_pairs(
     if images == 0:
         raise InputError("the hold-out has no images; train with a larger `holdout` in the config")
     space = evaluator.net.space
-    pairs = PairsFile(path, space)
+    # Accuracies of other weights, or on other images, are no data for the same predictor.
+    source = {"weights": weights_digest(evaluator.net), "images": evaluator.dataset.digest}
+    pairs = PairsFile(path, space, **source)
+    if pairs.provenance != source:
+        raise InputError(
+            f"{path}: holds accuracies of other weights or images ({pairs.provenance}, here {source}); "
+            f"give another --output, or delete the file"
+        )
     archs = draw_architectures(space, count, seed)
     known = lambda arch: pairs.holds(arch, images=images, split="holdout")  # noqa: E731
     for result in collect(evaluator, archs, split="holdout", limit=limit, known=known):
         pairs.add(result.arch, result.top1, images=result.images, split=result.split, top5=result.top5)
     return pairs
+
+
+def weights_digest(net: Supernet) -> str:
+    """Tells a supernet's weights from others, in 16 hexadecimal digits."""
+    sha256 = hashlib.sha256()
+    for name, value in sorted(net.state().items()):
+        sha256.update(name.encode() + np.ascontiguousarray(value).tobytes())
+    return sha256.hexdigest()[:16]
 
 
 def export_subnet(

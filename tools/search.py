@@ -20,9 +20,9 @@ _LATENCY_TABLE = flags.DEFINE_string("latency_table", None, "the .json of mobile
 _MAX_LATENCY_MS = flags.DEFINE_float("max_latency_ms", None, "latency limit in milliseconds, needs --latency_table")
 _MAX_MACS = flags.DEFINE_float("max_macs", None, "limit of multiply-accumulates, for example 200e6")
 _MAX_PARAMS = flags.DEFINE_float("max_params", None, "limit of parameters")
-_MAX_MODEL_BYTES = flags.DEFINE_float("max_model_bytes", None, "limit of the weights' bytes at --precision")
-_PRECISION = flags.DEFINE_string(
-    "precision", "int8", "what --max_model_bytes counts in: float32, float16, int8, dynamic"
+_MAX_MODEL_BYTES = flags.DEFINE_float("max_model_bytes", None, "limit of the .tflite file's bytes in --precision")
+_PRECISION = flags.DEFINE_enum(
+    "precision", "int8", ["float32", "float16", "dynamic", "int8"], "what --max_model_bytes counts in"
 )
 _POPULATION = flags.DEFINE_integer("population", 100, "architectures kept per generation", lower_bound=2)
 _GENERATIONS = flags.DEFINE_integer("generations", 500, "rounds of children", lower_bound=0)

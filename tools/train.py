@@ -31,7 +31,7 @@ def main(argv):
     for flag in (_DATASET, _DATA_DIR, _SPACE):
         if flag.value is not None:
             config[flag.name] = flag.value
-    run_directory, dataset = open_experiment(_RUN_DIR.value, config)
+    run_directory, dataset = open_experiment(_RUN_DIR.value, config, stages=_STAGES.value)
     trainer = Trainer(run_directory, dataset)
     evaluator = evaluator_for(trainer.net, run_directory, dataset)
     trainer.train(_STAGES.value, evaluate=lambda arch: evaluator.evaluate(arch, split="holdout").to_dict())

@@ -76,7 +76,7 @@ def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
         The flag's holder; its value is a locked `ConfigDict`.
 
     Example:
-        _CONFIG = cli.define_config(None, "the experiment, for example ofa_tf/configs/cifar10.py")
+        _CONFIG = cli.define_config(None, "the experiment, for example ofa_tf/configs/digits.py")
     """
     from ml_collections import config_flags
 

@@ -25,6 +25,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             temporary.write_bytes(data)
     """
     path = pathlib.Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected the path of a file to write; add a file name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".tmp{path.suffix}", dir=path.parent)

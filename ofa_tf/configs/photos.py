@@ -21,12 +21,12 @@ def get_config() -> ConfigDict:
             "seed": 0,
             "evaluate_every": 4,
             "stages": {
-                "full": {"epochs": 40, "warmup_epochs": 2, "learning_rate": 0.08},
-                "kernel": {"epochs": 8, "warmup_epochs": 1, "learning_rate": 0.03},
+                "full": {"epochs": 40, "warmup_epochs": 0, "learning_rate": 0.08},
+                "kernel": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.03},
                 "depth1": {"epochs": 2, "warmup_epochs": 0, "learning_rate": 0.0025},
-                "depth2": {"epochs": 8, "warmup_epochs": 1, "learning_rate": 0.0075},
+                "depth2": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.0075},
                 "expand1": {"epochs": 2, "warmup_epochs": 0, "learning_rate": 0.0025},
-                "expand2": {"epochs": 8, "warmup_epochs": 1, "learning_rate": 0.0075},
+                "expand2": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.0075},
             },
         }
     )

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ofa_tf.common import InputError, config
 from ofa_tf.data.decoding import decode_and_crop
 
-# Random crops that are tried before the centre of the image is taken.
+# Random crops that are tried before one of the nearest fitting shape is taken.
 ATTEMPTS = 10
 
 # Above this many source pixels per target pixel, plain bilinear resizing would skip pixels and alias visibly; below

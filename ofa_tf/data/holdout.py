@@ -25,10 +25,10 @@ def holdout_count(images: int, holdout: float | None) -> int:
     elif holdout >= 1 and int(holdout) == holdout:
         count = int(holdout)
     else:
-        raise InputError(f"--holdout={holdout}: expected a whole number of images, or a fraction above 0 and below 1")
+        raise InputError(f"holdout={holdout}: expected a whole number of images, or a fraction above 0 and below 1")
     if count >= images:
         raise InputError(
-            f"--holdout={holdout}: the training set has {images} images, so at most {images - 1} can be held out; "
+            f"holdout={holdout}: the training set has {images} images, so at most {images - 1} can be held out; "
             f"give fewer"
         )
     return count

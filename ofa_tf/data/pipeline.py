@@ -31,7 +31,7 @@ def steps_per_epoch(dataset: ImageDataset, batch_size: int) -> int:
     _check_batch_size(batch_size)
     if batch_size > images:
         raise InputError(
-            f"--batch_size={batch_size}: dataset {dataset.name} has only {images} training images; give at most that"
+            f"batch_size={batch_size}: dataset {dataset.name} has only {images} training images; give at most that"
         )
     return images // batch_size
 
@@ -112,7 +112,7 @@ def evaluation_batches(
     _check_batch_size(batch_size)
     source = dataset.split(split)
     if limit is not None and limit < 1:
-        raise InputError(f"--limit={limit}: expected at least 1 image")
+        raise InputError(f"limit={limit}: expected at least 1 image")
     images = len(source) if limit is None else min(limit, len(source))
 
     def plan(number: tf.Tensor) -> tuple[tf.Tensor, tuple]:
@@ -174,7 +174,7 @@ def calibration_batches(
 
 def _check_batch_size(batch_size: int) -> None:
     if batch_size < 1:
-        raise InputError(f"--batch_size={batch_size}: expected at least 1 image")
+        raise InputError(f"batch_size={batch_size}: expected at least 1 image")
 
 
 def _checked_resolutions(resolutions: Sequence[int]) -> tuple[int, ...]:

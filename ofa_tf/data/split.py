@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 import re
 from collections.abc import Sequence
 
@@ -74,6 +75,10 @@ class Split:
             return tf.ensure_shape(encoded, ())
         record = tf.gather(self.records, index)
         return tf.io.read_file(record) if self.kind == FILES else record
+
+    def identity(self, index: int) -> str:
+        """What tells a record from others wherever the data lies: a file's class folder and name, else its number."""
+        return "/".join(pathlib.PurePath(self.describe(index)).parts[-2:]) if self.kind == FILES else str(index)
 
     def describe(self, index: int) -> str:
         """A record's file, or its number where it has none, for errors."""

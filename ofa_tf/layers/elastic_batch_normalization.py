@@ -11,7 +11,7 @@ class ElasticBatchNormalization(keras.layers.Layer):
     """Batch normalization of any leading number of channels, by TensorFlow's fused kernel in every mode.
 
     The moving statistics are those of whatever subnets were trained last and belong to none of them; a subnet is
-    evaluated with calibrated statistics instead (`ofa_tf.evaluation.calibrate`).
+    evaluated with calibrated statistics instead (`ofa_tf.evaluation.Evaluator.calibrate`).
 
     Args:
         channels: the largest number of channels.

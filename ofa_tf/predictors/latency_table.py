@@ -130,8 +130,8 @@ class LatencyTable:
                 raise InputError(
                     f"latency table of {self.device} ({self.precision}): block {block.key} (input {block.input_size} "
                     f"pixels) is missing; measure it with python -m mobile_bench.build_latency_table "
-                    f"--device={self.device} --space={space.name} --precision={self.precision} "
-                    f"--threads={self.threads}, or leave its resolution out"
+                    f"--device={self.device} --space={space.name} --num_classes={space.num_classes} "
+                    f"--precision={self.precision} --threads={self.threads}, or leave its resolution out"
                 )
             return round(self.blocks[block.key].median_ms * _GRID_PER_MS) / _GRID_PER_MS
 

@@ -7,13 +7,12 @@ Example:
 
 from ofa_tf.search.budget import Budget
 from ofa_tf.search.candidate import Candidate
-from ofa_tf.search.constraint import BYTES_PER_PARAM, Constraint
+from ofa_tf.search.constraint import Constraint
 from ofa_tf.search.evolution import evolutionary_search
 from ofa_tf.search.random_search import random_search
 from ofa_tf.search.result import SearchResult
 
 __all__ = [
-    "BYTES_PER_PARAM",
     "Budget",
     "Candidate",
     "Constraint",

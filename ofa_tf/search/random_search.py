@@ -28,8 +28,8 @@ def random_search(
 ) -> list[Candidate]:
     """Draws different architectures inside the limits.
 
-    They are uniform among those inside. Where that takes too long (the limits admit less than about one architecture
-    in 200,000), the rest is drawn between random architectures and the smallest.
+    Every choice is drawn uniformly, and what is outside is dropped. Where that takes too long (the limits admit less
+    than about one architecture in 200,000), the rest is drawn between random architectures and the smallest.
 
     Args:
         space: the space.

@@ -160,10 +160,14 @@ class Space(abc.ABC):
 
     def canonical(self, arch: Arch) -> Arch:
         """The architecture as this space writes it; raises `InputError` where it does not fit."""
-        return self.arch(**{f: getattr(arch, f) or None for f in ("ks", "e", "d", "w")}, r=arch.r)
+        for field, genes in self.fields.items():
+            if not getattr(arch, field):
+                raise InputError(f"architecture: {field} is missing, space {self.name} expects {len(genes)} entries")
+        return self.arch(**{field: getattr(arch, field) or None for field in ("ks", "e", "d", "w")}, r=arch.r)
 
     def _field_values(self, field: str, value: Any) -> tuple:
         genes = self.fields.get(field, ())
+        value = value.item() if isinstance(value, np.generic) else value
         if not (value is None or is_number(value) or isinstance(value, (list, tuple, np.ndarray))):
             raise InputError(f"architecture: {field} is {value!r}, expected a number or a list of numbers")
         if not genes:

@@ -5,18 +5,22 @@ from typing import Any
 
 from ofa_tf import spaces
 from ofa_tf.common import InputError
-from ofa_tf.data import ImageDataset, load
+from ofa_tf.data import ImageDataset, load, steps_per_epoch
 from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.run_directory import RunDirectory
+from ofa_tf.training.stage import find_stage, stages_of
 
 
-def open_experiment(run_dir: str | os.PathLike, config: dict[str, Any]) -> tuple[RunDirectory, ImageDataset]:
+def open_experiment(
+    run_dir: str | os.PathLike, config: dict[str, Any], *, stages: list[str] | None = None
+) -> tuple[RunDirectory, ImageDataset]:
     """Opens the data set of an experiment, and makes its run directory or opens the interrupted one.
 
     Args:
         run_dir: the folder for the run.
         config: `space` (a name), `resolutions` (image sides in pixels, optional), `dataset`, `data_dir`, `holdout` and
             `data_seed` (see `data.load`); all else is the recipe's.
+        stages: names of the stages that are to be run, checked before anything is written.
 
     Raises:
         InputError: a field is unknown or unusable, or the folder holds another run.
@@ -40,5 +44,10 @@ def open_experiment(run_dir: str | os.PathLike, config: dict[str, Any]) -> tuple
     space = space.replace(num_classes=dataset.num_classes)
     if resolutions:
         space = space.replace(resolutions=tuple(resolutions))
-    source["class_names"] = list(dataset.class_names)
+    source |= {"class_names": list(dataset.class_names), "digest": dataset.digest}
+    # A folder with a run in it must not be what a mistake leaves behind.
+    steps_per_epoch(dataset, recipe.batch_size)
+    planned = stages_of(space, recipe)
+    for name in stages or ():
+        find_stage(planned, name)
     return RunDirectory.create(run_dir, space, source, recipe), dataset

@@ -82,6 +82,9 @@ class Recipe:
             value = getattr(self, name)
             if not is_number(value) or value < 0:
                 raise InputError(f"recipe: {name} is {value!r}, expected a number of at least 0")
+        for name in ("momentum", "label_smoothing", "dropout"):
+            if getattr(self, name) >= 1:
+                raise InputError(f"recipe: {name} is {getattr(self, name)}, expected less than 1")
 
     def to_config(self) -> dict[str, Any]:
         """The recipe as JSON-ready data, read back by `from_config`."""

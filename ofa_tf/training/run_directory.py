@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import warnings
 from typing import Any
 
 from ofa_tf import networks, spaces
@@ -30,7 +31,7 @@ class RunDirectory:
     Args:
         path: the folder.
         space: with the dataset's number of classes.
-        dataset: arguments of `data.load`, and `class_names`.
+        dataset: arguments of `data.load`, and what came of them: `class_names` and `digest`.
         recipe: how it is trained.
     """
 
@@ -109,7 +110,8 @@ class RunDirectory:
             dataset: as for `data.load`; the run's unless given.
             data_dir: the folder they are in; the run's unless given.
         """
-        arguments = {key: value for key, value in self.dataset.items() if key != "class_names"}
+        arguments = {key: value for key, value in self.dataset.items() if key not in ("class_names", "digest")}
+        others = dataset is not None or data_dir is not None
         if dataset is not None and dataset != arguments["dataset"]:
             arguments |= {"dataset": dataset, "data_dir": None, "holdout": None}
         if data_dir is not None:
@@ -120,6 +122,12 @@ class RunDirectory:
                 f"{arguments['data_dir'] or images.name}: has the classes {_few(images.class_names)}, the run was "
                 f"trained on {_few(self.dataset['class_names'])}; give the data the run was trained on"
             )
+        if images.digest != self.dataset["digest"]:
+            # Drawn from other images, the hold-out may hold what was trained on.
+            problem = f"{arguments['data_dir'] or images.name}: training and held-out images are not those of the run"
+            if not others:
+                raise InputError(f"{problem}; restore the folder, or give --data_dir to use it as other images")
+            warnings.warn(f"{problem}; its hold-out may hold images that were trained on", stacklevel=2)
         return images
 
     def load_supernet(self, stage: str | None = None) -> Supernet:
@@ -129,6 +137,12 @@ class RunDirectory:
             what = f"no weights of stage {stage!r}" if stage else "no finished stage"
             raise InputError(
                 f"{self.path}: {what} (finished: {', '.join(finished) or 'none'}); run tools.train to its end"
+            )
+        unfinished = [name for name in self.recipe.stages if name not in finished]
+        if unfinished and stage is None:
+            warnings.warn(
+                f"{self.path}: stages {', '.join(unfinished)} are not finished; what they add is untrained",
+                stacklevel=2,
             )
         net = networks.build(self.space)
         load_checkpoint(self.stage_weights(stage or finished[-1]), net)

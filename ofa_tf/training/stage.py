@@ -4,6 +4,7 @@ import dataclasses
 
 from ofa_tf.common import InputError
 from ofa_tf.spaces import Arch, Space
+from ofa_tf.training.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,26 @@ def progressive_stages(space: Space) -> tuple[Stage, ...]:
             choices[field] = values[-1 - phase :]
             stages.append(Stage(f"{name}{phase}", dict(choices), field, sorted_within, subnets))
     return tuple(stages)
+
+
+def stages_of(space: Space, recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages that a recipe trains: the first ones of the space's, each of which builds on the one before.
+
+    Raises:
+        InputError: it names none, an unknown one, or leaves one out before the last.
+    """
+    stages = progressive_stages(space)
+    for name in recipe.stages:
+        find_stage(stages, name)
+    planned = stages[: len(recipe.stages)]
+    for stage in planned:
+        if stage.name not in recipe.stages:
+            raise InputError(
+                f"recipe: stage {stage.name} is missing, on which {', '.join(recipe.stages)} build; add it"
+            )
+    if not planned:
+        raise InputError(f"recipe: it has no stages; give some of {', '.join(stage.name for stage in stages)}")
+    return planned
 
 
 def find_stage(stages: tuple[Stage, ...], name: str) -> int:

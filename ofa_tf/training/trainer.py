@@ -19,7 +19,7 @@ from ofa_tf.training.checkpoint import load_checkpoint, save_checkpoint
 from ofa_tf.training.run_directory import RunDirectory
 from ofa_tf.training.schedule import learning_rate
 from ofa_tf.training.sorting import sort_channels
-from ofa_tf.training.stage import Stage, find_stage, progressive_stages
+from ofa_tf.training.stage import Stage, find_stage, stages_of
 from ofa_tf.training.train_step import TrainStep
 
 # Evaluates a sub-network of the trainer's net; returns figures for the metrics, the split among them.
@@ -67,10 +67,7 @@ class Trainer:
             weight_decay=recipe.weight_decay,
             label_smoothing=recipe.label_smoothing,
         )
-        stages = progressive_stages(run.space)
-        for name in recipe.stages:
-            find_stage(stages, name)
-        self.stages = tuple(stage for stage in stages if stage.name in recipe.stages)
+        self.stages = stages_of(run.space, recipe)
         self._traced = False
         self._stop_signal: signal.Signals | None = None
 

@@ -122,7 +122,7 @@ def test_without_steps_it_does_not_end():
 
 def test_batch_larger_than_the_training_set(photos):
     """It is refused with the number of images there are."""
-    with pytest.raises(InputError, match=r"--batch_size=21.*20 training images"):
+    with pytest.raises(InputError, match=r"batch_size=21.*20 training images"):
         training(photos, batch_size=21)
 
 

@@ -16,6 +16,7 @@ from ofa_tf.search import Budget, Constraint, evolutionary_search, random_search
 from ofa_tf.search.seen_rows import SeenRows
 from ofa_tf.spaces import costs, population
 from ofa_tf.spaces.features import feature_count
+from ofa_tf.spaces.file_size import FILE_SIZES
 from tests.space_strategies import SHARED_WIDTH
 
 TINY = spaces.get("ofa_tiny")
@@ -58,7 +59,10 @@ def costs_of(space, constraint, arch) -> float:
     if constraint.kind == "macs":
         return space.count_macs(arch)
     params = space.count_params(arch)
-    return params if constraint.kind == "params" else 2 * params + constraint.overhead_bytes
+    if constraint.kind == "params":
+        return params
+    size = FILE_SIZES[constraint.precision]
+    return sum(map(size.block_bytes, space.blocks(arch))) + size.constant
 
 
 @st.composite
@@ -72,7 +76,7 @@ def limits(draw) -> tuple[spaces.Space, list[Constraint]]:
         Constraint("latency_ms", 1, predictor=TABLES[space.name]),
         Constraint("macs", 1),
         Constraint("params", 1),
-        Constraint("model_bytes", 1, precision="float16", overhead_bytes=1234),
+        Constraint("model_bytes", 1, precision="float16"),
     ]
     chosen = draw(st.lists(st.sampled_from(made), min_size=1, max_size=3, unique_by=lambda c: c.kind))
     if inside != space.smallest():
@@ -261,12 +265,15 @@ def test_bad_arguments_are_one_line_of_error(make, found):
     assert "\n" not in str(caught.value)
 
 
-def test_model_bytes_are_parameters_at_their_precision_plus_the_overhead():
-    arch = TINY.largest()
-    row = population.encode(TINY, [arch])
-    for precision, width in (("float32", 4), ("float16", 2), ("dynamic_range", 1), ("int8", 1)):
-        table = Constraint("model_bytes", 1e9, precision=precision, overhead_bytes=5000).compile(TINY)
-        assert population.evaluate(table, row)[0] == width * TINY.count_params(arch) + 5000
+def test_model_bytes_fall_with_the_precision():
+    """A whole network's file, larger than its parameters alone."""
+    row = population.encode(TINY, [TINY.largest()])
+    sizes = {}
+    for precision in ("float32", "float16", "int8"):
+        sizes[precision] = population.evaluate(Constraint("model_bytes", 1e9, precision=precision).compile(TINY), row)[
+            0
+        ]
+    assert sizes["float32"] > sizes["float16"] > sizes["int8"] > TINY.count_params(TINY.largest())
 
 
 @settings(max_examples=50)

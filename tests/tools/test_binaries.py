@@ -112,7 +112,8 @@ def test_mistakes_in_training(tmp_path, photos):
     check_mistake(*train, "--space=ofa_huge", says="ofa_huge", leaves=new)
     check_mistake(*train, "--config.batch_size=many", says="batch_size", leaves=new)
     check_mistake(*train, "--config.bach_size=3", says="bach_size", leaves=new)
-    check_mistake(*train, "--stages=full,kernal", says="kernal")
+    check_mistake(*train, "--stages=full,kernal", says="kernal", leaves=new)
+    check_mistake(*train, "--config.batch_size=5000", says="batch_size", leaves=new)
     check_mistake("tools.train", says="run_dir")
 
 
@@ -125,6 +126,21 @@ def test_unreadable_image(tmp_path, photos):
         "tools.train", f"--run_dir={tmp_path / 'run'}", "--config=ofa_tf/configs/digits.py", "--dataset=folder",
         f"--data_dir={tmp_path / 'photos'}", "--config.holdout=3", "--config.batch_size=60", says="3.png",
     )  # fmt: skip
+
+
+def test_changed_folders_are_noticed(tmp_path, photos, trained):
+    """With more images the hold-out is another one: the run's own folder is then refused."""
+    more = tmp_path / "photos"
+    shutil.copytree(photos, more)
+    evaluate = ("tools.evaluate", f"--run_dir={trained}", "--arch=smallest", "--split=val")
+    assert "hold-out" not in run(*evaluate, f"--data_dir={more}")
+    shutil.copy(more / "train" / "two" / "3.png", more / "train" / "two" / "new.png")
+    moved = tmp_path / "run"
+    shutil.copytree(trained, moved)
+    description = json.loads((moved / "run.json").read_text())
+    description["dataset"]["data_dir"] = str(more)
+    (moved / "run.json").write_text(json.dumps(description))
+    check_mistake("tools.evaluate", f"--run_dir={moved}", "--arch=smallest", says="not those of the run")
 
 
 def test_mistakes_after_training(tmp_path, photos, trained):

@@ -11,7 +11,7 @@ from ofa_tf.training import Recipe, RunDirectory, StageRecipe, Trainer
 from ofa_tf.training.checkpoint import load_checkpoint
 from tests.micro import micro_net, micro_space
 
-STAGES = ("full", "kernel", "expand1")
+STAGES = ("full", "kernel", "depth1")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def open_run(path, digits, **changes) -> RunDirectory:
         "evaluate_every": 1,
         **changes,
     }
-    dataset = {"dataset": "digits", "class_names": list(digits.class_names)}
+    dataset = {"dataset": "digits", "class_names": list(digits.class_names), "digest": digits.digest}
     return RunDirectory.create(path, micro_space(), dataset, Recipe(**options))
 
 
@@ -44,22 +44,28 @@ def test_interrupted_run_ends_like_the_uninterrupted_one(tmp_path, digits):
     assert whole.finished_stages() == list(STAGES)
     assert not whole.checkpoint.exists()
 
-    broken = open_run(tmp_path / "broken", digits)
-    trainer = Trainer(broken, digits)
-    real_step, calls = trainer.step, []
+    calls = []
 
-    def failing_step(*args, **kwargs):
-        calls.append(None)
-        if len(calls) in (5, 9, 12):
-            raise Interrupted
-        return real_step(*args, **kwargs)
+    def interrupted_trainer() -> Trainer:
+        # A new one each time: nothing may live on in the objects of the process that was killed.
+        trainer = Trainer(open_run(tmp_path / "broken", digits), digits)
+        real_step = trainer.step
 
-    trainer.step = failing_step
-    failing_step.optimizer = real_step.optimizer
-    for _ in range(3):
+        def step(*args, **kwargs):
+            calls.append(None)
+            if len(calls) in (5, 9):
+                raise Interrupted
+            return real_step(*args, **kwargs)
+
+        trainer.step = step
+        step.optimizer = real_step.optimizer
+        return trainer
+
+    for _ in range(2):
         with pytest.raises(Interrupted):
-            trainer.train(evaluate=evaluate)
-    resumed = trainer.train(evaluate=evaluate)
+            interrupted_trainer().train(evaluate=evaluate)
+    resumed = interrupted_trainer().train(evaluate=evaluate)
+    broken = open_run(tmp_path / "broken", digits)
     assert len(calls) > 18  # three stages of two epochs of three steps, and what was lost
     for name, value in resumed.state().items():
         np.testing.assert_allclose(value, net.state()[name], atol=1e-4, err_msg=name)
@@ -106,6 +112,10 @@ def test_run_directories_refuse_what_does_not_fit(tmp_path, digits):
         run.load_supernet()
     with pytest.raises(InputError, match="not a run directory"):
         RunDirectory.open(tmp_path / "nothing")
+    with pytest.raises(InputError, match="stage full is missing"):
+        Trainer(open_run(tmp_path / "other", digits, stages={"kernel": StageRecipe(1, 0, 0.1)}), digits)
+    with pytest.raises(InputError, match="it has no stages"):
+        Trainer(open_run(tmp_path / "third", digits, stages={}), digits)
     with pytest.raises(InputError, match="stage full is not finished"):
         Trainer(run, digits).train(["kernel"])
     with pytest.raises(InputError, match="stage 'kernal' is unknown"):
