@@ -23,7 +23,7 @@ ROUNDS = 8
 MIN_SECONDS = 0.1
 # In one round a row, or a network, is run so often and for so long; with the rounds, at least 50 times.
 _PASSES = 7
-_ROW_SECONDS = 0.01
+_ROW_SECONDS = 0.005
 _QUIET_QUANTILE = 25
 
 

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 # Alone on the machine the reference's times agree to about 1%.
 TOLERANCE = 1.05
 # Rounds that are tried for each one that is wanted.
-_PATIENCE = 4
+_PATIENCE = 3
 _RUNS = 5
 _QUIET_QUANTILE = 5
 _SHORTEST_SECONDS = 0.002
@@ -55,7 +55,7 @@ class Reference:
         return level_ms <= TOLERANCE * self.quiet_ms
 
     def quiet(self, rounds: int, measure: Callable[[], Result]) -> tuple[list[Result], float]:
-        """Calls `measure` until it has run undisturbed `rounds` times, at most four times as often.
+        """Calls `measure` until it has run undisturbed `rounds` times, at most three times as often.
 
         Returns:
             What the least disturbed `rounds` calls returned, and the network's time in the worst of them.
