@@ -16,7 +16,7 @@ from ofa_tf.common import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/demo", "where everything is written")
 _CONFIG = cli.define_config("ofa_tf/configs/digits.py", "the experiment")
-_PAIRS = flags.DEFINE_integer("pairs", 80, "sub-networks measured for the accuracy predictor", lower_bound=20)
+_PAIRS = flags.DEFINE_integer("pairs", 160, "sub-networks measured for the accuracy predictor", lower_bound=20)
 _SEED = flags.DEFINE_integer("seed", 0, "of search and random choices", lower_bound=0)
 
 

@@ -30,9 +30,9 @@ def get_config() -> ConfigDict:
                 "full": {"epochs": 20, "warmup_epochs": 0, "learning_rate": 0.1},
                 "kernel": {"epochs": 6, "warmup_epochs": 0, "learning_rate": 0.03},
                 "depth1": {"epochs": 4, "warmup_epochs": 0, "learning_rate": 0.02},
-                "depth2": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.03},
-                "expand1": {"epochs": 5, "warmup_epochs": 0, "learning_rate": 0.02},
-                "expand2": {"epochs": 14, "warmup_epochs": 0, "learning_rate": 0.03},
+                "depth2": {"epochs": 10, "warmup_epochs": 0, "learning_rate": 0.03},
+                "expand1": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.02},
+                "expand2": {"epochs": 22, "warmup_epochs": 0, "learning_rate": 0.03},
             },
         }
     )
