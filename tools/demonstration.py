@@ -25,8 +25,8 @@ from tools.pipeline import collect_pairs, export_subnet
 PRECISION = "int8"
 # Where between the smallest and the largest sub-network's latency the budgets lie, on a logarithmic scale.
 BUDGETS = (0.3, 0.5, 0.7)
-# Of the search's best, every fourth is evaluated and the hold-out chooses: a predictor fitted to so few pairs is a rough
-# judge, and neighbours in its order differ by a gene.
+# Of the search's best, every fourth is evaluated and the hold-out chooses: a predictor fitted to so few pairs is a
+# rough judge, and neighbours in its order differ by a gene.
 CANDIDATES, EVERY = 96, 4
 RANDOM_SUBNETS = 20
 # Whole networks that check the latency table, and others, that correct it.
