@@ -5,6 +5,7 @@ Sizes reach the layers as integer tensors, so that one trace serves every sub-ne
 
 from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
 from ofa_tf.layers.elastic_block import ElasticBlock
+from ofa_tf.layers.elastic_bottleneck import ElasticBottleneck
 from ofa_tf.layers.elastic_conv2d import ElasticConv2D
 from ofa_tf.layers.elastic_dense import ElasticDense
 from ofa_tf.layers.elastic_depthwise_conv2d import ElasticDepthwiseConv2D
@@ -22,6 +23,7 @@ __all__ = [
     "TRAIN",
     "ElasticBatchNormalization",
     "ElasticBlock",
+    "ElasticBottleneck",
     "ElasticConv2D",
     "ElasticDense",
     "ElasticDepthwiseConv2D",

@@ -11,7 +11,7 @@ from ofa_tf.spaces import IN, MID, OUT, Block
 
 
 class ElasticHead(ElasticBlock):
-    """1x1 convolution, pooling, 1x1 convolution where the block has one, dropout, dense layer.
+    """1x1 convolution and, after pooling, a second one, each where the block has it; dropout; dense layer.
 
     Args:
         block: the block at its maximum.
@@ -21,19 +21,25 @@ class ElasticHead(ElasticBlock):
     def __init__(self, block: Block, *, seed=None, **kwargs):
         super().__init__(block, **kwargs)
         mid = block.mid_channels
-        self.conv = ElasticConv2D(block.in_channels, mid, seed=seed, name="conv")
-        self.norm = ElasticBatchNormalization(mid, epsilon=block.norm_epsilon, name="norm")
+        if mid:
+            self.conv = ElasticConv2D(block.in_channels, mid, seed=seed, name="conv")
+            self.norm = ElasticBatchNormalization(mid, epsilon=block.norm_epsilon, name="norm")
+            self.norms = [self.norm]
         if block.feature_channels:
             self.feature = ElasticDense(mid, block.feature_channels, use_bias=False, seed=seed, name="feature")
-        self.classifier = ElasticDense(block.feature_channels or mid, block.out_channels, seed=seed, name="classifier")
-        self.norms = [self.norm]
+        self.classifier = ElasticDense(
+            block.feature_channels or mid or block.in_channels, block.out_channels, seed=seed, name="classifier"
+        )
 
     def body(self, inputs, sizes, norms, dropout=None):
         """`dropout`: None, or a rate (float32 scalar tensor) and a seed (int32 (2,) tensor)."""
-        outputs = self.conv(inputs, in_channels=sizes[IN], out_channels=sizes[MID])
-        outputs = self.norm(outputs, channels=sizes[MID], norms=norms)
-        outputs = tf.reduce_mean(activate(self.block.activation, outputs), [1, 2])
-        features = sizes[MID]
+        outputs, features = inputs, sizes[IN]
+        if self.block.mid_channels:
+            features = sizes[MID]
+            outputs = self.conv(outputs, in_channels=sizes[IN], out_channels=features)
+            outputs = self.norm(outputs, channels=features, norms=norms)
+            outputs = activate(self.block.activation, outputs)
+        outputs = tf.reduce_mean(outputs, [1, 2])
         if self.block.feature_channels:
             features = self.block.feature_channels
             outputs = self.feature(outputs, in_features=sizes[MID], out_features=features)
@@ -44,12 +50,14 @@ class ElasticHead(ElasticBlock):
         return self.classifier(outputs, in_features=features, out_features=sizes[OUT])
 
     def active_weights(self, sizes, statistics):
-        mid, features = sizes[MID], self.block.feature_channels
-        weights = {
-            "conv": [self.conv.active_kernel(in_channels=sizes[IN], out_channels=mid)],
-            "norm": self.norm.active_weights(mid, statistics),
-        }
-        if features:
-            weights["feature"] = self.feature.active_weights(in_features=mid, out_features=features)
-        weights["classifier"] = self.classifier.active_weights(in_features=features or mid, out_features=sizes[OUT])
+        weights, last = {}, sizes[IN]
+        if self.block.mid_channels:
+            last = sizes[MID]
+            weights["conv"] = [self.conv.active_kernel(in_channels=sizes[IN], out_channels=last)]
+            weights["norm"] = self.norm.active_weights(last, statistics)
+        if self.block.feature_channels:
+            features = self.block.feature_channels
+            weights["feature"] = self.feature.active_weights(in_features=last, out_features=features)
+            last = features
+        weights["classifier"] = self.classifier.active_weights(in_features=last, out_features=sizes[OUT])
         return weights

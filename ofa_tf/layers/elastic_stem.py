@@ -1,4 +1,6 @@
-"""`ElasticStem`: the first convolution of a network."""
+"""`ElasticStem`: a convolution at the beginning of a network."""
+
+import tensorflow as tf
 
 from ofa_tf.layers.activations import activate
 from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
@@ -8,7 +10,7 @@ from ofa_tf.spaces import IN, OUT, Block
 
 
 class ElasticStem(ElasticBlock):
-    """Convolution, batch norm, activation.
+    """Convolution, batch norm, activation; added to the input, or max-pooled, where the block says so.
 
     Args:
         block: the block at its maximum.
@@ -31,7 +33,12 @@ class ElasticStem(ElasticBlock):
     def body(self, inputs, sizes, norms):
         outputs = self.conv(inputs, in_channels=sizes[IN], out_channels=sizes[OUT])
         outputs = self.norm(outputs, channels=sizes[OUT], norms=norms)
-        return activate(self.block.activation, outputs)
+        outputs = activate(self.block.activation, outputs)
+        if self.block.residual:
+            outputs = outputs + inputs
+        if self.block.pool:
+            outputs = tf.nn.max_pool2d(outputs, 3, 2, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        return outputs
 
     def active_weights(self, sizes, statistics):
         return {

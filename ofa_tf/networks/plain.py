@@ -76,7 +76,30 @@ def _norm(inputs, block: Block, part: str, keras):
 
 def _stem(inputs, block: Block, keras, form: str):
     outputs = _conv(inputs, block, "conv", block.out_channels, block.kernel_size, block.stride, keras)
-    return _activate(_norm(outputs, block, "norm", keras), block.activation, keras, form)
+    outputs = _activate(_norm(outputs, block, "norm", keras), block.activation, keras, form)
+    if block.residual:
+        outputs = keras.layers.Add()([outputs, inputs])
+    if block.pool:
+        # Zeros never win: they come after an activation without negative values.
+        outputs = keras.layers.MaxPooling2D(3, 2)(keras.layers.ZeroPadding2D(1)(outputs))
+    return outputs
+
+
+def _bottleneck(inputs, block: Block, keras, form: str):
+    def normalized(outputs, part: str, filters: int, kernel_size: int = 1, stride: int = 1):
+        outputs = _conv(outputs, block, part, filters, kernel_size, stride, keras)
+        return _norm(outputs, block, f"{part}_norm", keras)
+
+    mid, out = block.mid_channels, block.out_channels
+    outputs = _activate(normalized(inputs, "reduce", mid), block.activation, keras, form)
+    outputs = normalized(outputs, "spatial", mid, block.kernel_size, block.stride)
+    outputs = normalized(_activate(outputs, block.activation, keras, form), "expand", out)
+    shortcut = inputs
+    if not block.residual:
+        if block.stride > 1:
+            shortcut = keras.layers.AveragePooling2D(block.stride, padding="same")(shortcut)
+        shortcut = normalized(shortcut, "shortcut", out)
+    return _activate(keras.layers.Add()([outputs, shortcut]), block.activation, keras, form)
 
 
 def _inverted_residual(inputs, block: Block, keras, form: str):
@@ -99,12 +122,15 @@ def _inverted_residual(inputs, block: Block, keras, form: str):
 
 
 def _head(inputs, block: Block, keras, form: str):
-    outputs = _norm(_conv(inputs, block, "conv", block.mid_channels, 1, 1, keras), block, "norm", keras)
-    outputs = keras.layers.GlobalAveragePooling2D()(_activate(outputs, block.activation, keras, form))
+    outputs = inputs
+    if block.mid_channels:
+        outputs = _norm(_conv(inputs, block, "conv", block.mid_channels, 1, 1, keras), block, "norm", keras)
+        outputs = _activate(outputs, block.activation, keras, form)
+    outputs = keras.layers.GlobalAveragePooling2D()(outputs)
     if block.feature_channels:
         outputs = keras.layers.Dense(block.feature_channels, use_bias=False, name=f"{block.name}_feature")(outputs)
         outputs = _activate(outputs, block.activation, keras, form)
     return keras.layers.Dense(block.out_channels, name=f"{block.name}_classifier")(outputs)
 
 
-_BUILDERS = {"stem": _stem, "mbconv": _inverted_residual, "head": _head}
+_BUILDERS = {"stem": _stem, "mbconv": _inverted_residual, "bottleneck": _bottleneck, "head": _head}

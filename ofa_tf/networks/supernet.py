@@ -10,6 +10,7 @@ from ofa_tf.layers import (
     GIVEN,
     MOVING,
     TRAIN,
+    ElasticBottleneck,
     ElasticHead,
     ElasticInvertedResidual,
     ElasticStem,
@@ -18,7 +19,7 @@ from ofa_tf.layers import (
 from ofa_tf.networks.plain import build_plain
 from ofa_tf.spaces import Arch, Position, Space
 
-_LAYERS = {"stem": ElasticStem, "mbconv": ElasticInvertedResidual, "head": ElasticHead}
+_LAYERS = {"stem": ElasticStem, "mbconv": ElasticInvertedResidual, "bottleneck": ElasticBottleneck, "head": ElasticHead}
 _HAVE_KERNEL_SIZES = {"mbconv"}
 
 
@@ -116,14 +117,15 @@ class Supernet(keras.Model):
 
     def state(self) -> dict[str, np.ndarray]:
         """Every variable by its path, for files."""
-        return {name: variable.numpy() for name, variable in self._named_variables().items()}
+        return {name: variable.numpy() for name, variable in self.named_variables().items()}
 
-    def _named_variables(self) -> dict:
+    def named_variables(self) -> dict:
+        """Every variable by its name, "block/layer/variable"."""
         return {f"{block.name}/{variable.path}": variable for block in self.blocks for variable in block.variables}
 
     def load_state(self, state: dict[str, np.ndarray], source: str = "weights") -> None:
         """Sets every variable; a missing, left-over or misshapen one raises `InputError` and changes nothing."""
-        own = self._named_variables()
+        own = self.named_variables()
         for name in [*sorted(own.keys() - state.keys()), *sorted(state.keys() - own.keys())]:
             what = "is missing" if name in own else "is unknown"
             raise InputError(f"{source}: tensor {name} {what}; the file belongs to another space or version")

@@ -11,7 +11,8 @@ from ofa_tf.spaces.arch import Arch
 from ofa_tf.spaces.block import Block
 from ofa_tf.spaces.divisible import make_divisible
 from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage
-from ofa_tf.spaces.registry import from_config, get, mobilenet_v3, names
+from ofa_tf.spaces.registry import from_config, get, mobilenet_v3, names, proxyless, resnet50
+from ofa_tf.spaces.resnet import ResNetSpace
 from ofa_tf.spaces.space import ACTIVE, IN, KERNEL, MID, OUT, SE, TENSOR_COLUMNS, Gene, Position, Space
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Gene",
     "MobileNetSpace",
     "Position",
+    "ResNetSpace",
     "Space",
     "Stage",
     "costs",
@@ -35,4 +37,6 @@ __all__ = [
     "make_divisible",
     "mobilenet_v3",
     "names",
+    "proxyless",
+    "resnet50",
 ]

@@ -12,8 +12,10 @@ class Block:
 
     Args:
         name: the position in the supernet, for example "stage2_block1".
-        kind: "stem" (convolution, batch norm, activation), "mbconv" (inverted residual) or "head" (1x1 convolution to
-            `mid_channels`, pooling, 1x1 convolution to `feature_channels` where that is not 0, dense layer).
+        kind: "stem" (convolution, batch norm, activation, and a max-pool where `pool` says so), "mbconv" (inverted
+            residual), "bottleneck" (1x1, 3x3 and 1x1 convolution, beside a projection where it is not residual) or
+            "head" (1x1 convolution to `mid_channels` where that is not 0, pooling, 1x1 convolution to
+            `feature_channels` where that is not 0, dense layer).
         in_channels: channels of the input.
         mid_channels: channels inside (mbconv: of the depthwise convolution).
         out_channels: channels of the output; of a head, the number of classes.
@@ -26,6 +28,7 @@ class Block:
         residual: whether the input is added to the output.
         feature_channels: of a head, the channels of the 1x1 convolution after pooling, 0 for none.
         norm_epsilon: epsilon of the batch norms.
+        pool: whether a stem ends with a 3x3 max-pool of stride 2.
     """
 
     name: str = dataclasses.field(compare=False)
@@ -42,11 +45,19 @@ class Block:
     residual: bool = False
     feature_channels: int = 0
     norm_epsilon: float = 1e-5
+    pool: bool = False
 
     @property
     def output_size(self) -> int:
         """Height and width of the output, in pixels (a head's is 1)."""
-        return 1 if self.kind == "head" else (self.input_size - 1) // self.stride + 1
+        if self.kind == "head":
+            return 1
+        return (self.convolved_size - 1) // 2 + 1 if self.pool else self.convolved_size
+
+    @property
+    def convolved_size(self) -> int:
+        """Height and width after the spatial convolution, in pixels."""
+        return (self.input_size - 1) // self.stride + 1
 
     @property
     def key(self) -> str:
@@ -56,5 +67,5 @@ class Block:
             parts.append(f"feature{self.feature_channels}")
         parts += [f"out{self.out_channels}", f"k{self.kernel_size}", f"s{self.stride}", f"r{self.input_size}"]
         parts += [f"se{self.se_channels}", self.activation]
-        flags = [flag for flag, on in (("expand", self.expand), ("residual", self.residual)) if on]
+        flags = [flag for flag, on in (("expand", self.expand), ("residual", self.residual), ("pool", self.pool)) if on]
         return "-".join(parts + flags)

@@ -8,7 +8,7 @@ def macs(block: Block) -> int:
 
     Source: reference facts, `costs.json`.
     """
-    before, after = block.input_size**2, block.output_size**2
+    before, after = block.input_size**2, block.convolved_size**2
     if block.kind == "stem":
         return after * block.kernel_size**2 * block.in_channels * block.out_channels
     if block.kind == "mbconv":
@@ -17,8 +17,13 @@ def macs(block: Block) -> int:
         squeeze_excite = 2 * block.mid_channels * block.se_channels
         project = after * block.mid_channels * block.out_channels
         return expand + depthwise + squeeze_excite + project
+    if block.kind == "bottleneck":
+        reduce = before * block.in_channels * block.mid_channels
+        spatial = after * block.kernel_size**2 * block.mid_channels**2
+        shortcut = 0 if block.residual else after * block.in_channels * block.out_channels
+        return reduce + spatial + after * block.mid_channels * block.out_channels + shortcut
     if block.kind == "head":
-        last = block.feature_channels or block.mid_channels
+        last = _last_features(block)
         features = block.mid_channels * block.feature_channels
         return before * block.in_channels * block.mid_channels + features + last * block.out_channels
     raise ValueError(f"unknown kind of block: {block.kind!r}")
@@ -37,11 +42,21 @@ def params(block: Block) -> int:
         depthwise = block.kernel_size**2 * mid + 2 * mid
         squeeze_excite = 2 * mid * hidden + hidden + mid if hidden else 0
         return expand + depthwise + squeeze_excite + mid * block.out_channels + 2 * block.out_channels
+    if block.kind == "bottleneck":
+        mid, out = block.mid_channels, block.out_channels
+        reduce = block.in_channels * mid + 2 * mid
+        spatial = block.kernel_size**2 * mid**2 + 2 * mid
+        shortcut = 0 if block.residual else block.in_channels * out + 2 * out
+        return reduce + spatial + mid * out + 2 * out + shortcut
     if block.kind == "head":
-        mid, last = block.mid_channels, block.feature_channels or block.mid_channels
+        mid, last = block.mid_channels, _last_features(block)
         features = mid * block.feature_channels
         return block.in_channels * mid + 2 * mid + features + last * block.out_channels + block.out_channels
     raise ValueError(f"unknown kind of block: {block.kind!r}")
+
+
+def _last_features(block: Block) -> int:
+    return block.feature_channels or block.mid_channels or block.in_channels
 
 
 def transform_params(kernel_sizes: tuple[int, ...]) -> int:

@@ -51,8 +51,12 @@ def kernel_sizes_and_outputs(block: Block) -> list[tuple[int, int]]:
         expand = [(before * mid, mid)] if block.expand else []
         squeeze_excite = [(mid * hidden, hidden), (hidden * mid, mid)] if hidden else []
         return [*expand, (area * mid, mid), *squeeze_excite, (mid * out, out)]
+    if block.kind == "bottleneck":
+        shortcut = [] if block.residual else [(before * out, out)]
+        return [(before * mid, mid), (area * mid * mid, mid), (mid * out, out), *shortcut]
     if block.kind == "head":
         features = block.feature_channels
+        first = [(before * mid, mid)] if mid else []
         mixing = [(mid * features, features)] if features else []
-        return [(before * mid, mid), *mixing, ((features or mid) * out, out)]
+        return [*first, *mixing, ((features or mid or before) * out, out)]
     raise ValueError(f"unknown kind of block: {block.kind!r}")

@@ -126,10 +126,13 @@ class Space(abc.ABC):
         }
 
     def choices(self, field: str) -> tuple:
-        """Every value that a field ("ks", "e", "d", "w", "r") can take somewhere in this space, ascending."""
+        """Every value that a field ("ks", "e", "d", "w", "r") can take where it is elastic, ascending."""
         if field == "r":
             return self.resolutions
-        return tuple(sorted({choice for gene in self.fields.get(field, ()) for choice in gene.choices}))
+        genes = self.fields.get(field, ())
+        # ProxylessNAS's last stage has one depth; it is no choice of the space.
+        elastic = [gene for gene in genes if len(gene.choices) > 1] or genes
+        return tuple(sorted({choice for gene in elastic for choice in gene.choices}))
 
     def arch(self, *, ks=None, e=None, d=None, w=None, r: int | None = None) -> Arch:
         """One architecture, checked and canonical.
@@ -230,45 +233,66 @@ class Space(abc.ABC):
 
     def smallest(self) -> Arch:
         """The architecture with every choice at its smallest, resolution included."""
-        lowest = {field: [gene.choices[0] for gene in genes] for field, genes in self.fields.items()}
-        return self.arch(**lowest, r=self.resolutions[0])
+        return self.corner(min, r=self.resolutions[:1])
+
+    def corner(self, pick: Callable[[Sequence], Any], **subsets: Sequence) -> Arch:
+        """The architecture whose every choice is picked from what is allowed.
+
+        Args:
+            pick: for example `min` or `max`.
+            **subsets: as in `sample`; the resolution is the space's largest unless given.
+
+        Example:
+            space.corner(min, d=(3, 4))
+        """
+        values = {field: [pick(choices) for choices in allowed] for field, allowed in self._allowed(subsets).items()}
+        return self.arch(**values, r=pick(subsets.get("r") or self.resolutions[-1:]))
 
     def sample(self, rng: np.random.Generator, **subsets: Sequence) -> Arch:
         """Draws every choice uniformly and independently.
 
         Args:
             rng: the source of randomness.
-            **subsets: for a field (`ks`, `e`, `d`, `w`, `r`), the values to draw from instead of all of its choices.
+            **subsets: for a field (`ks`, `e`, `d`, `w`, `r`), the values to draw from instead of all of its choices. A
+                gene that has only one choice keeps it.
 
         Example:
             space.sample(np.random.default_rng(0), d=(3, 4), r=(224,))
         """
-        unknown = set(subsets) - set(FIELDS)
-        if unknown:
-            raise InputError(f"sample: unknown field {sorted(unknown)[0]!r}, expected one of {', '.join(FIELDS)}")
-        values = {}
-        for field, genes in self.fields.items():
-            allowed = subsets.get(field)
-            drawn = []
-            for gene in genes:
-                choices = gene.choices
-                if allowed is not None and len(choices) > 1:
-                    choices = [choice for choice in choices if choice in allowed]
-                    if not choices:
-                        raise InputError(
-                            f"sample: {field}={tuple(allowed)} leaves no choice, space {self.name} has {gene.choices}"
-                        )
-                drawn.append(choices[rng.integers(len(choices))])
-            values[field] = drawn
+        values = {
+            field: [choices[rng.integers(len(choices))] for choices in allowed]
+            for field, allowed in self._allowed(subsets).items()
+        }
         sizes = subsets.get("r") or self.resolutions
         return self.arch(**values, r=int(sizes[rng.integers(len(sizes))]))
+
+    def _allowed(self, subsets: dict[str, Sequence]) -> dict[str, list[Sequence]]:
+        """For each field, the choices of each of its genes that are in the field's subset."""
+        unknown = set(subsets) - set(FIELDS)
+        if unknown:
+            raise InputError(f"unknown field {sorted(unknown)[0]!r}, expected one of {', '.join(FIELDS)}")
+        allowed = {}
+        for field, genes in self.fields.items():
+            subset = subsets.get(field)
+            allowed[field] = []
+            for gene in genes:
+                choices = gene.choices
+                if subset is not None and len(choices) > 1:
+                    choices = [choice for choice in choices if choice in subset]
+                    if not choices:
+                        raise InputError(
+                            f"{field}={tuple(subset)} leaves no choice, space {self.name} has {gene.choices}"
+                        )
+                allowed[field].append(choices)
+        return allowed
 
     @functools.cached_property
     def num_architectures(self) -> int:
         """How many different architectures there are, resolutions not counted (a whole number of any size)."""
-        total = 1
-        depth_genes = self.fields.get("d", ())
-        for gene in depth_genes:
+        total = math.prod(
+            len(g.choices) for p in self.positions if p.depth is None for g in p.genes if g.field in ("ks", "e")
+        )
+        for gene in self.fields.get("d", ()):
             owned = [p for p in self.positions if p.depth == gene]
             total *= sum(
                 math.prod(

@@ -12,8 +12,8 @@ class Stage:
     """Which sub-networks a stage draws from, and what it adds to the stage before.
 
     Args:
-        name: "full", "kernel", "depth1", "depth2", "expand1" or "expand2" (a space with four choices of one kind has a
-            third, and one with two has only the first).
+        name: "full", "kernel", "depth1", "depth2", "expand1", "expand2", and in spaces with elastic width multipliers
+            "width1" and "width2" (four choices of one kind make a third, and two only the first).
         choices: for each field of `Arch`, the values to draw from.
         added: the field whose smaller values are new in this stage, "" for the first.
         sorted_within: before the stage, channels are sorted within the widths of these expand ratios, which smaller
@@ -33,11 +33,11 @@ class Stage:
 
     def corners(self, space: Space) -> dict[str, Arch]:
         """The sub-networks to watch: largest, smallest, and the one with only the added field at its smallest."""
-        lowest = {field: min(values) for field, values in self.choices.items()}
-        highest = {field: max(values) for field, values in self.choices.items()}
-        corners = {"largest": space.arch(**highest), "smallest": space.arch(**lowest)}
+        corners = {"largest": space.corner(max, **self.choices), "smallest": space.corner(min, **self.choices)}
         if self.added:
-            corners[f"smallest_{self.added}"] = space.arch(**{**highest, self.added: lowest[self.added]})
+            highest = {field: (max(values),) for field, values in self.choices.items()}
+            added = {self.added: self.choices[self.added]}
+            corners[f"smallest_{self.added}"] = space.corner(min, **{**highest, **added})
         # The first stages have fewer different corners than names.
         return {
             name: arch
@@ -47,18 +47,18 @@ class Stage:
 
 
 def progressive_stages(space: Space) -> tuple[Stage, ...]:
-    """Full, then kernel sizes all at once, then depths and expand ratios one smaller value at a time.
+    """Full, then kernel sizes all at once, then depths, expand ratios and widths one smaller value at a time.
 
     Example:
         [stage.name for stage in progressive_stages(space)]  # full, kernel, depth1, depth2, expand1, expand2
     """
-    elastic = [field for field in ("ks", "d", "e") if len(space.choices(field)) > 1]
-    choices = {field: (space.choices(field)[-1],) for field in ("ks", "d", "e") if space.choices(field)}
+    elastic = [field for field in ("ks", "d", "e", "w") if len(space.choices(field)) > 1]
+    choices = {field: (space.choices(field)[-1],) for field in ("ks", "d", "e", "w") if space.choices(field)}
     stages = [Stage("full", dict(choices), distill=False)]
     if "ks" in elastic:
         choices["ks"] = space.choices("ks")
         stages.append(Stage("kernel", dict(choices), added="ks"))
-    for field, name, subnets in (("d", "depth", 2), ("e", "expand", 4)):
+    for field, name, subnets in (("d", "depth", 2), ("e", "expand", 4), ("w", "width", 4)):
         if field not in elastic:
             continue
         values = space.choices(field)

@@ -37,6 +37,19 @@ def test_extraction_is_exact():
     check_extraction(micro_net(), 30)
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.proxyless(0.2, num_classes=10, resolutions=(48, 64)),
+        spaces.resnet50((0.0625, 0.09375, 0.125), num_classes=10, resolutions=(48, 64)),
+    ],
+    ids=lambda space: space.family,
+)
+def test_extraction_is_exact_in_other_families(space):
+    """ReLU6 blocks without squeeze-and-excite; bottlenecks with elastic width and stem."""
+    check_extraction(networks.build(space), 6)
+
+
 @pytest.mark.slow
 def test_extraction_is_exact_published_space():
     """The same for the published space."""
@@ -105,6 +118,16 @@ def test_sorting_keeps_supported_subnets(supported):
     for arch in narrow:
         for old, new in zip(channels_before[arch], inner_channels(net, arch), strict=True):
             np.testing.assert_array_equal(old, new)
+
+
+def test_sorting_bottlenecks_keeps_the_largest_subnet():
+    """Both inner widths of a bottleneck are sorted, and its output stays."""
+    net = networks.build(spaces.resnet50((0.0625, 0.125), num_classes=10, resolutions=(48,)))
+    images, largest = random_images(2, 48), net.space.largest()
+    before, kernel = net(images, arch=largest), net.blocks[5].spatial.kernel.numpy()
+    sort_channels(net, (0.35,))
+    assert (net.blocks[5].spatial.kernel.numpy() != kernel).any()
+    np.testing.assert_allclose(net(images, arch=largest), before, atol=1e-4 * np.abs(before).max())
 
 
 def inner_channels(net, arch) -> list[np.ndarray]:

@@ -8,7 +8,12 @@ from ofa_tf import spaces
 from ofa_tf.spaces import costs
 from tests.reference import shared
 
-PUBLISHED = ("ofa_mbv3_d234_e346_k357_w1.0", "ofa_mbv3_d234_e346_k357_w1.2")
+PUBLISHED = (
+    "ofa_mbv3_d234_e346_k357_w1.0",
+    "ofa_mbv3_d234_e346_k357_w1.2",
+    "ofa_proxyless_d234_e346_k357_w1.3",
+    "ofa_resnet50",
+)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -32,7 +37,9 @@ def test_macs_and_params_equal_those_of_measured_subnets():
         assert (space.count_macs(arch), space.count_params(arch)) == (case["macs"], case["params"])
 
 
-@pytest.mark.parametrize(("name", "count"), [(PUBLISHED[0], 7_678_880), (PUBLISHED[1], 10_715_752)])
+@pytest.mark.parametrize(
+    ("name", "count"), list(zip(PUBLISHED, (7_678_880, 10_715_752, 7_956_882, 48_105_992), strict=True))
+)
 def test_supernet_params_are_the_published_ones(name, count):
     assert spaces.get(name).supernet_params == count
 

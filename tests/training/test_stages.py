@@ -34,6 +34,19 @@ def test_published_stages():
     assert [stage.sorted_within for stage in stages] == [(), (), (), (), (6,), (4, 6)]
 
 
+def test_stages_of_the_other_families():
+    """ProxylessNAS has the same six, its one-block stage apart; ResNet50 has widths instead of kernels."""
+    proxyless = progressive_stages(spaces.get("ofa_proxyless_d234_e346_k357_w1.3"))
+    assert [stage.choices for stage in proxyless] == [stage.choices for stage in progressive_stages(PUBLISHED)]
+    resnet = spaces.get("ofa_resnet50")
+    stages = progressive_stages(resnet)
+    names = ["full", "depth1", "depth2", "expand1", "expand2", "width1", "width2"]
+    assert [stage.name for stage in stages] == names
+    assert [bool(stage.sorted_within) for stage in stages] == [False] * 3 + [True] * 2 + [False] * 2
+    # The stem has depths 0 and 2 only: a stage that adds depth 1 leaves it at 2.
+    assert stages[1].corners(resnet)["smallest"].d == (2, 1, 1, 1, 1)
+
+
 def test_corners_of_a_stage():
     """Each stage watches the largest, the smallest and what it added, each once."""
     stages = {stage.name: stage for stage in progressive_stages(PUBLISHED)}
