@@ -3,7 +3,7 @@
     python -m mobile_bench.build_latency_table --device=host --space=ofa_tiny --precision=int8 --output=host_int8.json
 
 Each block becomes a .tflite model of its own, with random weights, and is timed among as many others as a network has
-(mobile_bench/measure.py says why and how): at least 60 runs and 0.1 s each, about 0.4 s per block in all.
+(mobile_bench/measure.py says why and how): at least 56 runs of each, and 0.1 s of each row of blocks.
 The table is written every few seconds. After an interruption the same command goes on where it stopped.
 How well the table predicts whole networks: python -m mobile_bench.verify.
 """

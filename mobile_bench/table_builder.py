@@ -177,7 +177,7 @@ def _method(row_length: int, rounds: int, empty_ms: float) -> str:
     return (
         f"each block in rows of {row_length} different blocks with fresh inputs: lower quartile of {rounds} rounds' "
         f"medians, less an empty model's {empty_ms * 1e3:.1f} us; rounds in which the reference network took more than "
-        f"{TOLERANCE:g} of its time were tried again; count includes runs alone"
+        f"{TOLERANCE:g} of its time were tried again"
     )
 
 

@@ -245,9 +245,12 @@ def shortcomings(models: list[ReportModel], comparisons: dict[str, dict], verifi
         if model.keras_top1 - model.int8_top1 > POINT:
             found.append(f"{model.name}: int8 is more than a point below float on the test images")
     for name, comparison in comparisons.items():
-        for split in ("holdout", "val"):
-            if comparison["best_random"][split] - comparison["searched"][split] > POINT:
-                found.append(f"{name}: more than a point below the best random sub-network on {split}")
+        # On the test images the bar is whichever random one is best there, though nobody could have chosen it.
+        bars = {"hold-out": ("holdout", comparison["best_random"]["holdout"])}
+        bars["test images"] = ("val", comparison["best_random_val"])
+        for images, (split, bar) in bars.items():
+            if bar - comparison["searched"][split] > POINT:
+                found.append(f"{name}: more than a point below the best random sub-network on the {images}")
     if verification.mape > 5 or verification.spearman < 0.98:
         found.append("the latency table misses networks by more than 5%, or orders them badly: was the machine busy?")
     return found
