@@ -6,7 +6,8 @@ Example:
     model = net.extract(net.space.smallest())
 """
 
+from ofa_tf.networks.packed_supernet import PackedSupernet
 from ofa_tf.networks.plain import FORMS, build_plain
 from ofa_tf.networks.supernet import Supernet, build, set_plain_weights
 
-__all__ = ["FORMS", "Supernet", "build", "build_plain", "set_plain_weights"]
+__all__ = ["FORMS", "PackedSupernet", "Supernet", "build", "build_plain", "set_plain_weights"]

@@ -1,0 +1,97 @@
+"""`PackedSupernet`: a supernet in one file, with what its users must know."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ofa_tf.common import InputError, load_npz, save_npz
+from ofa_tf.networks.supernet import Supernet, build
+from ofa_tf.spaces import from_config
+
+FORMAT = "ofa_tf supernet"
+VERSION = 1
+
+DTYPES = ("float32", "float16")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PackedSupernet:
+    """A supernet and what its weights expect, apart from the run that trained it.
+
+    Args:
+        net: the supernet.
+        preprocessing: `data.Preprocessing` as JSON-ready data; empty for the published one.
+        augmentation: `data.Augmentation` of the images that calibrate, likewise.
+        class_names: what the outputs mean, empty where that is not known (an imported checkpoint).
+        dataset_digest: `ImageDataset.digest` of the images it was trained on, "" where that is not known.
+        provenance: where the weights come from, JSON-ready.
+
+    Example:
+        PackedSupernet(net, class_names=("cat", "dog")).save("pets.npz", dtype="float16")
+        net = PackedSupernet.load("pets.npz").net
+    """
+
+    net: Supernet
+    preprocessing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    augmentation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    dataset_digest: str = ""
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def save(self, path: str | os.PathLike, *, dtype: str = "float32") -> None:
+        """Writes the file atomically.
+
+        Args:
+            path: `.npz`.
+            dtype: of convolution and dense kernels; "float16" halves the file. All else stays float32.
+        """
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype {dtype!r} is unknown; known are {', '.join(DTYPES)}")
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "space": self.net.space.to_config(),
+            "preprocessing": dict(self.preprocessing),
+            "augmentation": dict(self.augmentation),
+            "class_names": list(self.class_names),
+            "dataset_digest": self.dataset_digest,
+            "provenance": dict(self.provenance),
+        }
+        # Statistics and normalization keep their range: a variance may be below float16's smallest number.
+        arrays = {
+            f"net/{name}": value.astype(dtype) if name.endswith("/kernel") else value
+            for name, value in self.net.state().items()
+        }
+        save_npz(path, arrays | {"header": np.array(json.dumps(header))}, compress=dtype != "float32")
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> "PackedSupernet":
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, damaged, of a newer format, or something else.
+        """
+        arrays = load_npz(path, "supernet")
+        try:
+            header = json.loads(str(arrays.pop("header")))
+            if header["format"] != FORMAT:
+                raise KeyError("format")
+        except (KeyError, TypeError, json.JSONDecodeError):
+            raise InputError(f"{path}: is not an {FORMAT!r} file; give one that tools.import_ofa wrote") from None
+        if header.get("version") != VERSION:
+            raise InputError(f"{path}: version {header.get('version')!r}, this program reads {VERSION}; pack it anew")
+        try:
+            net = build(from_config(header["space"]))
+            facts = {key: header[key] for key in ("preprocessing", "augmentation", "dataset_digest", "provenance")}
+            class_names = tuple(header["class_names"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: lacks {error}, expected a whole supernet; pack it anew") from error
+        except InputError as error:
+            raise InputError(f"{path}: {error}; pack it anew") from error
+        state = {name.removeprefix("net/"): value.astype(np.float32) for name, value in arrays.items()}
+        net.load_state(state, source=str(path))
+        return PackedSupernet(net, class_names=class_names, **facts)
