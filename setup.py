@@ -18,6 +18,8 @@ BINARIES = (
     "tools.evaluate",
     "tools.export_tflite",
     "tools.fit_accuracy_predictor",
+    "tools.fit_latency_predictor",
+    "tools.import_ofa",
     "tools.search",
     "tools.train",
 )
@@ -43,6 +45,7 @@ setuptools.setup(
         "matplotlib",
         "ml_collections",
         "numpy>=2,<3",
+        "pyyaml",
         "scikit-learn",
         "scipy",
         "tensorflow>=2.21,<2.22",

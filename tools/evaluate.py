@@ -2,6 +2,7 @@
 
     python -m tools.evaluate --run_dir=RUN --arch=largest --split=holdout --output=result.json
     python -m tools.evaluate --run_dir=RUN --arch=FILE.json --resolution=160 --dataset=folder --data_dir=DIR --split=val
+    python -m tools.evaluate --supernet=ofa_mbv3_w1.0.npz --arch=FILE.json --data_dir=imagenet --split=val
 
 DIR holds `train/<class>/`, from which the calibration images come, and for `--split=val` also `val/<class>/`. Decisions
 are made on "holdout", training images that training never sees; "val" is for the final report only. The result holds
@@ -13,13 +14,11 @@ import json
 from absl import flags
 
 from ofa_tf.common import cli
+from tools import source_flags
 
-_RUN_DIR = flags.DEFINE_string("run_dir", None, "the run to evaluate", required=True)
-_STAGE = flags.DEFINE_string("stage", None, "the stage whose weights are used; the last finished one unless given")
+_SOURCE = source_flags.define()
 _ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
 _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
-_DATASET = flags.DEFINE_string("dataset", None, "folder, digits, or a TFDS name; the run's unless given")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "the images' folder; the run's unless given")
 _SPLIT = flags.DEFINE_enum("split", "holdout", ["holdout", "val", "train"], "which images")
 _CALIBRATE = flags.DEFINE_bool("calibrate", True, "recompute batch-norm statistics; without, accuracy says little")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result; printed in any case")
@@ -29,9 +28,9 @@ def main(argv):
     """Evaluates."""
     del argv
     from ofa_tf.common import write_json
-    from tools.opening import open_run, read_arch
+    from tools.opening import open_source, read_arch
 
-    opened = open_run(_RUN_DIR.value, stage=_STAGE.value, dataset=_DATASET.value, data_dir=_DATA_DIR.value)
+    opened = open_source(_SOURCE)
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     evaluation = opened.evaluator.evaluate(arch, split=_SPLIT.value, calibrate=_CALIBRATE.value)
     if _OUTPUT.value:

@@ -1,6 +1,7 @@
 """Exports a sub-network of a trained run as a TFLite file, checked against the Keras model after writing.
 
     python -m tools.export_tflite --run_dir=RUN --arch=arch.json --precision=int8 --output=model.tflite
+    python -m tools.export_tflite --supernet=ofa_mbv3_w1.2.npz --arch=arch.json --data_dir=imagenet --output=net.tflite
 
 The file takes raw uint8 RGB images (1, r, r, 3) whatever the precision; normalization is inside. int8 takes its ranges
 from augmented training images. The file is run through the interpreter on the hold-out, next to the Keras sub-network
@@ -13,13 +14,12 @@ import json
 from absl import flags
 
 from ofa_tf.common import cli
+from tools import source_flags
 
-_RUN_DIR = flags.DEFINE_string("run_dir", None, "the run", required=True)
-_STAGE = flags.DEFINE_string("stage", None, "the stage whose weights are used; the last finished one unless given")
+_SOURCE = source_flags.define()
 _ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
 _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
 _PRECISION = flags.DEFINE_enum("precision", "int8", ["float32", "float16", "dynamic", "int8"], "of the file")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "the images' folder; the run's unless given")
 _IMAGES = flags.DEFINE_integer("images", 1000, "hold-out images of the check", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float(
     "max_drop", 0.02, "the top-1 that the file may lose against Keras, 0..1", lower_bound=0.0
@@ -30,10 +30,10 @@ _OUTPUT = flags.DEFINE_string("output", None, "the .tflite file", required=True)
 def main(argv):
     """Exports."""
     del argv
-    from tools.opening import open_run, read_arch
+    from tools.opening import open_source, read_arch
     from tools.pipeline import export_subnet
 
-    opened = open_run(_RUN_DIR.value, stage=_STAGE.value, data_dir=_DATA_DIR.value)
+    opened = open_source(_SOURCE)
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     report = export_subnet(
         opened.evaluator,

@@ -1,40 +1,98 @@
-"""What the binaries open before they work: a run, its images, its supernet and an evaluator."""
+"""What the binaries open before they work: a supernet, its images, an evaluator, predictors, an architecture."""
 
 import dataclasses
+import pathlib
+import warnings
 
-from ofa_tf.common import read_json
-from ofa_tf.data import ImageDataset
+from ofa_tf import interop, zoo
+from ofa_tf.common import InputError, read_json
+from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
 from ofa_tf.evaluation import Evaluator
-from ofa_tf.networks import Supernet
+from ofa_tf.networks import PackedSupernet, Supernet
+from ofa_tf.predictors import AccuracyPredictor, LatencyRegression, LatencyTable
+from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.training import RunDirectory
+from tools.source_flags import SourceFlags
 
 
 @dataclasses.dataclass(frozen=True)
-class OpenedRun:
-    """A finished run, ready to evaluate and to export from.
+class Opened:
+    """A trained supernet, ready to evaluate and to export from.
 
     Args:
-        run: the run directory.
+        run: its run directory, None where it is a supernet in a file.
         dataset: its images.
-        net: its supernet.
+        net: the supernet.
         evaluator: of the supernet on the images.
     """
 
-    run: RunDirectory
+    run: RunDirectory | None
     dataset: ImageDataset
     net: Supernet
     evaluator: Evaluator
 
 
-def open_run(
-    run_dir: str, *, stage: str | None = None, dataset: str | None = None, data_dir: str | None = None
-) -> OpenedRun:
+def open_source(source: SourceFlags) -> Opened:
+    """Opens what the flags name."""
+    if (source.run_dir.value is None) == (source.supernet.value is None):
+        raise InputError("--run_dir and --supernet: give one of them, the run or the supernet to work on")
+    if source.run_dir.value is not None:
+        return open_run(source.run_dir.value, source.stage.value, source.dataset.value, source.data_dir.value)
+    if source.stage.value is not None:
+        raise InputError("--stage: only a run has stages; leave it out, or give --run_dir instead of --supernet")
+    packed = PackedSupernet.load(source.supernet.value)
+    return open_packed(packed, source.dataset.value, source.data_dir.value)
+
+
+def open_run(run_dir: str, stage: str | None = None, dataset: str | None = None, data_dir: str | None = None) -> Opened:
     """Opens a run; `stage`, `dataset` and `data_dir` are the flags of that name, None for the run's own."""
     run = RunDirectory.open(run_dir)
     net = run.load_supernet(stage)
     images = run.load_dataset(dataset, data_dir)
-    return OpenedRun(run, images, net, evaluator_for(net, run, images))
+    return Opened(run, images, net, evaluator_for(net, run, images))
+
+
+def open_packed(packed: PackedSupernet, dataset: str | None = None, data_dir: str | None = None) -> Opened:
+    """Opens a supernet outside a run, with images of its classes."""
+    known = packed.dataset
+    images = load(dataset or "folder", data_dir, holdout=known.get("holdout"), seed=known.get("seed", 0))
+    space = packed.net.space
+    if images.num_classes != space.num_classes or packed.class_names not in ((), images.class_names):
+        raise InputError(
+            f"{data_dir or images.name}: has {images.num_classes} classes ({', '.join(images.class_names[:3])}, ...), "
+            f"the supernet was trained on {space.num_classes} ({', '.join(packed.class_names[:3]) or 'names unknown'}, "
+            f"...); give images of these classes"
+        )
+    if known and images.digest != known.get("digest"):
+        warnings.warn(
+            f"{data_dir or images.name}: not the images that the supernet was trained on; its hold-out may hold such",
+            stacklevel=2,
+        )
+    evaluator = Evaluator(
+        packed.net,
+        images,
+        preprocessing=Preprocessing.from_config(dict(packed.preprocessing)) if packed.preprocessing else PUBLISHED,
+        augmentation=Augmentation.from_config(dict(packed.augmentation)),
+    )
+    return Opened(None, images, packed.net, evaluator)
+
+
+def open_accuracy_predictor(text: str) -> AccuracyPredictor:
+    """What `--predictor` names: one that ships, our `.npz`, or a published `.pth`."""
+    if text in zoo.accuracy_predictor_names():
+        return zoo.accuracy_predictor(text)
+    if pathlib.Path(text).suffix == ".pth":
+        return interop.load_ofa_accuracy_predictor(text)
+    return AccuracyPredictor.load(text)
+
+
+def open_latency_predictor(text: str) -> LatencyPredictor:
+    """What `--latency_table` names: a table, a regression's `.npz`, or a published `.yaml` or a folder of them."""
+    path = pathlib.Path(text)
+    if path.is_dir() or path.suffix in (".yaml", ".yml"):
+        return interop.load_ofa_latency_table(path)
+    return LatencyRegression.load(path) if path.suffix == ".npz" else LatencyTable.load(path)
 
 
 def evaluator_for(net: Supernet, run: RunDirectory, dataset: ImageDataset) -> Evaluator:

@@ -1,5 +1,20 @@
-"""The published PyTorch checkpoints, read into our networks."""
+"""The published PyTorch checkpoints, accuracy predictors and latency tables, read into ours."""
 
-from ofa_tf.interop.ofa_checkpoint import load_ofa_checkpoint
+from ofa_tf.interop.inferred_space import inferred_space
+from ofa_tf.interop.ofa_accuracy_predictor import load_ofa_accuracy_predictor
+from ofa_tf.interop.ofa_checkpoint import MappedTensor, load_ofa_checkpoint, load_specialized_checkpoint
+from ofa_tf.interop.ofa_latency_table import load_ofa_latency_table
+from ofa_tf.interop.published_files import cache_folder, published_file, published_names, published_url
 
-__all__ = ["load_ofa_checkpoint"]
+__all__ = [
+    "MappedTensor",
+    "cache_folder",
+    "inferred_space",
+    "load_ofa_accuracy_predictor",
+    "load_ofa_checkpoint",
+    "load_ofa_latency_table",
+    "load_specialized_checkpoint",
+    "published_file",
+    "published_names",
+    "published_url",
+]

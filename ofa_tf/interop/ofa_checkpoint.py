@@ -1,13 +1,16 @@
 """The authors' PyTorch checkpoints: which tensor is which of our variables, and how it is laid out."""
 
 import os
-import pathlib
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from ofa_tf.common import InputError
-from ofa_tf.networks import Supernet
+from ofa_tf.interop.torch_file import read_state_dict
+from ofa_tf.networks import Supernet, set_plain_weights
+from ofa_tf.spaces import Block
 
 
 class Key(NamedTuple):
@@ -70,9 +73,56 @@ def load_ofa_checkpoint(net: Supernet, path: str | os.PathLike) -> list[MappedTe
         net = networks.build(spaces.get("ofa_mbv3_d234_e346_k357_w1.0"))
         load_ofa_checkpoint(net, "ofa_mbv3_d234_e346_k357_w1.0")
     """
-    source = str(path)
+    shapes = {name: tuple(variable.shape) for name, variable in net.named_variables().items()}
+    blocks = [layer.block for layer in net.blocks]
+    state, report = _matched(str(path), read_state_dict(path), blocks, shapes, f"space {net.space.name}")
+    net.load_state(state, source=str(path))
+    return report
+
+
+def load_specialized_checkpoint(
+    model: keras.Model, blocks: Sequence[Block], path: str | os.PathLike
+) -> list[MappedTensor]:
+    """Reads the published checkpoint of a specialized network into its plain Keras model.
+
+    Args:
+        model: of `networks.build_plain(blocks, keras)`; changed only if every tensor fits.
+        blocks: the network's blocks, `zoo.specialized(name).blocks`.
+        path: a `.pth` file as the authors' code saves it; torch must be installed.
+
+    Returns:
+        Every tensor with the variable it went to.
+
+    Raises:
+        InputError: as for `load_ofa_checkpoint`.
+
+    Example:
+        net = zoo.specialized("note10_lat-22ms_top1-76.6_finetune-25")
+        model = net.build()
+        load_specialized_checkpoint(model, net.blocks, "init")
+    """
+    layers = {}
+    for layer in model.layers:
+        for weight in layer.weights:
+            block = next(block for block in blocks if layer.name.startswith(f"{block.name}_"))
+            part = layer.name.removeprefix(f"{block.name}_")
+            layers.setdefault(layer.name, []).append((f"{block.name}/{part}/{weight.name}", tuple(weight.shape)))
+    shapes = {target: shape for targets in layers.values() for target, shape in targets}
+    state, report = _matched(str(path), read_state_dict(path), blocks, shapes, "this network")
+    set_plain_weights(model, {name: [state[target] for target, _ in targets] for name, targets in layers.items()})
+    return report
+
+
+def _matched(
+    source: str,
+    content: Mapping[str, np.ndarray],
+    blocks: Sequence[Block],
+    shapes: Mapping[str, tuple[int, ...]],
+    whose: str,
+) -> tuple[dict[str, np.ndarray], list[MappedTensor]]:
+    """Every target's array, laid out as ours are, and the report; nothing is missing or left over."""
     tensors: dict[Key, tuple[str, np.ndarray]] = {}
-    for name, value in read_state_dict(path).items():
+    for name, value in content.items():
         if name.endswith("num_batches_tracked"):
             continue
         key = canonical_key(name)
@@ -82,51 +132,26 @@ def load_ofa_checkpoint(net: Supernet, path: str | os.PathLike) -> list[MappedTe
             )
         tensors[key] = (name, value)
     state, report = {}, []
-    for target, variable in net.named_variables().items():
-        key = expected_key(net, target)
+    for target, shape in shapes.items():
+        key = expected_key(blocks, target)
         if key not in tensors:
             raise InputError(
-                f"{source}: has no tensor for {target} (expected {key.module} {key.name}); it is of another space than "
-                f"{net.space.name}"
+                f"{source}: has no tensor for {target} (expected {key.module} {key.name}); it is not of {whose}"
             )
         name, value = tensors.pop(key)
-        state[target] = _laid_out(value, target)
-        if state[target].shape != tuple(variable.shape):
+        state[target] = _laid_out(name, value, target, source)
+        if state[target].shape != shape:
             raise InputError(
                 f"{source}: tensor {name} has shape {value.shape}, which becomes {state[target].shape}; {target} of "
-                f"space {net.space.name} has {tuple(variable.shape)}"
+                f"{whose} has {shape}"
             )
-        report.append(MappedTensor(name, target, state[target].shape))
+        report.append(MappedTensor(name, target, shape))
     if tensors:
         left = ", ".join(sorted(name for name, _ in tensors.values())[:3])
         raise InputError(
-            f"{source}: {len(tensors)} tensors have no place in space {net.space.name} ({left}); give the checkpoint "
-            f"of this space"
+            f"{source}: {len(tensors)} tensors have no place in {whose} ({left}); give the checkpoint that belongs here"
         )
-    net.load_state(state, source=source)
-    return report
-
-
-def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The tensors of a PyTorch file, read without running anything that is in it."""
-    try:
-        import torch
-    except ImportError:
-        raise InputError(
-            "reading PyTorch checkpoints needs torch; install it with: pip install ofa_tf[torch]"
-        ) from None
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a PyTorch checkpoint; check the path")
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything from EOFError to UnpicklingError on a damaged file
-        reason = str(error).split("\n")[0]
-        raise InputError(f"{path}: cannot be read as a PyTorch checkpoint ({reason}); fetch it anew") from error
-    content = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise InputError(f"{path}: holds no state_dict of tensors; give a checkpoint of the authors' code")
-    return {name: value.numpy() for name, value in content.items()}
+    return state, report
 
 
 def canonical_key(name: str) -> Key:
@@ -136,40 +161,45 @@ def canonical_key(name: str) -> Key:
     return Key(".".join(module for module in modules if module not in _WRAPPERS), norm, last)
 
 
-def expected_key(net: Supernet, target: str) -> Key:
-    """The checkpoint's name of one of our variables, given as "block/layer/variable"."""
-    block, layer, variable = target.split("/")
+def expected_key(blocks: Sequence[Block], target: str) -> Key:
+    """The checkpoint's name of one of our variables.
+
+    Args:
+        blocks: of the network, in order; the authors number those that are neither stem nor head.
+        target: "block/layer/variable".
+    """
+    block_name, layer, variable = target.split("/")
     norm = layer.endswith("norm")
     part = layer.removesuffix("norm").removesuffix("_")
     name = _NAMES.get(variable, variable)
     if variable.startswith("transform_"):
         name = f"{variable.removeprefix('transform_')}_matrix"
-    if block in _STEM_MODULES:
-        return Key(_STEM_MODULES[block], norm, name)
-    if block == "head":
-        return Key(_head_module(net, part), norm, name)
-    numbered = [position.name for position in net.space.positions if position.name not in (*_STEM_MODULES, "head")]
-    index = numbered.index(block)
-    kind = net.blocks[[position.name for position in net.space.positions].index(block)].block.kind
-    modules = _BOTTLENECK_MODULES if kind == "bottleneck" else _MODULES
+    if block_name in _STEM_MODULES:
+        return Key(_STEM_MODULES[block_name], norm, name)
+    if block_name == "head":
+        return Key(_head_module(blocks[-1], part), norm, name)
+    numbered = [block for block in blocks if block.kind not in ("stem", "head")]
+    index = [block.name for block in numbered].index(block_name)
+    modules = _BOTTLENECK_MODULES if numbered[index].kind == "bottleneck" else _MODULES
     return Key(f"blocks.{index}.{modules[part]}", norm, name)
 
 
-def _head_module(net: Supernet, part: str) -> str:
+def _head_module(head: Block, part: str) -> str:
     if part == "classifier":
         return "classifier"
     # ProxylessNAS calls its only 1x1 convolution what MobileNetV3 calls its second.
-    mixes = part == "feature" or not net.blocks[-1].block.feature_channels
+    mixes = part == "feature" or not head.feature_channels
     return "feature_mix_layer" if mixes else "final_expand_layer"
 
 
-def _laid_out(value: np.ndarray, target: str) -> np.ndarray:
+def _laid_out(name: str, value: np.ndarray, target: str, source: str) -> np.ndarray:
     """From PyTorch's order of axes to TensorFlow's."""
     _, layer, variable = target.split("/")
     if variable != "kernel":
         return value
+    dense = layer in ("classifier", "feature", "se_expand", "se_reduce")
+    if value.ndim not in ((2, 4) if dense else (4,)):
+        raise InputError(f"{source}: tensor {name} has shape {value.shape}, expected a kernel for {target}")
     if layer == "depthwise":
         return value.transpose(2, 3, 0, 1)
-    if layer in ("classifier", "feature", "se_expand", "se_reduce"):
-        return value.reshape(value.shape[:2]).T
-    return value.transpose(2, 3, 1, 0)
+    return value.reshape(value.shape[:2]).T if dense else value.transpose(2, 3, 1, 0)

@@ -27,7 +27,8 @@ class PackedSupernet:
         preprocessing: `data.Preprocessing` as JSON-ready data; empty for the published one.
         augmentation: `data.Augmentation` of the images that calibrate, likewise.
         class_names: what the outputs mean, empty where that is not known (an imported checkpoint).
-        dataset_digest: `ImageDataset.digest` of the images it was trained on, "" where that is not known.
+        dataset: what it was trained on, empty where that is not known: the arguments `holdout` and `seed` of
+            `data.load`, from which its hold-out follows, and the `digest` of the images.
         provenance: where the weights come from, JSON-ready.
 
     Example:
@@ -39,7 +40,7 @@ class PackedSupernet:
     preprocessing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     augmentation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     class_names: tuple[str, ...] = ()
-    dataset_digest: str = ""
+    dataset: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def save(self, path: str | os.PathLike, *, dtype: str = "float32") -> None:
@@ -58,7 +59,7 @@ class PackedSupernet:
             "preprocessing": dict(self.preprocessing),
             "augmentation": dict(self.augmentation),
             "class_names": list(self.class_names),
-            "dataset_digest": self.dataset_digest,
+            "dataset": dict(self.dataset),
             "provenance": dict(self.provenance),
         }
         # Statistics and normalization keep their range: a variance may be below float16's smallest number.
@@ -86,7 +87,7 @@ class PackedSupernet:
             raise InputError(f"{path}: version {header.get('version')!r}, this program reads {VERSION}; pack it anew")
         try:
             net = build(from_config(header["space"]))
-            facts = {key: header[key] for key in ("preprocessing", "augmentation", "dataset_digest", "provenance")}
+            facts = {key: header[key] for key in ("preprocessing", "augmentation", "dataset", "provenance")}
             class_names = tuple(header["class_names"])
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: lacks {error}, expected a whole supernet; pack it anew") from error

@@ -4,6 +4,8 @@ from ofa_tf.predictors.accuracy_predictor import AccuracyPredictor
 from ofa_tf.predictors.block_latency import BlockLatency
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
 from ofa_tf.predictors.latency_correction import LatencyCorrection, fit_correction, mean_absolute_percentage_error
+from ofa_tf.predictors.latency_pairs import read_latency_pairs
+from ofa_tf.predictors.latency_regression import LatencyRegression
 from ofa_tf.predictors.latency_table import LatencyTable
 from ofa_tf.predictors.pair import Pair
 from ofa_tf.predictors.pairs import PairsFile
@@ -12,10 +14,12 @@ __all__ = [
     "AccuracyPredictor",
     "BlockLatency",
     "LatencyCorrection",
+    "LatencyRegression",
     "LatencyTable",
     "Pair",
     "PairsFile",
     "fit_correction",
     "holdout_metrics",
     "mean_absolute_percentage_error",
+    "read_latency_pairs",
 ]

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,8 @@ class AccuracyPredictor:
             one output, top-1 in 0..1.
         metrics: how well it predicts architectures it was not fitted on (`holdout_metrics`).
         provenance: where the training data came from, and how it was fitted.
+        trusted: the least and the greatest top-1 (0..1) for which it is known to be right; a prediction outside warns.
+            None where nothing is known of such limits.
 
     Raises:
         InputError: the shapes of the layers do not fit each other or the space.
@@ -57,6 +60,7 @@ class AccuracyPredictor:
     layers: Layers
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    trusted: tuple[float, float] | None = None
 
     def __post_init__(self):
         width = feature_count(self.space)
@@ -147,7 +151,9 @@ class AccuracyPredictor:
         unknown = {arch.r for arch in archs} - set(self.resolutions)
         if unknown:
             self._refuse_resolution(min(unknown))
-        return forward(self.layers, features(self.space, encode(self.space, archs)))
+        accuracies = forward(self.layers, features(self.space, encode(self.space, archs)))
+        self._warn_outside(accuracies)
+        return accuracies
 
     def predict_rows(self, space: Space, rows: np.ndarray) -> np.ndarray:
         """The same for rows of a population, int (N, G + 1), as a search asks it many times."""
@@ -168,6 +174,17 @@ class AccuracyPredictor:
                 f"about space {space.name} ({space.num_classes} classes); fit one on that space"
             )
 
+    def _warn_outside(self, accuracies: np.ndarray) -> None:
+        low, high = self.trusted or (-np.inf, np.inf)
+        outside = accuracies[(accuracies < low) | (accuracies > high)]
+        if len(outside):
+            warnings.warn(
+                f"accuracy predictor of space {self.space.name}: {len(outside)} of {len(accuracies)} predictions are "
+                f"outside the top-1 it was fitted on, {low:.4f} to {high:.4f} (for example {outside[0]:.4f}): do not "
+                f"rely on them",
+                stacklevel=3,
+            )
+
     def _refuse_resolution(self, resolution: int) -> None:
         known = ", ".join(map(str, self.resolutions))
         raise InputError(
@@ -183,6 +200,7 @@ class AccuracyPredictor:
             "space": self.space.to_config(),
             "metrics": dict(self.metrics),
             "provenance": dict(self.provenance),
+            "trusted": self.trusted,
             "layers": len(self.layers),
         }
         arrays = {"header": np.array(json.dumps(header))}
@@ -210,7 +228,9 @@ class AccuracyPredictor:
             layers = tuple(
                 (arrays[f"layer{place}_weights"], arrays[f"layer{place}_bias"]) for place in range(header["layers"])
             )
-            return AccuracyPredictor(from_config(header["space"]), layers, header["metrics"], header["provenance"])
+            trusted = header.get("trusted") and (float(header["trusted"][0]), float(header["trusted"][1]))
+            facts = header["metrics"], header["provenance"], trusted
+            return AccuracyPredictor(from_config(header["space"]), layers, *facts)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: lacks {error}, expected a whole accuracy predictor; fit it anew") from error
         except InputError as error:

@@ -1,6 +1,7 @@
 """`LatencyTable`: measured latencies of blocks, from which whole networks are predicted."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,9 +17,9 @@ from ofa_tf.spaces.population import CostTable, cost_table
 FORMAT = "ofa_tf latency table"
 VERSION = 1
 
-# Multiples of about a nanosecond: sums of a few thousand of them are exact in any order, so that a search and a
-# prediction never differ by a rounding error at the limit.
-_GRID_PER_MS = 2.0**20
+# Multiples of about a picosecond: their sums are exact in any order (up to hours), so that a search and a prediction
+# never differ by a rounding error at the limit.
+_GRID_PER_MS = 2.0**30
 
 _CONDITIONS = ("device", "precision", "threads", "activation_form")
 
@@ -36,6 +37,8 @@ class LatencyTable:
         date: when it was measured, ISO 8601.
         blocks: `Block.key` to its measurement.
         correction: from sums to whole networks, None for plain sums.
+        at_resolution: blocks by the side in pixels of the images they were measured with, where that is recorded (equal
+            blocks of differently large images then have their own figures); they come before `blocks`.
 
     Example:
         table = LatencyTable.load("host_int8.json")
@@ -50,6 +53,7 @@ class LatencyTable:
     date: str = ""
     blocks: Mapping[str, BlockLatency] = dataclasses.field(default_factory=dict)
     correction: LatencyCorrection | None = None
+    at_resolution: Mapping[int, Mapping[str, BlockLatency]] = dataclasses.field(default_factory=dict)
 
     def adding(self, blocks: Mapping[str, BlockLatency]) -> "LatencyTable":
         """The table with more blocks; a block measured anew replaces the old measurement."""
@@ -77,9 +81,14 @@ class LatencyTable:
             self.adding(other.blocks),
             versions={**self.versions, **other.versions},
             date=max(self.date, other.date),
+            at_resolution={
+                resolution: {**self.at_resolution.get(resolution, {}), **other.at_resolution.get(resolution, {})}
+                for resolution in sorted({*self.at_resolution, *other.at_resolution})
+            },
         )
         for table in (self, other):
-            if table.correction is not None and merged.blocks == table.blocks:
+            same = (merged.blocks, merged.at_resolution) == (table.blocks, table.at_resolution)
+            if table.correction is not None and same:
                 return merged.with_correction(table.correction)
         return merged.with_correction(None)
 
@@ -100,8 +109,8 @@ class LatencyTable:
         Raises:
             InputError: a block was not measured; the message names it and the command that measures it.
         """
-        cost = self._cost(space)
-        sums = np.array([sum(cost(block) for block in space.blocks(arch)) for arch in archs], np.float64)
+        costs = {resolution: self._cost(space, resolution) for resolution in {arch.r for arch in archs}}
+        sums = np.array([sum(map(costs[arch.r], space.blocks(arch))) for arch in archs], np.float64)
         return self._scale * sums + self._offset
 
     def compile(self, space: Space, resolutions: Sequence[int] | None = None) -> CostTable:
@@ -114,7 +123,13 @@ class LatencyTable:
         Raises:
             InputError: a block was not measured; the message names it and the command that measures it.
         """
-        return cost_table(space, self._cost(space), resolutions=resolutions, scale=self._scale, offset=self._offset)
+        tables = [
+            cost_table(space, self._cost(space, resolution), resolutions=[resolution])
+            for resolution in (space.resolutions if resolutions is None else resolutions)
+        ]
+        # Each is NaN where the others are not.
+        values = functools.reduce(np.fmax, (table.values for table in tables))
+        return CostTable(space, values, self._scale, self._offset)
 
     @property
     def _scale(self) -> float:
@@ -124,16 +139,18 @@ class LatencyTable:
     def _offset(self) -> float:
         return 0.0 if self.correction is None else self.correction.offset_ms
 
-    def _cost(self, space: Space):
+    def _cost(self, space: Space, resolution: int):
+        measured = {**self.blocks, **self.at_resolution.get(resolution, {})}
+
         def median_ms(block: Block) -> float:
-            if block.key not in self.blocks:
+            if block.key not in measured:
                 raise InputError(
-                    f"latency table of {self.device} ({self.precision}): block {block.key} (input {block.input_size} "
+                    f"latency table of {self.device} ({self.precision}): block {block.key} (in images of {resolution} "
                     f"pixels) is missing; measure it with python -m mobile_bench.build_latency_table "
                     f"--device={self.device} --space={space.name} --num_classes={space.num_classes} "
                     f"--precision={self.precision} --threads={self.threads}, or leave its resolution out"
                 )
-            return round(self.blocks[block.key].median_ms * _GRID_PER_MS) / _GRID_PER_MS
+            return round(measured[block.key].median_ms * _GRID_PER_MS) / _GRID_PER_MS
 
         return median_ms
 
@@ -147,8 +164,10 @@ class LatencyTable:
             "versions": dict(self.versions),
             "date": self.date,
             "correction": self.correction and self.correction.to_dict(),
-            "blocks": {key: block.to_dict() for key, block in self.blocks.items()},
+            "blocks": _to_dicts(self.blocks),
         }
+        if self.at_resolution:
+            value["at_resolution"] = {str(side): _to_dicts(blocks) for side, blocks in self.at_resolution.items()}
         write_json(path, value)
 
     @staticmethod
@@ -174,9 +193,12 @@ class LatencyTable:
                 correction=None
                 if value.get("correction") is None
                 else LatencyCorrection.from_dict(value["correction"]),
-                blocks={key: _block(key, fields) for key, fields in _typed(value, "blocks", dict).items()},
+                blocks=_from_dicts(_typed(value, "blocks", dict)),
+                at_resolution={
+                    _side(side): _from_dicts(blocks) for side, blocks in value.get("at_resolution", {}).items()
+                },
             )
-        except InputError as error:
+        except (AttributeError, InputError) as error:
             raise InputError(f"{path}: {error}; build the table anew") from error
 
 
@@ -186,8 +208,21 @@ def _typed(value: dict[str, Any], name: str, kind: type) -> Any:
     return value[name]
 
 
-def _block(key: str, fields: Any) -> BlockLatency:
-    try:
-        return BlockLatency.from_dict(fields)
-    except InputError as error:
-        raise InputError(f"block {key}: {error}") from error
+def _to_dicts(blocks: Mapping[str, BlockLatency]) -> dict[str, dict]:
+    return {key: block.to_dict() for key, block in blocks.items()}
+
+
+def _from_dicts(blocks: dict[str, Any]) -> dict[str, BlockLatency]:
+    latencies = {}
+    for key, fields in blocks.items():
+        try:
+            latencies[key] = BlockLatency.from_dict(fields)
+        except InputError as error:
+            raise InputError(f"block {key}: {error}") from error
+    return latencies
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal():
+        raise InputError(f"at_resolution has the key {text!r}, expected an image side in pixels")
+    return int(text)

@@ -15,6 +15,7 @@ from ofa_tf.report.page import render_report, write_report
 from ofa_tf.report.report import Report
 from ofa_tf.report.report_model import ReportModel
 from ofa_tf.report.report_point import ReportPoint
+from ofa_tf.report.tradeoff_plot import TradeoffSeries, tradeoff_plot
 from ofa_tf.report.training_curve import TrainingCurve
 from ofa_tf.report.training_plot import training_plot
 
@@ -22,6 +23,7 @@ __all__ = [
     "Report",
     "ReportModel",
     "ReportPoint",
+    "TradeoffSeries",
     "TrainingCurve",
     "accuracy_plot",
     "architecture_drawing",
@@ -29,6 +31,7 @@ __all__ = [
     "format_table",
     "latency_plot",
     "render_report",
+    "tradeoff_plot",
     "training_plot",
     "write_report",
 ]

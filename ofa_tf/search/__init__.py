@@ -9,6 +9,8 @@ from ofa_tf.search.budget import Budget
 from ofa_tf.search.candidate import Candidate
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.search.evolution import evolutionary_search
+from ofa_tf.search.pareto import pareto_search
+from ofa_tf.search.pareto_front import ParetoFront
 from ofa_tf.search.random_search import random_search
 from ofa_tf.search.result import SearchResult
 
@@ -16,7 +18,9 @@ __all__ = [
     "Budget",
     "Candidate",
     "Constraint",
+    "ParetoFront",
     "SearchResult",
     "evolutionary_search",
+    "pareto_search",
     "random_search",
 ]

@@ -12,8 +12,8 @@ from ofa_tf.search.candidate import candidates
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.search.result import SearchResult
 from ofa_tf.search.seen_rows import SeenRows
+from ofa_tf.search.variation import Variation, check_whole
 from ofa_tf.spaces import Space
-from ofa_tf.spaces.population import active_columns, canonical_rows
 
 # Children are made in surplus: those outside the limits or seen before are dropped.
 _SURPLUS = 3
@@ -92,11 +92,14 @@ def evolutionary_search(
         limit = Constraint("latency_ms", 20, predictor=LatencyTable.load("host_int8.json"))
         evolutionary_search(space, AccuracyPredictor.load("accuracy.npz"), [limit]).arch
     """
-    _check(population, generations, parent_ratio, mutation_probability, mutation_ratio)
+    check_whole("population", population, 2)
+    check_whole("generations", generations, 0)
+    variation = Variation(mutation_probability, mutation_ratio)
+    if not 0 <= parent_ratio <= 1:
+        raise InputError(f"search: parent_ratio is {parent_ratio!r}, expected a number from 0 to 1")
     budget = Budget.compile(space, constraints, search_resolutions(space, accuracy_predictor, resolutions))
-    run = _Run(budget, accuracy_predictor, np.random.default_rng(seed), population)
-    run.parents = max(1, round(population * parent_ratio))
-    run.mutation_probability, run.mutation_ratio = mutation_probability, mutation_ratio
+    parents = max(1, round(population * parent_ratio))
+    run = _Run(budget, accuracy_predictor, np.random.default_rng(seed), population, parents, variation)
     islands = max(1, min(_ISLANDS, generations // _ISLAND_MIN_GENERATIONS, population // 2))
     island_generations = int(generations * _ISLANDS_SHARE / islands) if islands > 1 else 0
     # The products are small: more threads than one wait for each other longer than they work.
@@ -110,16 +113,6 @@ def evolutionary_search(
     return SearchResult(tuple(candidates(budget, rows, accuracies)), tuple(run.history), run.evaluated)
 
 
-def _check(population, generations, parent_ratio, mutation_probability, mutation_ratio) -> None:
-    for name, value, low in (("population", population, 2), ("generations", generations, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-            raise InputError(f"search: {name} is {value!r}, expected a whole number of at least {low}")
-    shares = {"parent_ratio": parent_ratio, "mutation_probability": mutation_probability}
-    for name, value in (shares | {"mutation_ratio": mutation_ratio}).items():
-        if not 0 <= value <= 1:
-            raise InputError(f"search: {name} is {value!r}, expected a number from 0 to 1")
-
-
 def _best(rows: np.ndarray, accuracies: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(-accuracies, kind="stable")[:count]
     return rows[order], accuracies[order]
@@ -128,12 +121,17 @@ def _best(rows: np.ndarray, accuracies: np.ndarray, count: int) -> tuple[np.ndar
 class _Run:
     """The state of one search: what was seen, and the best so far."""
 
-    parents: int
-    mutation_probability: float
-    mutation_ratio: float
-
-    def __init__(self, budget: Budget, accuracy_predictor: AccuracyScorer, rng: np.random.Generator, population: int):
+    def __init__(
+        self,
+        budget: Budget,
+        accuracy_predictor: AccuracyScorer,
+        rng: np.random.Generator,
+        population: int,
+        parents: int,
+        variation: Variation,
+    ):
         self.budget, self.accuracy_predictor, self.rng, self.population = budget, accuracy_predictor, rng, population
+        self.parents, self.variation = parents, variation
         self.seen = SeenRows(rng, len(budget.space.genes) + 1)
         self.history: list[float] = []
         self.evaluated = 0
@@ -181,7 +179,8 @@ class _Run:
     def _children(self, parents: np.ndarray) -> np.ndarray:
         """New rows inside the limits, at most as many as the parents leave room for."""
         count = max(1, self.population - self.parents)
-        made = self._made(parents, _SURPLUS * count)
+        first, second = parents[self.rng.integers(len(parents), size=(2, _SURPLUS * count))]
+        made = self.variation.children(self.budget, self.rng, first, second)
         inside = self.budget.inside(made)
         children = self.seen.new(made[inside], count)
         if len(children) < count:
@@ -190,15 +189,3 @@ class _Run:
             repaired = self.seen.new(repaired[self.budget.inside(repaired)], count - len(children))
             children = np.concatenate([children, repaired])
         return children
-
-    def _made(self, parents: np.ndarray, count: int) -> np.ndarray:
-        """Mutations and crossovers of the parents, inside the limits or not."""
-        rng, space = self.rng, self.budget.space
-        random = self.budget.random(rng, count, canonical=False)
-        first, second = parents[rng.integers(len(parents), size=(2, count))]
-        mutated = rng.random(count) < self.mutation_ratio
-        swapped = rng.random(first.shape) < np.where(mutated, self.mutation_probability, 0.5)[:, None]
-        # The choices of blocks that the parent skips are as good as random.
-        first = np.where(active_columns(space, first), first, random)
-        other = np.where(mutated[:, None], random, second)
-        return canonical_rows(space, np.where(swapped, other, first))

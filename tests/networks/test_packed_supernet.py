@@ -14,13 +14,13 @@ def test_what_is_packed_comes_back(tmp_path, dtype, tolerance):
     net = micro_net()
     path = tmp_path / "supernet.npz"
     facts = {"class_names": ("a", "b"), "preprocessing": {"crop_fraction": 1.0}, "provenance": {"run": "x"}}
-    PackedSupernet(net, dataset_digest="0123", **facts).save(path, dtype=dtype)
+    PackedSupernet(net, dataset={"seed": 3}, **facts).save(path, dtype=dtype)
     packed = PackedSupernet.load(path)
     assert packed.net.space == net.space
-    assert (packed.class_names, packed.preprocessing, packed.dataset_digest, packed.provenance) == (
+    assert (packed.class_names, packed.preprocessing, packed.dataset, packed.provenance) == (
         ("a", "b"),
         {"crop_fraction": 1.0},
-        "0123",
+        {"seed": 3},
         {"run": "x"},
     )
     images = random_images(2, 24)

@@ -1,0 +1,156 @@
+"""The published phone latency tables, read into ours."""
+
+import math
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ofa_tf.common import InputError
+from ofa_tf.predictors import BlockLatency, LatencyTable
+from ofa_tf.spaces import Block, make_divisible
+
+_CONV = re.compile(r"(Conv|Conv_1|Conv_2|AvgPool2D)-input:(\d+)x\2x(\d+)-output:(\d+)x\4x(\d+)")
+_LOGITS = re.compile(r"Logits-input:(\d+)x\1x(\d+)-output:(\d+)")
+_BLOCK = re.compile(
+    r"expanded_conv-input:(?P<size>\d+)x(?P=size)x(?P<before>\d+)-output:(?P<after>\d+)x(?P=after)x(?P<out>\d+)"
+    r"-expand:(?P<expand>\d+)-kernel:(?P<kernel>\d+)-stride:(?P<stride>\d+)-idskip:(?P<skip>[01])"
+    r"(?:-se:(?P<se>[01])-hs:(?P<hs>[01]))?"
+)
+
+
+class _Entry(NamedTuple):
+    mean_ms: float
+    variance: float
+    count: int
+
+
+def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
+    """Reads a published latency table, or a folder of them (one for each resolution).
+
+    Args:
+        path: a `.yaml` file, or a folder with such files: the Note10 table of MobileNetV3 w1.2 at 160 to 224 pixels, or
+            the older Pixel 1 table of ProxylessNAS w1.0 at 224.
+
+    Returns:
+        A `LatencyTable` whose figures are the published means. Equal blocks have different figures in different files,
+        so each resolution has its own (`at_resolution`).
+
+    Raises:
+        InputError: there is no such file, or something in it is not an entry of such a table; the entry is named.
+
+    Source: reference facts, "Latency tables".
+
+    Example:
+        table = load_ofa_latency_table("ofa/note10")
+        table.save("note10.json")
+    """
+    path = pathlib.Path(path)
+    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path}: holds no .yaml file, expected the folder of a published latency table")
+    at_resolution: dict[int, dict[str, BlockLatency]] = {}
+    for file in files:
+        for resolution, key, latency in _read(file):
+            at_resolution.setdefault(resolution, {})[key] = latency
+    return LatencyTable(
+        device=path.stem if path.is_file() else path.name,
+        precision="float32",
+        threads=1,
+        activation_form="fused",
+        versions={"method": "published table, means; precision and threads are not stated there"},
+        at_resolution=at_resolution,
+    )
+
+
+def _read(path: pathlib.Path) -> Iterator[tuple[int, str, BlockLatency]]:
+    entries = {key: _entry(path, key, fields) for key, fields in _read_yaml(path).items()}
+    joined: dict[str, dict[tuple, _Entry]] = {}
+    blocks: list[tuple[Block, _Entry]] = []
+    older = all(_BLOCK.fullmatch(key)["se"] is None for key in entries if _BLOCK.fullmatch(key))
+    for key, entry in entries.items():
+        if match := _BLOCK.fullmatch(key):
+            blocks.append((_inverted_residual(match), entry))
+        elif match := _CONV.fullmatch(key):
+            joined.setdefault(match[1], {})[tuple(map(int, match.groups()[1:]))] = entry
+        elif match := _LOGITS.fullmatch(key):
+            joined.setdefault("Logits", {})[tuple(map(int, match.groups()))] = entry
+        else:
+            raise InputError(f"{path}: entry {key!r} is not one of a published latency table; give the published file")
+    stems = joined.get("Conv", {})
+    if len(stems) != 1:
+        raise InputError(f"{path}: {len(stems)} entries for the first convolution (Conv-input), expected one")
+    ((resolution, _, _, stem_width),) = stems
+    activation = "relu6" if older else "h_swish"
+    stem = Block("", "stem", 3, stem_width, stem_width, resolution, kernel_size=3, stride=2, activation=activation)
+    blocks.append((stem, *stems.values()))
+    blocks += list(_heads(path, joined, activation))
+    for block, entry in blocks:
+        yield resolution, block.key, BlockLatency(entry.mean_ms, None, math.sqrt(entry.variance), entry.count)
+
+
+def _inverted_residual(match: re.Match) -> Block:
+    size, before, out, expand, kernel, stride = (
+        int(match[name]) for name in ("size", "before", "out", "expand", "kernel", "stride")
+    )
+    older = match["se"] is None
+    # The older format gives the ratio, the newer one the channels.
+    mid = make_divisible(round(before * expand)) if older else expand
+    activation = "relu6" if older else "h_swish" if match["hs"] == "1" else "relu"
+    return Block(
+        "", "mbconv", before, mid, out, size, kernel_size=kernel, stride=stride, activation=activation,
+        se_channels=make_divisible(mid // 4) if match["se"] == "1" else 0,
+        expand=mid != before, residual=match["skip"] == "1",
+    )  # fmt: skip
+
+
+def _heads(path: pathlib.Path, joined: dict[str, dict[tuple, _Entry]], activation: str) -> Iterator[tuple]:
+    """Our head is several entries: 1x1 convolution, pooling, 1x1 convolution, dense layer."""
+    for (size, before, _, mid), convolution in joined.get("Conv_1", {}).items():
+        parts, features = [convolution], [entry for entry in joined.get("Conv_2", {}).items() if entry[0][1] == mid]
+        feature, classified = (features[0][0][3], (1,)) if features else (0, (1, size))
+        last = feature or mid
+        outputs = [entry for entry in joined.get("Logits", {}).items() if entry[0][0] in classified]
+        outputs = [entry for entry in outputs if entry[0][1] == last]
+        pooled = joined.get("AvgPool2D", {}).get((size, mid, 1, mid))
+        if not outputs or (features and pooled is None):
+            missing = f"AvgPool2D-input:{size}x{size}x{mid}" if outputs else f"Logits-input with {last} channels"
+            raise InputError(f"{path}: entry {missing} is missing; give the whole published file")
+        parts += [pooled] if pooled is not None else []
+        parts += [entry for _, entry in [*features[:1], *outputs[:1]]]
+        block = Block("", "head", before, mid, outputs[0][0][2], size, activation=activation, feature_channels=feature)
+        total = _Entry(
+            sum(part.mean_ms for part in parts),
+            sum(part.variance for part in parts),
+            min(part.count for part in parts),
+        )
+        yield block, total
+
+
+def _read_yaml(path: pathlib.Path) -> dict[str, Any]:
+    # Takes a tenth of a second to import, and only published tables need it.
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, expected a published latency table; check the path") from None
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{path}: cannot be read as YAML ({reason}); fetch it anew") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise InputError(f"{path}: holds {type(content).__name__}, expected entries by key; give a published table")
+    return content
+
+
+def _entry(path: pathlib.Path, key: str, fields: Any) -> _Entry:
+    try:
+        mean, count = float(fields["mean"]), int(fields["count"])
+        variance = float(fields["var"]) if "var" in fields else float(fields["std"]) ** 2
+        usable = math.isfinite(mean) and mean >= 0 and math.isfinite(variance) and variance >= 0 and count >= 1
+    except (KeyError, TypeError, ValueError, OverflowError):
+        usable = False
+    if not usable:
+        raise InputError(f"{path}: entry {key!r} is {fields!r:.80}, expected count, mean and std (or var) in ms")
+    return _Entry(mean, variance, count)

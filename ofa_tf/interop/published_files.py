@@ -1,0 +1,83 @@
+"""The files that the authors publish, by name."""
+
+import os
+import pathlib
+
+from ofa_tf.common import InputError, OfaError, file_sha256
+from ofa_tf.interop.download import download
+
+# Where they are published. OFA_TF_MIRROR names another place that has the same files under the same paths.
+FILES_URL = "https://raw.githubusercontent.com/han-cai/files/master"
+RESNET_URL = "https://huggingface.co/han-cai/ofa/resolve/main"
+
+_SUPERNETS = (
+    "ofa_mbv3_d234_e346_k357_w1.0",
+    "ofa_mbv3_d234_e346_k357_w1.2",
+    "ofa_proxyless_d234_e346_k357_w1.3",
+)
+_PREDICTORS = ("acc_predictor.pth", "ofa_resnet50_acc_predictor.pth")
+
+# Recorded by users of the published files (the supernet) and from the files themselves (the predictors).
+_SHA256 = {
+    "ofa_mbv3_d234_e346_k357_w1.0": "a7def36bb4e4c688c16d37eb60d5d34b2e6dcf6438c05bc86dea918fda04c6c7",
+    "acc_predictor.pth": "48685122a3540636b06699af66cd816456b25f29b69563e2fda9bed4018eeba0",
+    "ofa_resnet50_acc_predictor.pth": "68912b4b4be38feb504c5b773dc847af23a637984d5eaabf548de72cd0f79529",
+}
+
+
+def published_names() -> list[str]:
+    """The supernets that the authors publish, by the names of their spaces."""
+    return [*_SUPERNETS, "ofa_resnet50"]
+
+
+def published_url(name: str) -> str:
+    """Where a file is published.
+
+    Args:
+        name: of a supernet, a specialized network (`zoo.names()`), or an accuracy predictor ("acc_predictor.pth").
+    """
+    mirror = os.environ.get("OFA_TF_MIRROR", "").rstrip("/")
+    if name == "ofa_resnet50":
+        return f"{mirror or RESNET_URL}/ofa_supernet_resnet50"
+    files = mirror or FILES_URL
+    if name in _SUPERNETS:
+        return f"{files}/ofa/ofa_nets/{name}"
+    if name in _PREDICTORS:
+        return f"{files}/ofa/{name}"
+    return f"{files}/ofa/ofa_specialized/{name}/init"
+
+
+def cache_folder() -> pathlib.Path:
+    """Where downloaded files are kept: OFA_TF_CACHE, or ~/.cache/ofa_tf."""
+    return pathlib.Path(os.environ.get("OFA_TF_CACHE") or pathlib.Path.home() / ".cache" / "ofa_tf")
+
+
+def published_file(name: str, *, sha256: str | None = None) -> pathlib.Path:
+    """A published file on this machine, downloaded unless it is in the cache; an interrupted download is resumed.
+
+    Args:
+        name: as for `published_url`.
+        sha256: what its bytes must hash to, hexadecimal; the known hash unless given, where one is known.
+
+    Raises:
+        InputError: the file has another hash.
+        OfaError: it cannot be fetched; the message says how to get it by hand.
+
+    Example:
+        load_ofa_checkpoint(net, published_file("ofa_mbv3_d234_e346_k357_w1.0"))
+    """
+    url, path = published_url(name), cache_folder() / name
+    if not path.is_file():
+        try:
+            download(url, path)
+        except OfaError as error:
+            raise OfaError(
+                f"{error}; or fetch {url} by hand where there is a network, and save it as {path} (or give its path "
+                f"in place of the name)"
+            ) from error
+    expected, found = sha256 or _SHA256.get(name), file_sha256(path)
+    if expected is not None and found != expected.lower():
+        raise InputError(
+            f"{path}: SHA-256 is {found}, expected {expected}; delete the file to fetch it anew, or give the right hash"
+        )
+    return path

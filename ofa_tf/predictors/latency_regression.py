@@ -1,0 +1,224 @@
+"""`LatencyRegression`: latency from measured whole networks, where the latencies of blocks do not add up."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ofa_tf.common import InputError, load_npz, save_npz
+from ofa_tf.predictors.holdout_metrics import holdout_metrics
+from ofa_tf.predictors.latency_correction import mean_absolute_percentage_error
+from ofa_tf.predictors.latency_features import architecture_features, variant_features
+from ofa_tf.spaces import Arch, Space, from_config
+from ofa_tf.spaces.layout import layout
+from ofa_tf.spaces.population import CostTable, encode, evaluate
+
+FORMAT = "ofa_tf latency regression"
+VERSION = 1
+MIN_PAIRS = 20
+
+# Strengths of the penalty on standardized regressors, of which leave-one-out errors choose.
+_PENALTIES = np.logspace(-2, 2.5, 10)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LatencyRegression:
+    """A ridge regression on what the blocks are, fitted on (architecture, latency) pairs; made by `fit`.
+
+    Some devices (a GPU, a batch of 64) run networks whose latency is not the sum of their blocks'. Whole networks are
+    measured there instead. What is fitted is again one number per block, so a search uses it like a `LatencyTable`.
+
+    Args:
+        device: what was measured, and under which conditions, in words.
+        space: the architectures' space; `space.resolutions` are those it was fitted on, no others.
+        values: float64 (variants,), milliseconds of each variant of each position; single ones mean little.
+        offset_ms: in milliseconds.
+        metrics: errors on pairs that it was not fitted on: those of `holdout_metrics`, and "mape" in percent.
+        provenance: JSON-ready facts about the pairs.
+
+    Raises:
+        InputError: the values are not those of the space's blocks.
+
+    Example:
+        regression = LatencyRegression.fit(space, archs, latencies_ms, device="v100, batch 64")
+        evolutionary_search(space, accuracy_predictor, Constraint("latency_ms", 20, predictor=regression))
+    """
+
+    device: str
+    space: Space
+    values: np.ndarray
+    offset_ms: float
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        expected = (layout(self.space).size,)
+        if self.values.shape != expected or not np.isfinite(self.values).all() or not np.isfinite(self.offset_ms):
+            raise InputError(
+                f"latency regression of {self.device}: values of shape {self.values.shape}, expected finite ones of "
+                f"shape {expected} for space {self.space.name}"
+            )
+
+    @staticmethod
+    def fit(
+        space: Space,
+        archs: Sequence[Arch],
+        latencies_ms: Sequence[float],
+        *,
+        device: str,
+        seed: int = 0,
+        holdout: float = 0.2,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> "LatencyRegression":
+        """Fits relative errors, and measures on a random part left out how well such a fit does.
+
+        Args:
+            space: the architectures' space.
+            archs: N architectures. The regression will answer for the resolutions that occur among them.
+            latencies_ms: their measured latencies, in milliseconds.
+            device: what was measured.
+            seed: of the split.
+            holdout: the share left out for `metrics`; the regression returned is then fitted on all. 0 for none.
+            provenance: JSON-ready facts about the data.
+
+        Raises:
+            InputError: there are too few pairs, or a latency is not above 0.
+        """
+        measured = np.asarray(latencies_ms, np.float64)
+        if measured.shape != (len(archs),) or len(archs) < MIN_PAIRS:
+            raise InputError(
+                f"latency regression: {len(archs)} architectures and {measured.size} latencies, expected the same "
+                f"number, at least {MIN_PAIRS}; measure more"
+            )
+        if not (np.isfinite(measured).all() and (measured > 0).all()):
+            raise InputError("latency regression: a latency is not a number above 0; measure it again")
+        if not 0 <= holdout <= 0.5:
+            raise InputError(f"latency regression: holdout is {holdout!r}, expected a share from 0 to 0.5")
+        space = space.replace(resolutions=tuple(sorted({arch.r for arch in archs})))
+        rows = encode(space, archs)
+        left_out = np.random.default_rng(seed).permutation(len(archs))[: round(holdout * len(archs))]
+        metrics = {}
+        if len(left_out) > 1:
+            rest = np.setdiff1d(np.arange(len(archs)), left_out)
+            values, offset_ms = _fitted(space, rows[rest], measured[rest])
+            predicted = evaluate(CostTable(space, values, offset=offset_ms), rows[left_out])
+            error = mean_absolute_percentage_error(predicted, measured[left_out])
+            metrics = {**holdout_metrics(predicted, measured[left_out]), "mape": error}
+        values, offset_ms = _fitted(space, rows, measured)
+        facts = {"pairs": len(archs), "seed": seed, **(provenance or {})}
+        return LatencyRegression(device, space, values, offset_ms, metrics, facts)
+
+    def predict(self, space: Space, archs: Sequence[Arch]) -> np.ndarray:
+        """Latencies of whole networks.
+
+        Args:
+            space: the architectures' space.
+            archs: N architectures, of resolutions that occurred among the pairs.
+
+        Returns:
+            float64 (N,), milliseconds.
+
+        Raises:
+            InputError: it was fitted on another space, or not on an architecture's resolution.
+        """
+        self._check(space, [arch.r for arch in archs])
+        return evaluate(CostTable(self.space, self.values, offset=self.offset_ms), encode(self.space, archs))
+
+    def compile(self, space: Space, resolutions: Sequence[int] | None = None) -> CostTable:
+        """The same as a table over a space's blocks, in which whole populations are evaluated (milliseconds).
+
+        Args:
+            space: the space.
+            resolutions: image sides in pixels to compile for, all of the space's unless given.
+
+        Raises:
+            InputError: it was fitted on another space, or not on one of the resolutions.
+        """
+        wanted = list(space.resolutions if resolutions is None else resolutions)
+        self._check(space, wanted)
+        mine, theirs = layout(self.space), layout(space)
+        here = [self.space.resolutions.index(resolution) for resolution in wanted]
+        there = [space.resolutions.index(resolution) for resolution in wanted]
+        values = np.full(theirs.size, np.nan)
+        for place, (start, offset) in enumerate(zip(mine.offsets, theirs.offsets, strict=True)):
+            # The resolution comes last among a position's choices.
+            count = int(np.prod(mine.shapes[place][:-1]))
+            block = self.values[start : start + count * mine.counts[-1]].reshape(count, -1)
+            view = values[offset : offset + count * theirs.counts[-1]].reshape(count, -1)
+            view[:, there] = block[:, here]
+        return CostTable(space, values, offset=self.offset_ms)
+
+    def _check(self, space: Space, resolutions: Sequence[int]) -> None:
+        if not self.space.same_weights(space):
+            raise InputError(
+                f"latency regression of {self.device}: fitted on space {self.space.name}, asked about {space.name}; "
+                f"fit one on that space"
+            )
+        unknown = sorted(set(resolutions) - set(self.space.resolutions))
+        if unknown:
+            known = ", ".join(map(str, self.space.resolutions))
+            raise InputError(
+                f"latency regression of {self.device}: fitted on resolutions {known}, asked about {unknown[0]}; "
+                f"leave it out, or measure networks of that resolution and fit again"
+            )
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the regression as `.npz`, atomically."""
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "unit": "ms",
+            "device": self.device,
+            "space": self.space.to_config(),
+            "offset_ms": self.offset_ms,
+            "metrics": dict(self.metrics),
+            "provenance": dict(self.provenance),
+        }
+        save_npz(path, {"header": np.array(json.dumps(header)), "values": self.values})
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> "LatencyRegression":
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, truncated, of a newer format, or something else.
+        """
+        arrays = load_npz(path, "latency regression")
+        try:
+            header = json.loads(str(arrays["header"]))
+            if header["format"] != FORMAT:
+                raise KeyError("format")
+        except (KeyError, TypeError, json.JSONDecodeError):
+            raise InputError(f"{path}: is not an {FORMAT!r} file; make one with tools.fit_latency_predictor") from None
+        if header.get("version") != VERSION:
+            raise InputError(f"{path}: version {header.get('version')!r}, this program reads {VERSION}; fit it anew")
+        try:
+            return LatencyRegression(
+                header["device"],
+                from_config(header["space"]),
+                arrays["values"],
+                float(header["offset_ms"]),
+                header["metrics"],
+                header["provenance"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: {error}, expected a whole latency regression; fit it anew") from error
+
+
+def _fitted(space: Space, rows: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, float]:
+    """The values of all variants and the offset, in milliseconds."""
+    # Takes more than a second to import, and only fitting needs it.
+    from sklearn.linear_model import RidgeCV
+
+    inputs = architecture_features(space, rows)
+    deviation = inputs.std(axis=0)
+    # What does not vary among the pairs cannot be told from the offset.
+    scale = np.where(deviation > 1e-9 * np.abs(inputs).max(axis=0), 1 / np.maximum(deviation, 1e-12), 0.0)
+    # Weights of 1 / latency^2 make it the relative error that is least; the mean of the weights is 1, so that the
+    # penalties mean the same for every device.
+    weights = measured**-2.0
+    model = RidgeCV(_PENALTIES).fit(inputs * scale, measured, weights / weights.mean())
+    return variant_features(space) @ (model.coef_ * scale), float(model.intercept_)

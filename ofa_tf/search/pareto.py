@@ -1,0 +1,165 @@
+"""Search for a whole front of accuracy against one cost, in one run."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import threadpoolctl
+
+from ofa_tf.common import InputError
+from ofa_tf.search.budget import Budget
+from ofa_tf.search.candidate import candidates
+from ofa_tf.search.constraint import Constraint
+from ofa_tf.search.evolution import AccuracyScorer, search_resolutions
+from ofa_tf.search.pareto_front import ParetoFront
+from ofa_tf.search.seen_rows import SeenRows
+from ofa_tf.search.variation import Variation, check_whole
+from ofa_tf.spaces import Space
+
+# Parents meet within so many neighbouring cells: an architecture of half the cost has little to give.
+_NEIGHBOURS = 4
+_INITIAL_SHARE = 4
+# As in `evolutionary_search`, a few populations that know nothing of each other, then the best of all of them.
+_ISLANDS = 4
+_ISLANDS_SHARE = 0.64
+_ISLAND_MIN_GENERATIONS = 10
+
+
+def pareto_search(
+    space: Space,
+    accuracy_predictor: AccuracyScorer,
+    constraints: Sequence[Constraint] | Constraint,
+    *,
+    cells: int = 64,
+    cell_population: int = 8,
+    children: int = 400,
+    generations: int = 900,
+    mutation_probability: float | tuple[float, float] = (0.02, 0.2),
+    mutation_ratio: float = 0.5,
+    seed: int = 0,
+    resolutions: Sequence[int] | None = None,
+) -> ParetoFront:
+    """Searches the best accuracies over the whole range of a cost at once.
+
+    The range of the first constraint's cost, from the smallest reachable value to its limit, is cut into cells of equal
+    ratio. Each cell keeps its best architectures; parents come from all cells alike and meet their neighbours. So no
+    part of the front starves, which is what a population that is ranked as a whole must be protected from. The first
+    two thirds of the generations are shared among populations that evolve apart.
+
+    Args:
+        space: the space.
+        accuracy_predictor: fitted on this space.
+        constraints: the first one's cost is the front's axis and its limit the end; all limits are kept.
+        cells: parts of the range.
+        cell_population: architectures that a cell keeps.
+        children: new architectures in a generation.
+        generations: rounds of children.
+        mutation_probability: of each choice of a mutated child, see `Variation`.
+        mutation_ratio: share of children that are mutations.
+        seed: equal seeds give equal results.
+        resolutions: image sides in pixels, those of the space that the predictor knows unless given.
+
+    Raises:
+        InputError: no architecture keeps the limits, there is no constraint, or an argument is unusable.
+
+    Example:
+        front = pareto_search(space, predictor, Constraint("latency_ms", 60, predictor=table))
+        front.best(25).arch
+        front.save("front.json")
+    """
+    for name, value in (("cells", cells), ("cell_population", cell_population), ("children", children)):
+        check_whole(name, value, 1)
+    check_whole("generations", generations, 0)
+    constraints = (constraints,) if isinstance(constraints, Constraint) else tuple(constraints)
+    if not constraints:
+        raise InputError("pareto search: no constraint given; give one, whose cost becomes the front's axis")
+    budget = Budget.compile(space, constraints, search_resolutions(space, accuracy_predictor, resolutions))
+    run = _Run(budget, accuracy_predictor, np.random.default_rng(seed), cells, cell_population, children)
+    run.variation = Variation(mutation_probability, mutation_ratio)
+    islands = max(1, min(_ISLANDS, generations // _ISLAND_MIN_GENERATIONS))
+    island_generations = int(generations * _ISLANDS_SHARE / islands) if islands > 1 else 0
+    # The products are small: more threads than one wait for each other longer than they work.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        found = [run.evolve(run.initial(), island_generations) for _ in range(islands)]
+        archive = run.kept(_Archive(*(np.concatenate(parts) for parts in zip(*found, strict=True))))
+        archive = run.evolve(archive, generations - islands * island_generations)
+    kind = constraints[0].kind
+    return ParetoFront.of(candidates(budget, archive.rows, archive.accuracies.tolist()), kind, run.evaluated)
+
+
+class _Archive(NamedTuple):
+    """The best of each cell, the cells ascending."""
+
+    rows: np.ndarray
+    accuracies: np.ndarray
+    cell: np.ndarray
+
+
+class _Run:
+    """The state of one search: what was seen, and how the axis is cut."""
+
+    variation: Variation
+
+    def __init__(
+        self,
+        budget: Budget,
+        accuracy_predictor: AccuracyScorer,
+        rng: np.random.Generator,
+        cells: int,
+        cell_population: int,
+        children: int,
+    ):
+        self.budget, self.accuracy_predictor, self.rng = budget, accuracy_predictor, rng
+        self.cells, self.cell_population, self.children = cells, cell_population, children
+        self.seen = SeenRows(rng, len(budget.space.genes) + 1)
+        self.evaluated = 0
+        self.lowest = budget.costs(budget.anchor[None])[0, 0]
+        self.per_cell = max(np.log(budget.constraints[0].limit / self.lowest), 1e-9) / cells
+
+    def initial(self) -> _Archive:
+        """The anchor, and rows between random ones and the anchor: they cover the whole axis."""
+        count = _INITIAL_SHARE * self.children
+        made = self.budget.shrunk(self.rng, self.budget.random(self.rng, count), self.rng.random(count))
+        made = np.concatenate([self.budget.anchor[None], made])
+        nothing = _Archive(made[:0], np.zeros(0), np.zeros(0, int))
+        archive = self.added(nothing, made)
+        # The anchor was another population's already where this one has nothing at all.
+        return archive if len(archive.rows) else self._scored(self.budget.anchor[None])
+
+    def evolve(self, archive: _Archive, generations: int) -> _Archive:
+        """The archive after some generations."""
+        for _ in range(generations):
+            first, second = _parents(self.rng, archive.cell, self.cells, self.children)
+            rows = archive.rows
+            archive = self.added(archive, self.variation.children(self.budget, self.rng, rows[first], rows[second]))
+        return archive
+
+    def added(self, archive: _Archive, made: np.ndarray) -> _Archive:
+        """The archive with those of the rows that keep all limits and were never seen before."""
+        new = self._scored(self.seen.new(made[self.budget.inside(made)]))
+        return self.kept(_Archive(*(np.concatenate(parts) for parts in zip(archive, new, strict=True))))
+
+    def _scored(self, rows: np.ndarray) -> _Archive:
+        self.evaluated += len(rows)
+        places = np.log(np.maximum(self.budget.costs(rows)[:, 0] / self.lowest, 1.0)) / self.per_cell
+        accuracies = np.asarray(self.accuracy_predictor.predict_rows(self.budget.space, rows))
+        return _Archive(rows, accuracies, np.minimum(places.astype(int), self.cells - 1))
+
+    def kept(self, archive: _Archive) -> _Archive:
+        """The most accurate of each cell."""
+        order = np.lexsort((-archive.accuracies, archive.cell))
+        ordered = archive.cell[order]
+        rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+        chosen = order[rank < self.cell_population]
+        return _Archive(*(part[chosen] for part in archive))
+
+
+def _parents(rng: np.random.Generator, cell: np.ndarray, cells: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of pairs of parents; `cell` is ascending."""
+    occupied = np.unique(cell)
+    first = rng.choice(occupied, count)
+    second = np.clip(first + rng.integers(-_NEIGHBOURS, _NEIGHBOURS + 1, count), 0, cells - 1)
+    # An empty cell's neighbour below serves for it.
+    second = occupied[np.searchsorted(occupied, second, side="right").clip(1) - 1]
+    starts, ends = np.searchsorted(cell, [first, second]), np.searchsorted(cell, [first, second], side="right")
+    return tuple((starts + rng.random((2, count)) * (ends - starts)).astype(int))

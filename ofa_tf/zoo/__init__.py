@@ -1,0 +1,13 @@
+"""What ships: accuracy predictors, and the authors' specialized networks by name.
+
+Example:
+    from ofa_tf import zoo
+    predictor = zoo.accuracy_predictor("ofa_mbv3_d234_e346_k357_w1.0")
+    model = zoo.specialized("note10_lat-22ms_top1-76.6_finetune-25").build()
+"""
+
+from ofa_tf.zoo.accuracy_predictor import accuracy_predictor, accuracy_predictor_names
+from ofa_tf.zoo.specialized import names, specialized
+from ofa_tf.zoo.specialized_net import SpecializedNet
+
+__all__ = ["SpecializedNet", "accuracy_predictor", "accuracy_predictor_names", "names", "specialized"]

@@ -1,0 +1,63 @@
+"""The authors' 50 specialized networks: their figures, their sizes, and a model to begin with."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ofa_tf import zoo
+from ofa_tf.common import InputError
+from tests.reference import shared
+from tests.zoo import make_specialized
+
+
+def test_all_fifty_have_the_published_sizes():
+    """MACs, parameters and resolutions equal the reference's for every one."""
+    reference = json.loads(shared("reference/specialized_nets.json").read_text(encoding="utf-8"))
+    assert len(reference) == len(zoo.names()) == 50
+    for line in reference:
+        net = zoo.specialized(line["net"])
+        assert (net.resolution, net.macs, net.params) == (line["resolution"], line["macs"], line["params"])
+        assert net.blocks[0].out_channels == line["stem_channels"]
+
+
+def test_what_ships_is_what_the_configurations_say():
+    """Made anew from the published files, the shipped file is the same."""
+    made = make_specialized.make(shared("data/ofa_official/ofa/ofa_specialized"))
+    shipped = [zoo.specialized(name) for name in zoo.names()]
+    assert [fields["name"] for fields in made["networks"]] == zoo.names()
+    for fields, net in zip(made["networks"], shipped, strict=True):
+        assert fields["arch"] == net.arch.to_dict()
+        assert (fields["latency_ms"], fields["top1"], fields["space"]) == (net.latency_ms, net.top1, net.space.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "latency_ms", "batch_size", "top1", "epochs"),
+    [
+        ("note10_lat-22ms_top1-76.6_finetune-25", "note10", 22.0, 1, 0.766, 25),
+        ("v100_gpu64-11ms_top1-76.1_finetune-25", "v100", 11.0, 64, 0.761, 25),
+        ("LG-G8_lat-24ms_top1-76.4_finetune-25", "LG-G8", 24.0, 1, 0.764, 25),
+        ("flops-595M_top1-80.0_finetune-75", "flops", None, 1, 0.8, 75),
+    ],
+)
+def test_figures_come_from_the_published_name(name, device, latency_ms, batch_size, top1, epochs):
+    """Device, latency and the batch it belongs to, top-1, fine-tuning."""
+    net = zoo.specialized(name)
+    found = (net.device, net.latency_ms, net.batch_size, net.top1, net.finetune_epochs)
+    assert found == (device, latency_ms, batch_size, top1, epochs)
+
+
+def test_a_model_to_begin_with():
+    """A plain Keras model for one's own classes, of the size that is stated."""
+    net = zoo.specialized("pixel1_lat-20ms_top1-71.4_finetune-25")
+    model = net.build(num_classes=7)
+    logits = model(np.zeros((1, net.resolution, net.resolution, 3), np.float32))
+    assert logits.shape == (1, 7)
+    trainable = sum(int(np.prod(weight.shape)) for weight in net.build().trainable_weights)
+    assert trainable == net.params
+
+
+def test_unknown_names():
+    """The message names some that there are, of the same device where it can."""
+    with pytest.raises(InputError, match=r"'note10_fast' is unknown; zoo\.names\(\) has 50, such as note10_lat-"):
+        zoo.specialized("note10_fast")

@@ -1,0 +1,36 @@
+"""The flags with which a binary is told which supernet to work on, and with which images."""
+
+import dataclasses
+
+from absl import flags
+
+# The flags that are defined here are the binary's own, and stand in its --help.
+flags.disclaim_key_flags()
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceFlags:
+    """What `define` defined; `opening.open_source` opens it."""
+
+    run_dir: flags.FlagHolder
+    supernet: flags.FlagHolder
+    stage: flags.FlagHolder
+    dataset: flags.FlagHolder
+    data_dir: flags.FlagHolder
+
+
+def define() -> SourceFlags:
+    """Defines --run_dir, --supernet, --stage, --dataset and --data_dir."""
+    return SourceFlags(
+        flags.DEFINE_string("run_dir", None, "a run of tools.train"),
+        flags.DEFINE_string(
+            "supernet", None, "instead of a run: a supernet that ships, or the .npz of tools.import_ofa"
+        ),
+        flags.DEFINE_string(
+            "stage", None, "the run's stage whose weights are used; the last finished one unless given"
+        ),
+        flags.DEFINE_string(
+            "dataset", None, "folder, digits, or a TFDS name; the run's (of a supernet: folder) unless given"
+        ),
+        flags.DEFINE_string("data_dir", None, "the images' folder; the run's unless given"),
+    )
