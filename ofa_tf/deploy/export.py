@@ -116,8 +116,10 @@ def _check(arch: Arch, precision: str, representative_images, check_images, chec
 
 
 def _convert_int8(net, arch, statistics, form, preprocessing, images) -> bytes:
-    model = build_plain(net.space.blocks(arch), keras, form=form)
-    set_plain_weights(model, _for_symmetric_inputs(net.plain_weights(arch, statistics), preprocessing))
+    blocks = net.space.blocks(arch)
+    model = build_plain(blocks, keras, form=form)
+    weights = _for_symmetric_inputs(net.plain_weights(arch, statistics), blocks[0].name, preprocessing)
+    set_plain_weights(model, weights)
     images = images.copy()
     # Both ends of the range must occur; two pixels leave the ranges inside the network as they are.
     images[0, 0, 0], images[0, -1, -1] = 0, 255
@@ -125,7 +127,7 @@ def _convert_int8(net, arch, statistics, form, preprocessing, images) -> bytes:
     return convert(model, "int8", representative=representative, input_type="uint8", output_type="uint8")
 
 
-def _for_symmetric_inputs(weights: dict, preprocessing: Preprocessing) -> dict:
+def _for_symmetric_inputs(weights: dict, stem: str, preprocessing: Preprocessing) -> dict:
     """Weights under which a network that takes (x - 128) / 128 does what it did with the preprocessing's inputs.
 
     At the image's border, where the padding's zeros now mean grey and not the mean colour, it is not quite the same.
@@ -135,13 +137,13 @@ def _for_symmetric_inputs(weights: dict, preprocessing: Preprocessing) -> dict:
         return weights
     mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
     scale, offset = 128 / (255 * std), (128 / 255 - mean) / std
-    (kernel,) = weights["stem_conv"]
-    gamma, beta, moving_mean, moving_variance = weights["stem_norm"]
+    (kernel,) = weights[f"{stem}_conv"]
+    gamma, beta, moving_mean, moving_variance = weights[f"{stem}_norm"]
     moving_mean = moving_mean - np.einsum("hwio,i->o", kernel, offset)
     return {
         **weights,
-        "stem_conv": [(kernel * scale[:, None]).astype(np.float32)],
-        "stem_norm": [gamma, beta, moving_mean.astype(np.float32), moving_variance],
+        f"{stem}_conv": [(kernel * scale[:, None]).astype(np.float32)],
+        f"{stem}_norm": [gamma, beta, moving_mean.astype(np.float32), moving_variance],
     }
 
 

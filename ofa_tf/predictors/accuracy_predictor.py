@@ -45,6 +45,8 @@ class AccuracyPredictor:
         provenance: where the training data came from, and how it was fitted.
         trusted: the least and the greatest top-1 (0..1) for which it is known to be right; a prediction outside warns.
             None where nothing is known of such limits.
+        trusted_resolutions: the resolutions for which it is known to be right, where it has inputs for more; a
+            prediction at another one warns, and a search leaves those out unless told otherwise.
 
     Raises:
         InputError: the shapes of the layers do not fit each other or the space.
@@ -61,6 +63,7 @@ class AccuracyPredictor:
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     trusted: tuple[float, float] | None = None
+    trusted_resolutions: tuple[int, ...] | None = None
 
     def __post_init__(self):
         width = feature_count(self.space)
@@ -131,8 +134,8 @@ class AccuracyPredictor:
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """The resolutions it can predict for."""
-        return self.space.resolutions
+        """The resolutions it predicts well, which a search takes unless told otherwise."""
+        return self.trusted_resolutions or self.space.resolutions
 
     def predict(self, space: Space, archs: Sequence[Arch]) -> np.ndarray:
         """Top-1 accuracies.
@@ -148,9 +151,15 @@ class AccuracyPredictor:
             InputError: the predictor is of another space, or was not fitted on an architecture's resolution.
         """
         self._check_space(space)
-        unknown = {arch.r for arch in archs} - set(self.resolutions)
-        if unknown:
-            self._refuse_resolution(min(unknown))
+        asked = {arch.r for arch in archs}
+        if asked - set(self.space.resolutions):
+            self._refuse_resolution(min(asked - set(self.space.resolutions)))
+        if asked - set(self.resolutions):
+            warnings.warn(
+                f"accuracy predictor of space {self.space.name}: asked about {min(asked - set(self.resolutions))} "
+                f"pixels, known to be right for {', '.join(map(str, self.resolutions))}: do not rely on that",
+                stacklevel=2,
+            )
         accuracies = forward(self.layers, features(self.space, encode(self.space, archs)))
         self._warn_outside(accuracies)
         return accuracies
@@ -159,8 +168,8 @@ class AccuracyPredictor:
         """The same for rows of a population, int (N, G + 1), as a search asks it many times."""
         if space is not self.space:
             self._check_space(space)
-            if space.resolutions != self.resolutions:
-                places = {r: place for place, r in enumerate(self.resolutions)}
+            if space.resolutions != self.space.resolutions:
+                places = {r: place for place, r in enumerate(self.space.resolutions)}
                 translated = np.array([places.get(r, -1) for r in space.resolutions])[rows[:, -1]]
                 if (translated < 0).any():
                     self._refuse_resolution(space.resolutions[rows[translated < 0][0, -1]])
@@ -186,7 +195,7 @@ class AccuracyPredictor:
             )
 
     def _refuse_resolution(self, resolution: int) -> None:
-        known = ", ".join(map(str, self.resolutions))
+        known = ", ".join(map(str, self.space.resolutions))
         raise InputError(
             f"accuracy predictor of space {self.space.name}: fitted on resolutions {known}, asked about "
             f"{resolution}; use one of those, or collect accuracies at {resolution} and fit again"
@@ -201,6 +210,7 @@ class AccuracyPredictor:
             "metrics": dict(self.metrics),
             "provenance": dict(self.provenance),
             "trusted": self.trusted,
+            "trusted_resolutions": self.trusted_resolutions,
             "layers": len(self.layers),
         }
         arrays = {"header": np.array(json.dumps(header))}
@@ -229,7 +239,8 @@ class AccuracyPredictor:
                 (arrays[f"layer{place}_weights"], arrays[f"layer{place}_bias"]) for place in range(header["layers"])
             )
             trusted = header.get("trusted") and (float(header["trusted"][0]), float(header["trusted"][1]))
-            facts = header["metrics"], header["provenance"], trusted
+            resolutions = header.get("trusted_resolutions") and tuple(map(int, header["trusted_resolutions"]))
+            facts = header["metrics"], header["provenance"], trusted, resolutions
             return AccuracyPredictor(from_config(header["space"]), layers, *facts)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: lacks {error}, expected a whole accuracy predictor; fit it anew") from error

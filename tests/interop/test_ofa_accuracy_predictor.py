@@ -27,6 +27,9 @@ def test_mobilenet_predictions_equal_the_reference(tmp_path):
     predictor.save(tmp_path / "predictor.npz")
     saved = AccuracyPredictor.load(tmp_path / "predictor.npz")
     np.testing.assert_array_equal(saved.predict(space, archs), predicted)
+    assert saved.resolutions == (160, 176, 192, 208, 224)
+    with pytest.warns(UserWarning, match="asked about 128 pixels, known to be right for 160, 176"):
+        assert 0.7 < saved.predict(space, [space.arch(r=128)])[0] < 0.9
     with pytest.raises(InputError, match=r"fitted on resolutions 112, .* asked about 132"):
         predictor.predict(space, [space.arch(r=132)])
 
