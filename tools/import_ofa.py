@@ -5,8 +5,9 @@
     python -m tools.import_ofa --checkpoint=my_supernet.pth --space=mobilenet_v3 --width_mult=0.35 --output=mine.npz
 
 A name in place of a path is downloaded from where the authors publish it, once, into a cache (OFA_TF_CACHE, or
-~/.cache/ofa_tf). Names of supernets: ofa_mbv3_d234_e346_k357_w1.0 and _w1.2, ofa_proxyless_d234_e346_k357_w1.3 and
-ofa_resnet50; of specialized networks: `zoo.names()`.
+~/.cache/ofa_tf); OFA_TF_MIRROR names another server that has the files under the same paths. Names of supernets:
+ofa_mbv3_d234_e346_k357_w1.0 and _w1.2, ofa_proxyless_d234_e346_k357_w1.3 and ofa_resnet50; of specialized networks:
+`zoo.names()`.
 
 A supernet becomes an `.npz`, which tools.evaluate, tools.collect_accuracy and tools.export_tflite take as `--supernet`;
 a specialized network becomes a `.keras` file, which keras.models.load_model reads without anything from here. The
@@ -40,6 +41,7 @@ def main(argv):
 
     given = _CHECKPOINT.value
     named = given in (*interop.published_names(), *zoo.names())
+    _check_flags(given, named)
     specialized = _SPECIALIZED.value or (given if given in zoo.names() else None)
     ending = ".keras" if specialized else ".npz"
     if pathlib.Path(_OUTPUT.value).suffix != ending:
@@ -65,6 +67,17 @@ def main(argv):
     print(f"{_OUTPUT.value}: {len(tensors)} tensors of {path}, all that there are")
 
 
+def _check_flags(given, named):
+    from ofa_tf.common import InputError
+
+    says = f"--checkpoint={given}" if named else _SPECIALIZED.value and f"--specialized={_SPECIALIZED.value}"
+    for flag in (_SPACE, _WIDTH_MULT, *([_SPECIALIZED] if named else [])):
+        if says and flag.value:
+            raise InputError(f"--{flag.name}: {says} says already what the file holds; leave --{flag.name} out")
+    if _WIDTH_MULT.value and not _SPACE.value:
+        raise InputError("--width_mult: of which family? give --space=mobilenet_v3, proxyless or resnet50 too")
+
+
 def _import_supernet(path, given, named, source):
     from ofa_tf import interop, networks
     from ofa_tf.common import InputError
@@ -87,7 +100,7 @@ def _import_specialized(name, path):
     from ofa_tf.common import atomic_path
 
     net = zoo.specialized(name)
-    model = net.build()
+    model = net.build(interop.class_count(path))
     report = interop.load_specialized_checkpoint(model, net.blocks, path)
     with atomic_path(_OUTPUT.value) as temporary:
         model.save(temporary)

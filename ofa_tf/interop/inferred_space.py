@@ -7,8 +7,7 @@ import numpy as np
 
 from ofa_tf import spaces
 from ofa_tf.common import InputError
-from ofa_tf.interop.ofa_checkpoint import Key, canonical_key
-from ofa_tf.interop.torch_file import read_state_dict
+from ofa_tf.interop.ofa_checkpoint import CLASSIFIER, Key, class_count, keyed_tensors
 from ofa_tf.spaces import Space
 
 # Functions of `ofa_tf.spaces` that make a space of a family from width multipliers.
@@ -28,11 +27,7 @@ def inferred_space(
     Raises:
         InputError: the checkpoint is of no known space; or the arguments do not name one.
     """
-    tensors = {canonical_key(name): value for name, value in read_state_dict(path).items()}
-    classifier = tensors.get(Key("classifier", False, "weight"))
-    if classifier is None or classifier.ndim != 2:
-        raise InputError(f"{path}: has no tensor for the classifier; give a supernet of the authors' code")
-    classes = classifier.shape[0]
+    classes = class_count(path)
     if space in FAMILIES:
         if not width_mults or (space != "resnet50" and len(width_mults) != 1):
             expected = "a list such as 0.65,0.8,1.0" if space == "resnet50" else "one number"
@@ -43,7 +38,7 @@ def inferred_space(
         if width_mults:
             raise InputError(f"--width_mult: only for --space={', '.join(FAMILIES)}; {space} has its own widths")
         return spaces.get(space, classes)
-    signature = _signature(tensors)
+    signature = _signature({key: value for key, (_, value) in keyed_tensors(path).items()})
     for name in spaces.names():
         candidate = spaces.get(name, classes)
         if _space_signature(candidate) == signature:
@@ -59,8 +54,8 @@ def _signature(tensors: dict[Key, np.ndarray]) -> tuple:
     resnet, elastic = (any(key.module.startswith(start) for key in tensors) for start in ("input_stem", "blocks.9."))
     family = "resnet" if resnet else "se" if any(".se." in key.module for key in tensors) else "plain"
     stem = tensors.get(Key("input_stem.0" if resnet else "first_conv", False, "weight"))
-    last = tensors[Key("classifier", False, "weight")].shape[1]
-    return family, 0 if stem is None else stem.shape[0], last, elastic
+    last = tensors[CLASSIFIER].shape[1]
+    return family, stem.shape[0] if stem is not None and stem.ndim else 0, last, elastic
 
 
 def _space_signature(space: Space) -> tuple:

@@ -29,6 +29,8 @@ class MappedTensor(NamedTuple):
     shape: tuple[int, ...]
 
 
+CLASSIFIER = Key("classifier", False, "weight")
+
 # Levels that older and newer checkpoints add, drop or repeat.
 _WRAPPERS = {"bn", "conv", "fc", "linear", "mobile_inverted_conv"}
 _MODULES = {
@@ -75,7 +77,7 @@ def load_ofa_checkpoint(net: Supernet, path: str | os.PathLike) -> list[MappedTe
     """
     shapes = {name: tuple(variable.shape) for name, variable in net.named_variables().items()}
     blocks = [layer.block for layer in net.blocks]
-    state, report = _matched(str(path), read_state_dict(path), blocks, shapes, f"space {net.space.name}")
+    state, report = _matched(str(path), keyed_tensors(path), blocks, shapes, f"space {net.space.name}")
     net.load_state(state, source=str(path))
     return report
 
@@ -98,7 +100,7 @@ def load_specialized_checkpoint(
 
     Example:
         net = zoo.specialized("note10_lat-22ms_top1-76.6_finetune-25")
-        model = net.build()
+        model = net.build(class_count("init"))
         load_specialized_checkpoint(model, net.blocks, "init")
     """
     layers = {}
@@ -108,29 +110,47 @@ def load_specialized_checkpoint(
             part = layer.name.removeprefix(f"{block.name}_")
             layers.setdefault(layer.name, []).append((f"{block.name}/{part}/{weight.name}", tuple(weight.shape)))
     shapes = {target: shape for targets in layers.values() for target, shape in targets}
-    state, report = _matched(str(path), read_state_dict(path), blocks, shapes, "this network")
+    state, report = _matched(str(path), keyed_tensors(path), blocks, shapes, "this network")
     set_plain_weights(model, {name: [state[target] for target, _ in targets] for name, targets in layers.items()})
     return report
 
 
+def class_count(path: str | os.PathLike) -> int:
+    """How many classes a published checkpoint tells apart: the outputs of its classifier.
+
+    Args:
+        path: of a supernet or a specialized network; torch must be installed.
+
+    Raises:
+        InputError: torch is missing, the file cannot be read, or it has no classifier.
+    """
+    _, weight = keyed_tensors(path).get(CLASSIFIER, (None, None))
+    if weight is None or weight.ndim != 2:
+        raise InputError(f"{path}: has no tensor for the classifier; give a checkpoint of the authors' code")
+    return weight.shape[0]
+
+
+def keyed_tensors(path: str | os.PathLike) -> dict[Key, tuple[str, np.ndarray]]:
+    """A checkpoint's tensors, each with its name in the file, by names that are the same in all versions."""
+    tensors: dict[Key, tuple[str, np.ndarray]] = {}
+    for name, value in read_state_dict(path).items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        key = canonical_key(name)
+        if key in tensors:
+            raise InputError(f"{path}: {name} and {tensors[key][0]} name the same tensor; give a published checkpoint")
+        tensors[key] = (name, value)
+    return tensors
+
+
 def _matched(
     source: str,
-    content: Mapping[str, np.ndarray],
+    tensors: dict[Key, tuple[str, np.ndarray]],
     blocks: Sequence[Block],
     shapes: Mapping[str, tuple[int, ...]],
     whose: str,
 ) -> tuple[dict[str, np.ndarray], list[MappedTensor]]:
     """Every target's array, laid out as ours are, and the report; nothing is missing or left over."""
-    tensors: dict[Key, tuple[str, np.ndarray]] = {}
-    for name, value in content.items():
-        if name.endswith("num_batches_tracked"):
-            continue
-        key = canonical_key(name)
-        if key in tensors:
-            raise InputError(
-                f"{source}: {name} and {tensors[key][0]} name the same tensor; give a published checkpoint"
-            )
-        tensors[key] = (name, value)
     state, report = {}, []
     for target, shape in shapes.items():
         key = expected_key(blocks, target)

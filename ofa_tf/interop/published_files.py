@@ -67,7 +67,8 @@ def published_file(name: str, *, sha256: str | None = None) -> pathlib.Path:
         load_ofa_checkpoint(net, published_file("ofa_mbv3_d234_e346_k357_w1.0"))
     """
     url, path = published_url(name), cache_folder() / name
-    if not path.is_file():
+    fetched = not path.is_file()
+    if fetched:
         try:
             download(url, path)
         except OfaError as error:
@@ -77,7 +78,8 @@ def published_file(name: str, *, sha256: str | None = None) -> pathlib.Path:
             ) from error
     expected, found = sha256 or _SHA256.get(name), file_sha256(path)
     if expected is not None and found != expected.lower():
-        raise InputError(
-            f"{path}: SHA-256 is {found}, expected {expected}; delete the file to fetch it anew, or give the right hash"
-        )
+        if fetched:
+            path.unlink()
+        what = "what was fetched is removed; fetch it" if fetched else "delete the file to fetch it"
+        raise InputError(f"{path}: SHA-256 is {found}, expected {expected}; {what} anew, or give the right hash")
     return path

@@ -30,6 +30,18 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
         reason = str(error).split("\n")[0]
         raise InputError(f"{path}: cannot be read as a PyTorch checkpoint ({reason}); fetch it anew") from error
     content = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    ):
         raise InputError(f"{path}: holds no state_dict of tensors; give a checkpoint of the authors' code")
-    return {name: value.numpy() for name, value in content.items()}
+    for name, value in content.items():
+        dense = value.layout == torch.strided and value.device.type == "cpu"
+        if not dense or value.is_quantized or value.is_complex():
+            raise InputError(
+                f"{path}: tensor {name} is {value.dtype}, {value.layout}, expected plain numbers; save it as float32"
+            )
+    # NumPy has no bfloat16, and nothing here needs more than float32.
+    return {
+        name: (value.float() if value.is_floating_point() else value).detach().numpy()
+        for name, value in content.items()
+    }

@@ -75,6 +75,18 @@ def test_older_names_are_the_same_keys():
     assert canonical_key("blocks.1.conv.depth_conv.conv.weight") != canonical_key("blocks.1.conv.depth_conv.bn.weight")
 
 
+def test_the_number_of_classes_is_the_files(tmp_path):
+    """Ten in the reference's; a file without a classifier is named."""
+    import torch
+
+    assert interop.class_count(shared("reference/proxyless_w0.35.pth")) == 10
+    path = tmp_path / "changed.pth"
+    for content in ({}, {"classifier.linear.weight": torch.zeros(3)}):
+        torch.save({"state_dict": content}, path)
+        with pytest.raises(InputError, match=r"changed\.pth: has no tensor for the classifier"):
+            interop.class_count(path)
+
+
 def test_checkpoints_that_do_not_fit(tmp_path):
     """Another space, a missing or an additional tensor, a damaged file: one line each, and nothing is loaded."""
     import torch
@@ -89,6 +101,7 @@ def test_checkpoints_that_do_not_fit(tmp_path):
         (lambda content: content.pop("classifier.linear.bias"), "has no tensor for head/classifier/bias"),
         (lambda content: content.update(other=torch.zeros(3)), "1 tensors have no place.*other"),
         (lambda content: content.update({"classifier.linear.bias": torch.zeros(3)}), r"shape \(3,\)"),
+        (lambda content: content.update({"classifier.bias": torch.zeros(3)}), "name the same tensor"),
     ):
         content = dict(whole)
         change(content)

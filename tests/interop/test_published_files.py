@@ -99,9 +99,12 @@ def test_the_hash_is_checked(server, monkeypatch):
     assert interop.published_file(NAME, sha256=right.upper()).read_bytes() == CONTENT
     with pytest.raises(InputError, match=rf"SHA-256 is {right}, expected 00.*delete the file"):
         interop.published_file(NAME, sha256="00")
+    assert (interop.cache_folder() / NAME).exists()  # it was there before it was asked for with a wrong hash
+    (interop.cache_folder() / NAME).unlink()
     monkeypatch.setitem(published_files._SHA256, NAME, "11")
-    with pytest.raises(InputError, match="expected 11"):
+    with pytest.raises(InputError, match="expected 11; what was fetched is removed"):
         interop.published_file(NAME)
+    assert list(interop.cache_folder().iterdir()) == []
 
 
 def test_without_the_file_or_the_network(server):

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import socket
 import subprocess
 import sys
 import tarfile
@@ -9,8 +10,11 @@ import tarfile
 import numpy as np
 import pytest
 
+from ofa_tf import zoo
+from ofa_tf.common import file_sha256
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.spaces import Arch
+from tests.interop.test_specialized_checkpoint import published_state
 from tests.reference import shared
 from tests.tools.test_binaries import ROOT, run
 
@@ -65,6 +69,63 @@ def test_mistakes_are_one_line(tmp_path):
     ):
         assert message in run("tools.import_ofa", *arguments, code=2)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("needs_torch")
+def test_a_specialized_network_becomes_a_keras_file(tmp_path, monkeypatch):
+    """By name, with the file where the cache wants it: the classes are the file's, and it opens without ofa_tf."""
+    import torch
+
+    classes = 7  # as after fine-tuning with the authors' code
+    net = zoo.specialized("pixel1_lat-20ms_top1-71.4_finetune-25")
+    model = net.build(classes)
+    (tmp_path / "cache").mkdir()
+    torch.save({"state_dict": published_state(net.blocks, model, "older")}, tmp_path / "cache" / net.name)
+    monkeypatch.setenv("OFA_TF_CACHE", str(tmp_path / "cache"))
+    output, report = tmp_path / "net.keras", tmp_path / "lines.json"
+    printed = run("tools.import_ofa", f"--checkpoint={net.name}", f"--output={output}", f"--report={report}")
+    lines = json.loads(report.read_text(encoding="utf-8"))
+    assert len(lines["tensors"]) == len(model.weights)
+    assert f"{len(model.weights)} tensors" in printed
+    assert lines["sha256"] == file_sha256(tmp_path / "cache" / net.name)
+    images = np.random.default_rng(0).normal(size=(2, net.resolution, net.resolution, 3)).astype(np.float32)
+    np.save(tmp_path / "images.npy", images)
+    code = (
+        "import keras, numpy as np\n"
+        "np.save('logits.npy', keras.models.load_model('net.keras')(np.load('images.npy')).numpy())\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    expected = model(images, training=False).numpy()
+    assert expected.shape == (2, classes)
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, atol=1e-5 * np.abs(expected).max(), rtol=0)
+
+
+def test_without_a_network(tmp_path, monkeypatch):
+    """One line with the address, the place in the cache and the way around; the work failed, so the exit code is 1."""
+    monkeypatch.setenv("OFA_TF_CACHE", str(tmp_path / "cache"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        monkeypatch.setenv("OFA_TF_MIRROR", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        name = "ofa_mbv3_d234_e346_k357_w1.2"
+        line = run("tools.import_ofa", f"--checkpoint={name}", f"--output={tmp_path / 'out.npz'}", code=1)
+    for part in (f"/ofa/ofa_nets/{name}", str(tmp_path / "cache" / name), "path in place of the name"):
+        assert part in line
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_flags_that_contradict(tmp_path):
+    """A name, or --specialized, already says what the file holds; nothing is fetched or written."""
+    supernet, net = "--checkpoint=ofa_mbv3_d234_e346_k357_w1.0", "note10_lat-22ms_top1-76.6_finetune-25"
+    (tmp_path / "file.pth").write_bytes(b"")
+    file, output = f"--checkpoint={tmp_path / 'file.pth'}", f"--output={tmp_path / 'out.npz'}"
+    for arguments, message in (
+        ((supernet, "--space=ofa_tiny"), "leave --space out"),
+        ((file, f"--specialized={net}", "--width_mult=1.0"), "leave --width_mult out"),
+        ((file, "--width_mult=0.35"), "--width_mult: of which family"),
+    ):
+        assert message in run("tools.import_ofa", *arguments, output, code=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["file.pth"]
 
 
 def test_without_torch(tmp_path):
@@ -136,7 +197,7 @@ def test_search_with_the_published_predictor_and_table(tmp_path):
     common = (
         f"--predictor={official / 'acc_predictor.pth'}", f"--latency_table={official / 'note10'}", "--max_latency_ms=20"
     )  # fmt: skip
-    assert "block stem-in3" in run("tools.search", *common, f"--output={front}", code=2)
+    assert "block stem-in3" in run("tools.search", *common, "--resolutions=128", f"--output={front}", code=2)
     assert "--resolutions=160,x: expected" in run(
         "tools.search", *common, "--resolutions=160,x", f"--output={front}", code=2
     )

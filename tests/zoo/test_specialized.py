@@ -1,6 +1,8 @@
 """The authors' 50 specialized networks: their figures, their sizes, and a model to begin with."""
 
+import collections
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -24,11 +26,21 @@ def test_all_fifty_have_the_published_sizes():
 def test_what_ships_is_what_the_configurations_say():
     """Made anew from the published files, the shipped file is the same."""
     made = make_specialized.make(shared("data/ofa_official/ofa/ofa_specialized"))
-    shipped = [zoo.specialized(name) for name in zoo.names()]
-    assert [fields["name"] for fields in made["networks"]] == zoo.names()
-    for fields, net in zip(made["networks"], shipped, strict=True):
+    file = pathlib.Path(zoo.__file__).parent / "specialized.json"
+    assert made == json.loads(file.read_text(encoding="utf-8"))
+    for fields in made["networks"]:
+        net = zoo.specialized(fields["name"])
         assert fields["arch"] == net.arch.to_dict()
         assert (fields["latency_ms"], fields["top1"], fields["space"]) == (net.latency_ms, net.top1, net.space.name)
+
+
+def test_the_spaces_they_come_from():
+    """24 of MobileNetV3 w1.0, 10 of w1.2, 16 of ProxylessNAS w1.3."""
+    assert collections.Counter(zoo.specialized(name).space.name for name in zoo.names()) == {
+        "ofa_mbv3_d234_e346_k357_w1.0": 24,
+        "ofa_mbv3_d234_e346_k357_w1.2": 10,
+        "ofa_proxyless_d234_e346_k357_w1.3": 16,
+    }
 
 
 @pytest.mark.parametrize(
