@@ -20,6 +20,7 @@ BINARIES = (
     "tools.fit_accuracy_predictor",
     "tools.fit_latency_predictor",
     "tools.import_ofa",
+    "tools.pack_supernet",
     "tools.search",
     "tools.train",
 )

@@ -41,8 +41,24 @@ def open_source(source: SourceFlags) -> Opened:
         return open_run(source.run_dir.value, source.stage.value, source.dataset.value, source.data_dir.value)
     if source.stage.value is not None:
         raise InputError("--stage: only a run has stages; leave it out, or give --run_dir instead of --supernet")
-    packed = PackedSupernet.load(source.supernet.value)
-    return open_packed(packed, source.dataset.value, source.data_dir.value)
+    return open_packed(read_supernet(source.supernet.value), source.dataset.value, source.data_dir.value)
+
+
+def read_supernet(text: str) -> PackedSupernet:
+    """What `--supernet` names: one that ships, or a file."""
+    return zoo.packed_supernet(text) if text in zoo.supernet_names() else PackedSupernet.load(text)
+
+
+def read_initial(text: str) -> PackedSupernet:
+    """What `--init_from` names: a supernet that ships, a run directory, or a file."""
+    if text in zoo.supernet_names() or not pathlib.Path(text).is_dir():
+        return read_supernet(text)
+    run = RunDirectory.open(text)
+    return PackedSupernet(
+        run.load_supernet(),
+        preprocessing=run.recipe.preprocessing.to_config(),
+        class_names=tuple(run.dataset["class_names"]),
+    )
 
 
 def open_run(run_dir: str, stage: str | None = None, dataset: str | None = None, data_dir: str | None = None) -> Opened:

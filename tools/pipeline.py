@@ -1,16 +1,13 @@
 """Steps that a binary runs alone and the demo runs in a row."""
 
-import hashlib
 import os
-
-import numpy as np
 
 from ofa_tf.common import InputError
 from ofa_tf.deploy import ExportReport, export
 from ofa_tf.evaluation import Evaluator, collect, draw_architectures
-from ofa_tf.networks import Supernet
 from ofa_tf.predictors import PairsFile
 from ofa_tf.spaces import Arch
+from ofa_tf.training import weights_digest
 
 
 def collect_pairs(
@@ -43,14 +40,6 @@ def collect_pairs(
     for result in collect(evaluator, archs, split="holdout", limit=limit, known=known):
         pairs.add(result.arch, result.top1, images=result.images, split=result.split, top5=result.top5)
     return pairs
-
-
-def weights_digest(net: Supernet) -> str:
-    """Tells a supernet's weights from others, in 16 hexadecimal digits."""
-    sha256 = hashlib.sha256()
-    for name, value in sorted(net.state().items()):
-        sha256.update(name.encode() + np.ascontiguousarray(value).tobytes())
-    return sha256.hexdigest()[:16]
 
 
 def export_subnet(

@@ -7,6 +7,12 @@ A folder holds `train/<class>/` with images and, where there is one, `val/<class
 stands in the config file; `--config.field=value` overrides a field. The run directory gets `run.json`, `metrics.jsonl`
 (a line per epoch and per evaluated sub-network) and `stages/<stage>.npz`. The command given again resumes an
 interrupted run, at the very step.
+
+    python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_imagenette_mbv3 --data_dir=photos \
+        --run_dir=runs/few
+
+begins with a trained supernet: one that ships, a run directory, an `.npz` of tools.pack_supernet or tools.import_ofa.
+Its classifier is replaced where the classes differ. That is the way for a few hundred photos.
 """
 
 from absl import flags
@@ -18,21 +24,28 @@ _CONFIG = cli.define_config("ofa_tf/configs/photos.py", "the experiment")
 _DATASET = flags.DEFINE_string("dataset", None, "folder, digits, or a TFDS name; the config's unless given")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "the images' folder; the config's unless given")
 _SPACE = flags.DEFINE_string("space", None, "a space by name; the config's unless given")
+_INIT_FROM = flags.DEFINE_string("init_from", None, "a trained supernet to begin with: a name, a run or a file")
 _STAGES = flags.DEFINE_list("stages", None, "run only these stages of the recipe, for example full,kernel")
 
 
 def main(argv):
     """Runs the stages."""
     del argv
+    from ofa_tf.common import InputError
     from ofa_tf.training import Trainer, open_experiment
-    from tools.opening import evaluator_for
+    from tools.opening import evaluator_for, read_initial
 
     config = _CONFIG.value.to_dict()
     for flag in (_DATASET, _DATA_DIR, _SPACE):
         if flag.value is not None:
             config[flag.name] = flag.value
-    run_directory, dataset = open_experiment(_RUN_DIR.value, config, stages=_STAGES.value)
-    trainer = Trainer(run_directory, dataset)
+    initial = None
+    if _INIT_FROM.value is not None:
+        if _SPACE.value is not None:
+            raise InputError(f"--space={_SPACE.value}: --init_from decides the space; leave --space out")
+        initial = read_initial(_INIT_FROM.value)
+    run_directory, dataset = open_experiment(_RUN_DIR.value, config, stages=_STAGES.value, initial=initial)
+    trainer = Trainer(run_directory, dataset, initial)
     evaluator = evaluator_for(trainer.net, run_directory, dataset)
     trainer.train(_STAGES.value, evaluate=lambda arch: evaluator.evaluate(arch, split="holdout").to_dict())
     print(f"{_RUN_DIR.value}: finished stages {', '.join(run_directory.finished_stages())}")

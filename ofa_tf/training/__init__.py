@@ -1,6 +1,7 @@
 """Progressive shrinking: stages, losses, channel sorting, the loop, and the run directory it writes."""
 
 from ofa_tf.training.experiment import open_experiment
+from ofa_tf.training.initial import initialize, weights_digest
 from ofa_tf.training.recipe import Recipe, StageRecipe
 from ofa_tf.training.run_directory import RunDirectory
 from ofa_tf.training.sorting import sort_channels
@@ -15,7 +16,9 @@ __all__ = [
     "StageRecipe",
     "TrainStep",
     "Trainer",
+    "initialize",
     "open_experiment",
     "progressive_stages",
     "sort_channels",
+    "weights_digest",
 ]

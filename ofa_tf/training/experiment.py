@@ -6,13 +6,19 @@ from typing import Any
 from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.data import ImageDataset, load, steps_per_epoch
+from ofa_tf.networks import PackedSupernet
+from ofa_tf.training.initial import weights_digest
 from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.run_directory import RunDirectory
 from ofa_tf.training.stage import find_stage, stages_of
 
 
 def open_experiment(
-    run_dir: str | os.PathLike, config: dict[str, Any], *, stages: list[str] | None = None
+    run_dir: str | os.PathLike,
+    config: dict[str, Any],
+    *,
+    stages: list[str] | None = None,
+    initial: PackedSupernet | None = None,
 ) -> tuple[RunDirectory, ImageDataset]:
     """Opens the data set of an experiment, and makes its run directory or opens the interrupted one.
 
@@ -21,6 +27,7 @@ def open_experiment(
         config: `space` (a name), `resolutions` (image sides in pixels, optional), `dataset`, `data_dir`, `holdout` and
             `data_seed` (see `data.load`); all else is the recipe's.
         stages: names of the stages that are to be run, checked before anything is written.
+        initial: a trained supernet that the run begins with; its space and preprocessing replace the configuration's.
 
     Raises:
         InputError: a field is unknown or unusable, or the folder holds another run.
@@ -28,6 +35,9 @@ def open_experiment(
     config = dict(config)
     try:
         space = spaces.get(config.pop("space"))
+        if initial is not None:
+            space = initial.net.space
+            config |= {"preprocessing": dict(initial.preprocessing)} if initial.preprocessing else {}
         resolutions = config.pop("resolutions", ())
         source = {
             "dataset": config.pop("dataset"),
@@ -47,7 +57,8 @@ def open_experiment(
     source |= {"class_names": list(dataset.class_names), "digest": dataset.digest}
     # A folder with a run in it must not be what a mistake leaves behind.
     steps_per_epoch(dataset, recipe.batch_size)
-    planned = stages_of(space, recipe)
+    planned = stages_of(space, recipe, trained=initial is not None)
     for name in stages or ():
         find_stage(planned, name)
-    return RunDirectory.create(run_dir, space, source, recipe), dataset
+    began = {} if initial is None else {"space": initial.net.space.name, "digest": weights_digest(initial.net)}
+    return RunDirectory.create(run_dir, space, source, recipe, began), dataset

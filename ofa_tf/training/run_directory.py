@@ -33,28 +33,37 @@ class RunDirectory:
         space: with the dataset's number of classes.
         dataset: arguments of `data.load`, and what came of them: `class_names` and `digest`.
         recipe: how it is trained.
+        initial: the `space` and `digest` of the supernet that it began with; empty where it began with random weights.
     """
 
     path: pathlib.Path
     space: Space
     dataset: dict[str, Any]
     recipe: Recipe
+    initial: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @staticmethod
-    def create(path: str | os.PathLike, space: Space, dataset: dict[str, Any], recipe: Recipe) -> "RunDirectory":
+    def create(
+        path: str | os.PathLike,
+        space: Space,
+        dataset: dict[str, Any],
+        recipe: Recipe,
+        initial: dict[str, str] | None = None,
+    ) -> "RunDirectory":
         """Makes the folder, or opens the one that an interrupted run left.
 
         Raises:
             InputError: the folder holds a run of another space, dataset or recipe.
         """
         path = pathlib.Path(path)
-        new = RunDirectory(path, space, dataset, recipe)
+        new = RunDirectory(path, space, dataset, recipe, initial or {})
         if (path / "run.json").exists():
             old = RunDirectory.open(path)
             for what, before, now in (
                 ("space", old.space, space),
                 ("dataset", old.dataset, dataset),
                 ("recipe", old.recipe, recipe),
+                ("beginning", old.initial, new.initial),
             ):
                 if before != now:
                     raise InputError(
@@ -66,7 +75,13 @@ class RunDirectory:
             raise InputError(f"{path}: is a file, expected a folder for the run; give another --run_dir")
         write_json(
             path / "run.json",
-            {"format": FORMAT, "space": space.to_config(), "dataset": dataset, "recipe": recipe.to_config()},
+            {
+                "format": FORMAT,
+                "space": space.to_config(),
+                "dataset": dataset,
+                "recipe": recipe.to_config(),
+                "initial": new.initial,
+            },
         )
         return new
 
@@ -85,7 +100,8 @@ class RunDirectory:
             if description["format"] != FORMAT:
                 raise InputError(f"{path}/run.json: format {description['format']}, expected {FORMAT}; train it anew")
             space = spaces.from_config(description["space"])
-            return RunDirectory(path, space, description["dataset"], Recipe.from_config(description["recipe"]))
+            recipe, initial = Recipe.from_config(description["recipe"]), description.get("initial", {})
+            return RunDirectory(path, space, description["dataset"], recipe, initial)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}/run.json: not a run description ({error!r}); train it anew") from error
 

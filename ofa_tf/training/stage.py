@@ -69,8 +69,14 @@ def progressive_stages(space: Space) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def stages_of(space: Space, recipe: Recipe) -> tuple[Stage, ...]:
+def stages_of(space: Space, recipe: Recipe, *, trained: bool = False) -> tuple[Stage, ...]:
     """The stages that a recipe trains: the first ones of the space's, each of which builds on the one before.
+
+    Args:
+        space: the space.
+        recipe: names the stages.
+        trained: the run begins with a trained supernet. Then a recipe may leave any of them out, and channels are only
+            sorted for a stage whose predecessor it trains: a sorting would undo what smaller sub-networks have learnt.
 
     Raises:
         InputError: it names none, an unknown one, or leaves one out before the last.
@@ -78,6 +84,12 @@ def stages_of(space: Space, recipe: Recipe) -> tuple[Stage, ...]:
     stages = progressive_stages(space)
     for name in recipe.stages:
         find_stage(stages, name)
+    if trained and recipe.stages:
+        return tuple(
+            stage if place and stages[place - 1].name in recipe.stages else dataclasses.replace(stage, sorted_within=())
+            for place, stage in enumerate(stages)
+            if stage.name in recipe.stages
+        )
     planned = stages[: len(recipe.stages)]
     for stage in planned:
         if stage.name not in recipe.stages:

@@ -13,9 +13,10 @@ import tqdm
 from ofa_tf import networks
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.data import ImageDataset, steps_per_epoch, training_batches
-from ofa_tf.networks import Supernet
+from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.spaces import Arch
 from ofa_tf.training.checkpoint import load_checkpoint, save_checkpoint
+from ofa_tf.training.initial import initialize
 from ofa_tf.training.run_directory import RunDirectory
 from ofa_tf.training.schedule import learning_rate
 from ofa_tf.training.sorting import sort_channels
@@ -45,6 +46,8 @@ class Trainer:
     Args:
         run: where weights and metrics go.
         dataset: the images.
+        initial: a trained supernet to begin with, None for random weights; its classifier is replaced where the classes
+            differ.
 
     Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
 
@@ -53,12 +56,15 @@ class Trainer:
         net = Trainer(run, dataset).train()
     """
 
-    def __init__(self, run: RunDirectory, dataset: ImageDataset):
+    def __init__(self, run: RunDirectory, dataset: ImageDataset, initial: PackedSupernet | None = None):
         self.run = run
         self.dataset = dataset
         self.recipe = recipe = run.recipe
         self.net = networks.build(run.space, seed=recipe.seed)
         self.teacher = networks.build(run.space, seed=recipe.seed)
+        if initial is not None:
+            initialize(self.net, initial, dataset.class_names)
+            self.teacher.load_state(self.net.state())
         self.step = TrainStep(
             self.net,
             self.teacher,
@@ -67,7 +73,7 @@ class Trainer:
             weight_decay=recipe.weight_decay,
             label_smoothing=recipe.label_smoothing,
         )
-        self.stages = stages_of(run.space, recipe)
+        self.stages = stages_of(run.space, recipe, trained=initial is not None)
         self._traced = False
         self._stop_signal: signal.Signals | None = None
 

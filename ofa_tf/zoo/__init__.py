@@ -1,4 +1,4 @@
-"""What ships: accuracy predictors, and the authors' specialized networks by name.
+"""What ships: supernets, accuracy predictors, and the authors' specialized networks by name.
 
 Example:
     from ofa_tf import zoo
@@ -9,5 +9,15 @@ Example:
 from ofa_tf.zoo.accuracy_predictor import accuracy_predictor, accuracy_predictor_names
 from ofa_tf.zoo.specialized import names, specialized
 from ofa_tf.zoo.specialized_net import SpecializedNet
+from ofa_tf.zoo.supernet import packed_supernet, supernet, supernet_names
 
-__all__ = ["SpecializedNet", "accuracy_predictor", "accuracy_predictor_names", "names", "specialized"]
+__all__ = [
+    "SpecializedNet",
+    "accuracy_predictor",
+    "accuracy_predictor_names",
+    "names",
+    "packed_supernet",
+    "specialized",
+    "supernet",
+    "supernet_names",
+]

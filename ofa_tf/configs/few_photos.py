@@ -1,0 +1,33 @@
+"""A few hundred photos of one's own: begins with a trained supernet and ends with one for the new classes.
+
+    python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_imagenette_mbv3 --data_dir=DIR \
+        --run_dir=runs/few
+
+First the largest network learns the new classes, then it teaches all sub-networks at once. The space and the
+preprocessing are those of the supernet that it begins with.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The experiment."""
+    return ConfigDict(
+        {
+            "space": "ofa_mbv3_d234_e346_k357_w0.5",
+            "dataset": "folder",
+            "data_dir": "",
+            "holdout": 0.1,
+            "data_seed": 0,
+            "batch_size": 32,
+            "base_batch_size": 32,
+            "seed": 0,
+            "weight_decay": 1e-4,
+            "evaluate_every": 10,
+            "augmentation": {"crop_scale": (0.25, 1.0)},
+            "stages": {
+                "full": {"epochs": 20, "warmup_epochs": 0, "learning_rate": 0.02},
+                "expand2": {"epochs": 20, "warmup_epochs": 0, "learning_rate": 0.005},
+            },
+        }
+    )
