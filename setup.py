@@ -17,6 +17,7 @@ BINARIES = (
     "tools.demo",
     "tools.evaluate",
     "tools.export_tflite",
+    "tools.finetune",
     "tools.fit_accuracy_predictor",
     "tools.fit_latency_predictor",
     "tools.import_ofa",

@@ -8,9 +8,19 @@ Example:
 """
 
 from ofa_tf.deploy.convert import PRECISIONS, convert, default_form
-from ofa_tf.deploy.export import DEFAULT_MAX_DROP, export
+from ofa_tf.deploy.export import DEFAULT_MAX_DROP, export, export_blocks
 from ofa_tf.deploy.export_report import ExportReport
 from ofa_tf.deploy.runner import Runner
 from ofa_tf.deploy.timing import Timing
 
-__all__ = ["DEFAULT_MAX_DROP", "PRECISIONS", "ExportReport", "Runner", "Timing", "convert", "default_form", "export"]
+__all__ = [
+    "DEFAULT_MAX_DROP",
+    "PRECISIONS",
+    "ExportReport",
+    "Runner",
+    "Timing",
+    "convert",
+    "default_form",
+    "export",
+    "export_blocks",
+]

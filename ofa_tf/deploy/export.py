@@ -3,6 +3,7 @@
 import math
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from ofa_tf.deploy.export_report import ExportReport
 from ofa_tf.deploy.runner import Runner
 from ofa_tf.networks.plain import build_plain
 from ofa_tf.networks.supernet import Supernet, set_plain_weights
-from ofa_tf.spaces import Arch
+from ofa_tf.spaces import Arch, Block
 
 # Shares of the checked images; int8 loses about a point where calibration images are like the real ones.
 DEFAULT_MAX_DROP = {"float32": 0.01, "float16": 0.01, "dynamic": 0.03, "int8": 0.05}
@@ -70,14 +71,59 @@ def export(
         report = export(net, arch, statistics, "model.tflite", precision="int8", preprocessing=preprocessing,
                         representative_images=images)
     """
+    return export_blocks(
+        net.space.blocks(arch),
+        net.plain_weights(arch, statistics),
+        path,
+        precision=precision,
+        preprocessing=preprocessing,
+        representative_images=representative_images,
+        check_images=check_images,
+        check_labels=check_labels,
+        max_drop=max_drop,
+        form=form,
+        threads=threads,
+    )
+
+
+def export_blocks(
+    blocks: Sequence[Block],
+    weights: Mapping[str, Sequence[np.ndarray]],
+    path: str | os.PathLike,
+    *,
+    precision: str,
+    preprocessing: Preprocessing,
+    representative_images: np.ndarray | None = None,
+    check_images: np.ndarray | None = None,
+    check_labels: np.ndarray | None = None,
+    max_drop: float | None = None,
+    form: str | None = None,
+    threads: int = 1,
+) -> ExportReport:
+    """The same for a network outside a supernet, for example a fine-tuned one.
+
+    Args:
+        blocks: what it is built of.
+        weights: by the names of the plain model's layers, in the layers' order (`layer.get_weights()`).
+        path: where the file goes; it and the rest as for `export`.
+        precision: see there.
+        preprocessing: see there.
+        representative_images: see there.
+        check_images: see there.
+        check_labels: see there.
+        max_drop: see there.
+        form: see there.
+        threads: see there.
+    """
     form = form or default_form(check_precision(precision))
     if check_images is None:
         check_images, check_labels = representative_images, None
-    _check(arch, precision, representative_images, check_images, check_labels)
-    model = net.extract(arch, statistics, form=form)
+    _check(blocks[0].input_size, precision, representative_images, check_images, check_labels)
+    model = build_plain(blocks, keras, form=form)
+    set_plain_weights(model, weights)
     with atomic_path(path) as temporary:
         if precision == "int8":
-            data = _convert_int8(net, arch, statistics, form, preprocessing, representative_images)
+            data = _convert_int8(blocks, weights, form, preprocessing, representative_images)
         else:
             data = convert(model, precision, prepare=preprocessing.normalize)
         temporary.write_bytes(data)
@@ -100,26 +146,24 @@ def export(
     return report
 
 
-def _check(arch: Arch, precision: str, representative_images, check_images, check_labels) -> None:
+def _check(side: int, precision: str, representative_images, check_images, check_labels) -> None:
     if precision == "int8" and representative_images is None:
         raise InputError("export to int8: no representative images; give some of the training split")
     if check_images is None:
         raise InputError("export: no images to check the file on; give check_images or representative_images")
-    shape = (arch.r, arch.r, 3)
+    shape = (side, side, 3)
     for name, images in (("representative_images", representative_images), ("check_images", check_images)):
         if images is not None and (images.dtype != np.uint8 or images.shape[1:] != shape or len(images) == 0):
             raise InputError(
-                f"export: {name} are {images.dtype} {images.shape}, expected uint8 (at least 1, {arch.r}, {arch.r}, 3)"
+                f"export: {name} are {images.dtype} {images.shape}, expected uint8 (at least 1, {side}, {side}, 3)"
             )
     if check_labels is not None and np.shape(check_labels) != (len(check_images),):
         raise InputError(f"export: {np.shape(check_labels)} check_labels for {len(check_images)} check_images")
 
 
-def _convert_int8(net, arch, statistics, form, preprocessing, images) -> bytes:
-    blocks = net.space.blocks(arch)
+def _convert_int8(blocks, weights, form, preprocessing, images) -> bytes:
     model = build_plain(blocks, keras, form=form)
-    weights = _for_symmetric_inputs(net.plain_weights(arch, statistics), blocks[0].name, preprocessing)
-    set_plain_weights(model, weights)
+    set_plain_weights(model, _for_symmetric_inputs(weights, blocks[0].name, preprocessing))
     images = images.copy()
     # Both ends of the range must occur; two pixels leave the ranges inside the network as they are.
     images[0, 0, 0], images[0, -1, -1] = 0, 255

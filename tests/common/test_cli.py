@@ -158,7 +158,9 @@ def test_full_help_is_no_failure(counter):
 def test_interrupt_is_one_line_and_exit_code_130(counter, tmp_path):
     command = [sys.executable, "-m", "counter", "--name=ann", "--do=sleep"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment(), text=True, **pipes) as process:
+    # Tests that run in a shell's background inherit that interrupts are ignored.
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), text=True, **pipes, **heed) as process:
         assert process.stdout.readline() == "asleep\n"
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)

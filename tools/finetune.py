@@ -1,0 +1,142 @@
+"""Fine-tunes one sub-network and exports it: from a run, a supernet or a published specialized network.
+
+    python -m tools.finetune --run_dir=RUN --arch=arch.json --epochs=10 --output=net.keras
+    python -m tools.finetune --supernet=ofa_imagenette_mbv3 --arch=arch.json --data_dir=DIR --output=net.keras
+    python -m tools.finetune --specialized=note10_lat-22ms_top1-76.6_finetune-25 --data_dir=DIR --output=net.keras
+
+The sub-network is extracted with calibrated statistics and trained on its own, without a teacher. A specialized network
+begins with its published weights (fetched by name, or `--checkpoint=FILE`; needs torch); where DIR has other classes,
+with a new classifier. The output is a plain Keras file from normalized images to logits; `--tflite=FILE` writes a
+checked `.tflite` file beside it. The state after each epoch is kept in OUTPUT.checkpoint.npz: the same command resumes.
+"""
+
+import json
+
+from absl import flags
+
+from ofa_tf.common import cli
+from tools import source_flags
+
+_SOURCE = source_flags.define()
+_ARCH = flags.DEFINE_string("arch", None, "with a run or a supernet: largest, smallest, or a JSON file")
+_RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
+_SPECIALIZED = flags.DEFINE_string("specialized", None, "a published specialized network, by name")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "the specialized network's PyTorch file; fetched unless given")
+_EPOCHS = flags.DEFINE_integer("epochs", 25, "passes over the training images", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "images per step", lower_bound=1)
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", 7.5e-3, "of the first step", lower_bound=0.0)
+_SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_bound=0)
+_TFLITE = flags.DEFINE_string("tflite", None, "write this .tflite file, too")
+_PRECISION = flags.DEFINE_enum("precision", "int8", ["float32", "float16", "dynamic", "int8"], "of the .tflite file")
+_OUTPUT = flags.DEFINE_string("output", None, "the .keras file", required=True)
+
+
+def main(argv):
+    """Fine-tunes."""
+    del argv
+    from ofa_tf.common import InputError, atomic_path
+    from ofa_tf.evaluation import evaluate_model
+    from ofa_tf.training import FinetuneRecipe, finetune
+
+    if not _OUTPUT.value.endswith(".keras"):
+        raise InputError(f"--output={_OUTPUT.value}: expected a name that ends with .keras")
+    start = _from_specialized() if _SPECIALIZED.value else _from_supernet()
+    recipe = FinetuneRecipe(
+        epochs=_EPOCHS.value,
+        batch_size=_BATCH_SIZE.value,
+        learning_rate=_LEARNING_RATE.value,
+        seed=_SEED.value,
+        augmentation=start.augmentation,
+        preprocessing=start.preprocessing,
+    )
+    finetune(
+        start.model,
+        start.dataset,
+        recipe,
+        checkpoint=f"{_OUTPUT.value}.checkpoint.npz",
+        after_epoch=lambda epoch, figures: print(json.dumps({"epoch": epoch, **figures})),
+    )
+    with atomic_path(_OUTPUT.value) as temporary:
+        start.model.save(temporary)
+    found = {"output": _OUTPUT.value, "split": "holdout"}
+    found |= evaluate_model(start.model, start.dataset, split="holdout", preprocessing=start.preprocessing)
+    print(json.dumps(found))
+    if _TFLITE.value:
+        print(json.dumps(_export(start).to_dict()))
+
+
+def _from_supernet():
+    from ofa_tf.common import InputError
+    from tools.finetune_start import FinetuneStart
+    from tools.opening import open_source, read_arch
+
+    if _ARCH.value is None or _CHECKPOINT.value is not None:
+        raise InputError("--arch: give the architecture to extract (and --checkpoint only with --specialized)")
+    opened = open_source(_SOURCE)
+    arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
+    evaluator = opened.evaluator
+    return FinetuneStart(
+        opened.net.extract(arch, evaluator.calibrate(arch)),
+        opened.net.space.blocks(arch),
+        opened.dataset,
+        evaluator.preprocessing,
+        evaluator.augmentation,
+    )
+
+
+def _from_specialized():
+    from ofa_tf import interop, zoo
+    from ofa_tf.common import InputError
+    from ofa_tf.data import PUBLISHED, Augmentation, load
+    from tools.finetune_start import FinetuneStart
+
+    for flag in (_SOURCE.run_dir, _SOURCE.supernet, _SOURCE.stage, _ARCH, _RESOLUTION):
+        if flag.value is not None:
+            raise InputError(f"--{flag.name}: --specialized says already what is fine-tuned; leave --{flag.name} out")
+    net = zoo.specialized(_SPECIALIZED.value)
+    dataset = load(_SOURCE.dataset.value or "folder", _SOURCE.data_dir.value, holdout=None, seed=0)
+    path = _CHECKPOINT.value or interop.published_file(net.name)
+    model = net.build(interop.class_count(path))
+    interop.load_specialized_checkpoint(model, net.blocks, path)
+    if model.output_shape[-1] != dataset.num_classes:
+        published = {layer.name: layer for layer in model.layers}
+        model = net.build(dataset.num_classes)
+        for layer in model.layers:
+            if layer.weights and layer.name != "head_classifier":
+                layer.set_weights(published[layer.name].get_weights())
+    blocks = net.space.replace(num_classes=dataset.num_classes).blocks(net.arch)
+    return FinetuneStart(model, blocks, dataset, PUBLISHED, Augmentation())
+
+
+def _export(start):
+    import numpy as np
+
+    from ofa_tf import deploy
+    from ofa_tf.data import calibration_batches, evaluation_batches
+
+    side = start.blocks[0].input_size
+    crop = start.preprocessing.crop_fraction
+    training = calibration_batches(
+        start.dataset, resolution=side, augmentation=start.augmentation, images=200, batch_size=50
+    )
+    held_out = evaluation_batches(start.dataset, "holdout", resolution=side, batch_size=50, crop_fraction=crop)
+    images, labels = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*held_out, strict=True))
+    return deploy.export_blocks(
+        start.blocks,
+        {layer.name: layer.get_weights() for layer in start.model.layers if layer.weights},
+        _TFLITE.value,
+        precision=_PRECISION.value,
+        preprocessing=start.preprocessing,
+        representative_images=np.concatenate([np.asarray(batch) for batch, _ in training]),
+        check_images=images,
+        check_labels=labels,
+    )
+
+
+def run():
+    """The console script."""
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    run()
