@@ -8,6 +8,8 @@ from ofa_tf.common import InputError
 from ofa_tf.common.config import from_config, is_number
 from ofa_tf.data import PUBLISHED, Augmentation, Preprocessing
 
+SCHEDULES = ("progressive", "joint", "sandwich")
+
 
 @dataclasses.dataclass(frozen=True)
 class StageRecipe:
@@ -42,6 +44,7 @@ class Recipe:
 
     Args:
         stages: by name, see `progressive_stages`; a stage that is not named is not trained.
+        schedule: "progressive", or "joint" or "sandwich", which have one stage of that name, see `single_stage`.
         batch_size: images per step.
         base_batch_size: the batch that the learning rates are stated for.
         seed: of weights, data order, sub-networks and dropout.
@@ -60,6 +63,7 @@ class Recipe:
     """
 
     stages: dict[str, StageRecipe]
+    schedule: str = "progressive"
     batch_size: int = 64
     base_batch_size: int = 64
     seed: int = 0
@@ -78,6 +82,8 @@ class Recipe:
         for name in ("batch_size", "base_batch_size", "evaluate_every", "calibration_images"):
             check_whole("recipe", name, getattr(self, name), at_least=1)
         check_whole("recipe", "seed", self.seed, at_least=0)
+        if self.schedule not in SCHEDULES:
+            raise InputError(f"recipe: schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
         for name in ("momentum", "weight_decay", "label_smoothing", "kd_ratio", "dropout", "checkpoint_minutes"):
             value = getattr(self, name)
             if not is_number(value) or value < 0:

@@ -13,7 +13,7 @@ from ofa_tf.networks import Supernet
 from ofa_tf.spaces import Space
 from ofa_tf.training.checkpoint import load_checkpoint
 from ofa_tf.training.recipe import Recipe
-from ofa_tf.training.stage import progressive_stages
+from ofa_tf.training.stage import stages_of
 
 FORMAT = 1
 
@@ -117,7 +117,8 @@ class RunDirectory:
     def finished_stages(self) -> list[str]:
         """Names of the stages whose weights are here, in the order in which they are trained."""
         # Not the recipe's order: configurations are sorted by name.
-        return [stage.name for stage in progressive_stages(self.space) if self.stage_weights(stage.name).is_file()]
+        planned = stages_of(self.space, self.recipe, trained=bool(self.initial))
+        return [stage.name for stage in planned if self.stage_weights(stage.name).is_file()]
 
     def load_dataset(self, dataset: str | None = None, data_dir: str | None = None) -> ImageDataset:
         """The run's images, or others of the same classes.

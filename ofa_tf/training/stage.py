@@ -13,13 +13,16 @@ class Stage:
 
     Args:
         name: "full", "kernel", "depth1", "depth2", "expand1", "expand2", and in spaces with elastic width multipliers
-            "width1" and "width2" (four choices of one kind make a third, and two only the first).
+            "width1" and "width2" (four choices of one kind make a third, and two only the first). The other schedules
+            have one stage, "joint" or "sandwich".
         choices: for each field of `Arch`, the values to draw from.
         added: the field whose smaller values are new in this stage, "" for the first.
         sorted_within: before the stage, channels are sorted within the widths of these expand ratios, which smaller
             sub-networks already use; empty where nothing is sorted.
         subnets_per_step: how many sub-networks' gradients are summed.
         distill: whether the full network of the first stage teaches.
+        sandwich: the sub-networks of a step are the largest, which learns from the labels and teaches the others, the
+            smallest, and random ones.
 
     Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
     """
@@ -30,6 +33,7 @@ class Stage:
     sorted_within: tuple = ()
     subnets_per_step: int = 1
     distill: bool = True
+    sandwich: bool = False
 
     def corners(self, space: Space) -> dict[str, Arch]:
         """The sub-networks to watch: largest, smallest, and the one with only the added field at its smallest."""
@@ -44,6 +48,21 @@ class Stage:
             for place, (name, arch) in enumerate(corners.items())
             if arch not in list(corners.values())[:place]
         }
+
+
+def single_stage(space: Space, schedule: str) -> Stage:
+    """The one stage of a schedule that trains all sub-networks from the start.
+
+    Args:
+        space: the space.
+        schedule: "joint": one random sub-network in a step, what progressive shrinking is compared with. "sandwich":
+            the sandwich rule with in-place distillation.
+
+    Source: Cai et al., section 4.1 ("without progressive shrinking"); Yu et al., "BigNAS", ECCV 2020, section 3.
+    """
+    choices = {field: space.choices(field) for field in ("ks", "d", "e", "w") if space.choices(field)}
+    sandwich = schedule == "sandwich"
+    return Stage(schedule, choices, subnets_per_step=4 if sandwich else 1, distill=False, sandwich=sandwich)
 
 
 def progressive_stages(space: Space) -> tuple[Stage, ...]:
@@ -81,6 +100,14 @@ def stages_of(space: Space, recipe: Recipe, *, trained: bool = False) -> tuple[S
     Raises:
         InputError: it names none, an unknown one, or leaves one out before the last.
     """
+    if recipe.schedule != "progressive":
+        stage = single_stage(space, recipe.schedule)
+        if list(recipe.stages) != [stage.name]:
+            raise InputError(
+                f"recipe: schedule {recipe.schedule} has the one stage {stage.name!r}, found "
+                f"{', '.join(recipe.stages) or 'none'}; name that one"
+            )
+        return (stage,)
     stages = progressive_stages(space)
     for name in recipe.stages:
         find_stage(stages, name)

@@ -13,7 +13,7 @@ class TrainStep:
     """The step of every stage: distil, sum the gradients of the step's sub-networks, update.
 
     Everything that differs between steps and stages (image size, architectures and their number, learning rate, the
-    teacher's weight) is a tensor, so that one trace serves all six stages.
+    teacher's weight, who teaches) is a tensor, so that one trace serves all stages and schedules.
 
     Args:
         net: the supernet that learns.
@@ -56,10 +56,22 @@ class TrainStep:
                 tf.TensorSpec((), tf.float32),
                 tf.TensorSpec((), tf.float32),
                 tf.TensorSpec((2,), tf.int32),
+                tf.TensorSpec((), tf.bool),
             ],
         )
 
-    def __call__(self, images, labels, archs, *, learning_rate: float, kd_ratio: float, dropout: float, seed):
+    def __call__(
+        self,
+        images,
+        labels,
+        archs,
+        *,
+        learning_rate: float,
+        kd_ratio: float,
+        dropout: float,
+        seed,
+        in_place: bool = False,
+    ):
         """One step.
 
         Args:
@@ -70,14 +82,16 @@ class TrainStep:
             kd_ratio: weight of the teacher; at 0 it is not run.
             dropout: rate before the classifier.
             seed: two ints that decide the dropout.
+            in_place: the first sub-network learns from the labels and teaches the others, which learn from it alone
+                (then `kd_ratio` is 0: nobody else teaches).
 
         Returns:
             float32 scalars: the loss summed over the sub-networks, and the mean top-1 of the last one.
         """
         as_float = [tf.constant(value, tf.float32) for value in (learning_rate, kd_ratio, dropout)]
-        return self.run(images, labels, archs, *as_float, tf.constant(seed, tf.int32))
+        return self.run(images, labels, archs, *as_float, tf.constant(seed, tf.int32), tf.constant(in_place))
 
-    def _run(self, images, labels, archs, learning_rate, kd_ratio, dropout, seed):
+    def _run(self, images, labels, archs, learning_rate, kd_ratio, dropout, seed, in_place):
         images = self.preprocessing.normalize(images)
         teacher = tf.cond(
             kd_ratio > 0,
@@ -86,25 +100,37 @@ class TrainStep:
         )
         variables = self.net.trainable_variables
 
-        def subnet(index, loss_sum, _, gradients):
+        def subnet(index, loss_sum, _, teacher, gradients):
+            taught = tf.logical_and(in_place, index > 0)
             with tf.GradientTape() as tape:
                 subnet_seed = tf.stack([seed[0], seed[1] * 1024 + index])
                 logits = self.net(images, arch=archs[index], training=True, dropout=(dropout, subnet_seed))
                 loss = distillation_loss(
-                    logits, labels, teacher, label_smoothing=self.label_smoothing, kd_ratio=kd_ratio
+                    logits,
+                    labels,
+                    teacher,
+                    label_smoothing=self.label_smoothing,
+                    kd_ratio=tf.where(taught, 1.0, kd_ratio),
+                    label_ratio=tf.where(taught, 0.0, 1.0),
                 )
             new = tape.gradient(loss, [variable.value for variable in variables])
             for gradient, variable in zip(new, variables, strict=True):
                 gradient.set_shape(variable.shape)  # lost where only a slice of the variable was used
             correct = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
             top1 = tf.reduce_mean(tf.cast(correct, tf.float32))
-            return index + 1, loss_sum + loss, top1, [old + add for old, add in zip(gradients, new, strict=True)]
+            # Outside the tape: nothing flows back into the one that teaches.
+            taught_by_first = tf.cond(
+                tf.logical_and(in_place, tf.equal(index, 0)), lambda: tf.nn.softmax(logits), lambda: teacher
+            )
+            teacher = tf.ensure_shape(taught_by_first, teacher.shape)  # a loop's variables keep their shapes
+            gradients = [old + add for old, add in zip(gradients, new, strict=True)]
+            return index + 1, loss_sum + loss, top1, teacher, gradients
 
         start = [tf.zeros(variable.shape) for variable in variables]
-        _, loss, top1, gradients = tf.while_loop(
+        _, loss, top1, _, gradients = tf.while_loop(
             lambda index, *_: index < tf.shape(archs)[0],
             subnet,
-            (0, 0.0, 0.0, start),
+            (0, 0.0, 0.0, teacher, start),
             parallel_iterations=1,
         )
         gradients = [

@@ -174,6 +174,8 @@ class Trainer:
             self.run.space.sample(np.random.default_rng([seed, step, subnet]), **stage.choices)
             for subnet in range(stage.subnets_per_step)
         ]
+        if stage.sandwich:
+            archs[:2] = self.run.space.corner(max, **stage.choices), self.run.space.corner(min, **stage.choices)
         loss, top1 = self.step(
             images,
             labels,
@@ -182,6 +184,7 @@ class Trainer:
             kd_ratio=self.recipe.kd_ratio if stage.distill else 0.0,
             dropout=self.recipe.dropout if stage.distill else 0.0,
             seed=(seed, step),
+            in_place=stage.sandwich,
         )
         if not np.isfinite(loss):
             described = "; ".join(arch.to_json() for arch in archs)

@@ -10,6 +10,7 @@ from ofa_tf.common import InputError
 from ofa_tf.training import Recipe, StageRecipe, progressive_stages
 from ofa_tf.training.schedule import learning_rate
 from ofa_tf.training.sorting import width_bounds
+from ofa_tf.training.stage import stages_of
 
 PUBLISHED = spaces.get("ofa_mbv3_d234_e346_k357_w1.0")
 
@@ -45,6 +46,20 @@ def test_stages_of_the_other_families():
     assert [bool(stage.sorted_within) for stage in stages] == [False] * 3 + [True] * 2 + [False] * 2
     # The stem has depths 0 and 2 only: a stage that adds depth 1 leaves it at 2.
     assert stages[1].corners(resnet)["smallest"].d == (2, 1, 1, 1, 1)
+
+
+def test_schedules_with_one_stage():
+    """Joint and sandwich draw from the whole space from the start, without a full network that teaches."""
+    for schedule, subnets in (("joint", 1), ("sandwich", 4)):
+        recipe = Recipe(stages={schedule: StageRecipe(1, 0, 0.1)}, schedule=schedule)
+        (stage,) = stages_of(PUBLISHED, recipe)
+        assert stage.name == schedule
+        assert stage.choices == {"ks": (3, 5, 7), "e": (3, 4, 6), "d": (2, 3, 4)}
+        assert (stage.subnets_per_step, stage.distill, stage.sandwich) == (subnets, False, schedule == "sandwich")
+        with pytest.raises(InputError, match=f"has the one stage '{schedule}', found full"):
+            stages_of(PUBLISHED, Recipe(stages={"full": StageRecipe(1, 0, 0.1)}, schedule=schedule))
+    with pytest.raises(InputError, match="schedule is 'all', expected one of progressive, joint, sandwich"):
+        Recipe(stages={"full": StageRecipe(1, 0, 0.1)}, schedule="all")
 
 
 def test_corners_of_a_stage():

@@ -1,5 +1,7 @@
 """The training step: one trace, gradients of active parts only, the published loss and update."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -35,7 +37,8 @@ def test_one_trace_for_200_architectures():
     for index in range(200):
         archs = [net.space.sample(rng) for _ in range(1 + index % 4)]
         seen.update(archs)
-        loss, _ = run(step, archs[:1] if index % 10 else archs, size=archs[0].r, kd_ratio=float(index % 2))
+        drawn = archs[:1] if index % 10 else archs
+        loss, _ = run(step, drawn, size=archs[0].r, kd_ratio=float(index % 2), in_place=index % 3 == 0)
         assert np.isfinite(loss)
         images, _ = images_and_labels(archs[0].r)
         sizes = net.space.to_tensors(archs[0])
@@ -118,6 +121,37 @@ def test_teacher_is_not_changed_and_counts():
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
     for name, value in teacher.state().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_the_first_subnet_teaches_the_others_in_place():
+    """Sandwich rule: the first loss is that of the labels, the second only the cross-entropy with the first's answer.
+
+    The gradients are those of the two losses one by one: nothing flows back into the teacher's answer.
+    """
+    largest, smallest = micro_net().space.largest(), micro_net().space.smallest()
+    smallest = dataclasses.replace(smallest, r=largest.r)
+    images, labels = images_and_labels(16)
+    net = micro_net()
+    kernel = net.blocks[0].conv.kernel
+    pixels = SYMMETRIC.normalize(images)
+
+    def own_loss(arch, teacher, **ratios):
+        with tf.GradientTape() as tape:
+            logits = net.batch_statistics(pixels, arch)[0]
+            loss = distillation_loss(logits, labels, teacher, label_smoothing=0.1, **ratios)
+        return tf.nn.softmax(logits), loss, tape.gradient(loss, kernel.value)
+
+    nobody = tf.zeros((len(labels), 10))
+    soft, first, first_gradient = own_loss(largest, nobody, kd_ratio=0.0)
+    _, second, second_gradient = own_loss(smallest, soft, kd_ratio=1.0, label_ratio=0.0)
+    step = TrainStep(net, micro_net(), SYMMETRIC, momentum=0.0, weight_decay=0.0)
+    step.optimizer.nesterov = False
+    before = kernel.numpy()
+    loss, _ = run(step, [largest, smallest], learning_rate=0.1, in_place=True)
+    np.testing.assert_allclose(loss, first + second, rtol=1e-4)
+    np.testing.assert_allclose(
+        before - kernel.numpy(), 0.1 * (first_gradient + second_gradient).numpy(), atol=1e-6, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -81,6 +81,29 @@ def test_interrupted_run_ends_like_the_uninterrupted_one(tmp_path, digits):
     assert {line["split"] for line in lines} == {"train", "holdout"}
 
 
+def test_a_sandwich_holds_largest_and_smallest(tmp_path, digits):
+    """Each step trains the largest, the smallest and two random ones, in place, in the run's one stage."""
+    run = open_run(tmp_path, digits, stages={"sandwich": StageRecipe(2, 0, 0.05)}, schedule="sandwich")
+    trainer, steps = Trainer(run, digits), []
+    real_step = trainer.step
+
+    def step(images, labels, tensors, **options):
+        steps.append((tensors, options))
+        return real_step(images, labels, tensors, **options)
+
+    trainer.step = step
+    step.optimizer = real_step.optimizer
+    trainer.train()
+    space = run.space
+    for tensors, options in steps:
+        assert options["in_place"]
+        assert options["kd_ratio"] == 0
+        np.testing.assert_array_equal(tensors[0], space.to_tensors(space.largest()))
+        np.testing.assert_array_equal(tensors[1], space.to_tensors(space.smallest()))
+    assert len({tensors[2:].tobytes() for tensors, _ in steps}) > 1
+    assert run.finished_stages() == ["sandwich"]
+
+
 def test_loss_that_is_not_finite_stops_the_run(tmp_path, digits):
     """The step and its sub-networks are named, and the last good checkpoint stays."""
     run = open_run(tmp_path / "run", digits, stages={"full": StageRecipe(2, 0, 0.05)})
