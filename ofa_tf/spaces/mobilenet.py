@@ -103,6 +103,17 @@ class MobileNetSpace(Space):
         positions.append(Position("head", functools.partial(self._head, width), stride))
         return tuple(positions)
 
+    def _with_choices(self, choices: dict[str, tuple]) -> "MobileNetSpace":
+        # ProxylessNAS's last stage has a depth of its own, which no choice touches.
+        stages = tuple(
+            dataclasses.replace(stage, depths=tuple(sorted({*choices["d"]} & {*stage.depths})) or stage.depths)
+            if "d" in choices
+            else stage
+            for stage in self.stages
+        )
+        blocks = {field: choices[field] for field in ("ks", "e") if field in choices}
+        return self.replace(stages=stages, resolutions=choices.get("r", self.resolutions), **blocks)
+
     def _stem(self, input_size: int) -> Block:
         return Block(
             "stem", "stem", 3, self.stem_width, self.stem_width, input_size, kernel_size=3, stride=self.stem_stride,

@@ -361,6 +361,30 @@ class Space(abc.ABC):
         """The same space with some fields changed, for example `space.replace(num_classes=10)`."""
         return dataclasses.replace(self, **changes)
 
+    def restricted(self, **choices: Sequence) -> "Space":
+        """The space of some of the choices, with weights of its own.
+
+        Args:
+            choices: for some of the fields of `choices`, the values that are left, in every block or stage.
+
+        Raises:
+            InputError: a value is none of the space's, or the family has no such field to restrict.
+
+        Example:
+            alone = spaces.get("ofa_cifar").restricted(ks=(3,), e=(6,), d=(2,))
+        """
+        for field, values in choices.items():
+            known = self.choices(field)
+            if not values or not set(values) <= set(known):
+                raise InputError(f"space {self.name}: {field} is restricted to {list(values)}, it has {list(known)}")
+        return self._with_choices({field: tuple(sorted(values)) for field, values in choices.items()})
+
+    def _with_choices(self, choices: dict[str, tuple]) -> "Space":
+        resolutions = choices.pop("r", self.resolutions)
+        if choices:
+            raise InputError(f"space {self.name}: {', '.join(choices)} cannot be restricted in this family; only r can")
+        return self.replace(resolutions=resolutions)
+
     def same_weights(self, other: "Space") -> bool:
         """Whether supernet weights of the other space fit this one: everything equal but name and resolutions."""
         return type(self) is type(other) and self.replace(name=other.name, resolutions=other.resolutions) == other

@@ -24,8 +24,9 @@ def open_experiment(
 
     Args:
         run_dir: the folder for the run.
-        config: `space` (a name), `resolutions` (image sides in pixels, optional), `dataset`, `data_dir`, `holdout` and
-            `data_seed` (see `data.load`); all else is the recipe's.
+        config: `space` (a name), `choices` (see `Space.restricted`, optional),
+            `resolutions` (image sides in pixels, optional), `dataset`, `data_dir`, `holdout` and `data_seed` (see
+            `data.load`); all else is the recipe's.
         stages: names of the stages that are to be run, checked before anything is written.
         initial: a trained supernet that the run begins with; its space and preprocessing replace the configuration's.
 
@@ -38,7 +39,7 @@ def open_experiment(
         if initial is not None:
             space = initial.net.space
             config |= {"preprocessing": dict(initial.preprocessing)} if initial.preprocessing else {}
-        resolutions = config.pop("resolutions", ())
+        choices, resolutions = config.pop("choices", {}), config.pop("resolutions", ())
         source = {
             "dataset": config.pop("dataset"),
             "data_dir": str(config.pop("data_dir")) or None,
@@ -51,7 +52,7 @@ def open_experiment(
     dataset = load(**source)
     if source["data_dir"]:
         source["data_dir"] = os.path.abspath(source["data_dir"])
-    space = space.replace(num_classes=dataset.num_classes)
+    space = space.restricted(**choices).replace(num_classes=dataset.num_classes)
     if resolutions:
         space = space.replace(resolutions=tuple(resolutions))
     source |= {"class_names": list(dataset.class_names), "digest": dataset.digest}

@@ -150,3 +150,18 @@ def test_a_bad_space_is_one_line_of_error(make, found):
     with pytest.raises(InputError, match=found) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_restricted_spaces():
+    """What is left to choose is what was named; blocks are those of the whole space; other values are refused."""
+    whole = spaces.get("ofa_proxyless_d234_e346_k357_w1.3")
+    part = whole.restricted(ks=(5, 3), d=(2,), r=(160,))
+    assert (part.choices("ks"), part.choices("e"), part.choices("r")) == ((3, 5), (3, 4, 6), (160,))
+    assert part.largest().d == part.smallest().d == (2, 2, 2, 2, 2, 1)
+    assert part.blocks(part.largest()) == whole.blocks(whole.arch(ks=5, e=6, d=(2, 2, 2, 2, 2, 1), r=160))
+    with pytest.raises(InputError, match=r"d is restricted to \[5\], it has \[2, 3, 4\]"):
+        whole.restricted(d=(5,))
+    resnet = spaces.get("ofa_resnet50")
+    assert resnet.restricted(r=(128,)).resolutions == (128,)
+    with pytest.raises(InputError, match="e cannot be restricted in this family"):
+        resnet.restricted(e=(0.25,))
