@@ -13,6 +13,10 @@ interrupted run, at the very step.
 
 begins with a trained supernet: one that ships, a run directory, an `.npz` of tools.pack_supernet or tools.import_ofa.
 Its classifier is replaced where the classes differ. That is the way for a few hundred photos.
+
+Several GPUs of a machine are used by themselves. On several machines the same command runs on each, with TF_CONFIG set
+(https://www.tensorflow.org/guide/distributed_training) and a --run_dir that all of them see; the first one writes. A
+worker that waits longer than --peer_timeout_s for another one ends, and the same commands resume the run.
 """
 
 from absl import flags
@@ -26,15 +30,24 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "the images' folder; the confi
 _SPACE = flags.DEFINE_string("space", None, "a space by name; the config's unless given")
 _INIT_FROM = flags.DEFINE_string("init_from", None, "a trained supernet to begin with: a name, a run or a file")
 _STAGES = flags.DEFINE_list("stages", None, "run only these stages of the recipe, for example full,kernel")
+_DISTRIBUTE = flags.DEFINE_enum(
+    "distribute", "auto", ["auto", "one", "mirrored", "workers"],
+    "one device, all of this machine, or the workers of TF_CONFIG; auto: by TF_CONFIG and the number of GPUs",
+)  # fmt: skip
+_PEER_TIMEOUT_S = flags.DEFINE_float("peer_timeout_s", 45.0, "how long a worker waits for another one", lower_bound=1.0)
+_DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "the same bits in every run on the same machine; slower")
 
 
 def main(argv):
     """Runs the stages."""
     del argv
     from ofa_tf.common import InputError
-    from ofa_tf.training import Trainer, open_experiment
+    from ofa_tf.training import Cluster, Trainer, open_experiment, set_deterministic
     from tools.opening import evaluator_for, read_initial
 
+    if _DETERMINISTIC.value:
+        set_deterministic()
+    cluster = Cluster.open(_DISTRIBUTE.value, timeout_s=_PEER_TIMEOUT_S.value)
     config = _CONFIG.value.to_dict()
     for flag in (_DATASET, _DATA_DIR, _SPACE):
         if flag.value is not None:
@@ -44,8 +57,10 @@ def main(argv):
         if _SPACE.value is not None:
             raise InputError(f"--space={_SPACE.value}: --init_from decides the space; leave --space out")
         initial = read_initial(_INIT_FROM.value)
-    run_directory, dataset = open_experiment(_RUN_DIR.value, config, stages=_STAGES.value, initial=initial)
-    trainer = Trainer(run_directory, dataset, initial)
+    run_directory, dataset = open_experiment(
+        _RUN_DIR.value, config, stages=_STAGES.value, initial=initial, replicas=cluster.replicas
+    )
+    trainer = Trainer(run_directory, dataset, initial, cluster)
     evaluator = evaluator_for(trainer.net, run_directory, dataset)
     trainer.train(_STAGES.value, evaluate=lambda arch: evaluator.evaluate(arch, split="holdout").to_dict())
     print(f"{_RUN_DIR.value}: finished stages {', '.join(run_directory.finished_stages())}")

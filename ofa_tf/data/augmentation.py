@@ -12,9 +12,9 @@ from ofa_tf.data.decoding import decode_and_crop
 # Random crops that are tried before one of the nearest fitting shape is taken.
 ATTEMPTS = 10
 
-# Above this many source pixels per target pixel, plain bilinear resizing would skip pixels and alias visibly; below
-# it, the low-pass filter changes little and takes longer than decoding does.
-ANTIALIAS_ABOVE = 1.5
+# From this many source pixels per target pixel on, plain bilinear resizing, which reads two, skips pixels and aliases;
+# below it, a low-pass filter changes little and takes longer than decoding does.
+ANTIALIAS_FROM = 2
 
 # ITU-R 601, as PIL turns RGB to grey.
 LUMA = (0.299, 0.587, 0.114)
@@ -30,6 +30,11 @@ class Augmentation:
         flip: whether half of the images are mirrored left to right (not for digits and letters).
         brightness: b: pixels are multiplied by a factor from 1 - b to 1 + b.
         saturation: s: colours are drawn away from grey by a factor from 1 - s to 1 + s.
+        randaugment: how many operations RandAugment applies to each batch, 0 for none.
+        randaugment_factor: their strength, 0..1.
+        mixup: alpha of mixup (images of a batch are blended in pairs, and so are their labels), 0 for none.
+        cutmix: alpha of CutMix (a part of one image is pasted into another), 0 for none; where both are given, each
+            batch has one of the two.
 
     Example:
         Augmentation(crop_scale=(0.7, 1.0), flip=False)
@@ -42,17 +47,30 @@ class Augmentation:
     flip: bool = True
     brightness: float = 32 / 255
     saturation: float = 0.5
+    randaugment: int = 0
+    randaugment_factor: float = 0.3
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     def __post_init__(self):
         config.check_numbers("augmentation: crop_scale", self.crop_scale, 2, 1e-4, 1)
         config.check_numbers("augmentation: crop_ratio", self.crop_ratio, 2, 1e-2, 1e2)
         config.check_numbers("augmentation: brightness", self.brightness, 1, 0, 1)
         config.check_numbers("augmentation: saturation", self.saturation, 1, 0, 1)
+        config.check_numbers("augmentation: randaugment_factor", self.randaugment_factor, 1, 0, 1)
+        config.check_numbers("augmentation: mixup", self.mixup, 1, 0, 10)
+        config.check_numbers("augmentation: cutmix", self.cutmix, 1, 0, 10)
         for name, (low, high) in (("crop_scale", self.crop_scale), ("crop_ratio", self.crop_ratio)):
             if low > high:
                 raise InputError(f"augmentation: {name} is {(low, high)}, expected the lesser value first")
         if not isinstance(self.flip, bool):
             raise InputError(f"augmentation: flip is {self.flip!r}, expected true or false")
+        if (
+            isinstance(self.randaugment, bool)
+            or not isinstance(self.randaugment, int)
+            or not 0 <= self.randaugment <= 8
+        ):
+            raise InputError(f"augmentation: randaugment is {self.randaugment!r}, expected a whole number from 0 to 8")
 
     def to_config(self) -> dict[str, Any]:
         """JSON-ready fields, read back by `from_config`."""
@@ -103,7 +121,7 @@ def draw(augmentation: Augmentation, seed: tf.Tensor, count: int) -> Draws:
     return Draws(
         sides=tf.sqrt(tf.stack([scale / ratio, scale * ratio], axis=-1)),
         place=rest[:, :2],
-        mirror=rest[:, 2] < 0.5,
+        mirror=tf.logical_and(rest[:, 2] < 0.5, augmentation.flip),
         # Both factors are linear in the pixel.
         colour=brightness * (saturation * tf.eye(3) + (1 - saturation) * grey),
     )
@@ -126,20 +144,42 @@ def training_image(
     Example:
         training_image(tf.io.read_file(path), resolution=128, seed=(0, 17), augmentation=Augmentation())
     """
-    draws = Draws(*(tf.squeeze(values, 0) for values in draw(augmentation, seed, 1)))
-    return apply(image, resolution, draws, augmentation)
+    draws = draw(augmentation, seed, 1)
+    cropped = crop(image, resolution, tf.nest.map_structure(lambda values: values[0], draws), augmentation)
+    return finish(cropped[None], draws.mirror, draws.colour)[0]
 
 
-def apply(image: tf.Tensor, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
-    """`training_image` with what was drawn instead of a seed."""
-    image = decode_and_crop(image, lambda size: _window(size, draws, augmentation))
-    image = _resize(image, resolution)
-    if augmentation.brightness or augmentation.saturation:
-        image = tf.reshape(tf.matmul(tf.reshape(image, [-1, 3]), draws.colour), tf.shape(image))
-    image = tf.saturate_cast(tf.round(image), tf.uint8)
-    if augmentation.flip:
-        image = tf.cond(draws.mirror, lambda: tf.reverse(image, [1]), lambda: image)
-    return image
+def crop(image: tf.Tensor, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
+    """The drawn crop of one image, resized: float32 (resolution, resolution, 3), values 0..255."""
+    image = decode_and_crop(image, lambda size: _window(size, draws, augmentation), resolution)
+    sides = tf.shape(image)[:2]
+    size = (resolution, resolution) if isinstance(resolution, int) else tf.stack([resolution, resolution])
+    return tf.cond(
+        tf.reduce_min(sides) >= ANTIALIAS_FROM * resolution,
+        lambda: tf.image.resize(image, size, antialias=True),
+        lambda: tf.image.resize(image, size),
+    )
+
+
+# Compiled, the arithmetic on a batch is one pass over its pixels. As operations of their own on single images, the
+# colours alone take as long as decoding.
+@tf.function(jit_compile=True, autograph=False)
+def finish(images: tf.Tensor, mirror: tf.Tensor, colour: tf.Tensor) -> tf.Tensor:
+    """Colour and flip of a batch of cropped images.
+
+    Args:
+        images: float32 (batch, r, r, 3), values 0..255.
+        mirror: bool (batch,), see `Draws`.
+        colour: float32 (batch, 3, 3), see `Draws`.
+
+    Returns:
+        uint8 (batch, r, r, 3).
+    """
+    channels = tf.unstack(images, axis=-1)
+    factors = colour[..., None, None]
+    mixed = [sum(channels[source] * factors[:, source, target] for source in range(3)) for target in range(3)]
+    images = tf.cast(tf.clip_by_value(tf.round(tf.stack(mixed, axis=-1)), 0.0, 255.0), tf.uint8)
+    return tf.where(mirror[:, None, None, None], images[:, :, ::-1], images)
 
 
 def _window(size: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
@@ -164,13 +204,3 @@ def _window(size: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Ten
     # In float32 the product can round up to spare + 1.
     start = tf.minimum(tf.cast(draws.place * tf.cast(spare + 1, tf.float32), tf.int32), spare)
     return tf.concat([start, crop], axis=0)
-
-
-def _resize(image: tf.Tensor, resolution: int | tf.Tensor) -> tf.Tensor:
-    longest = tf.cast(tf.reduce_max(tf.shape(image)), tf.float32)
-    size = (resolution, resolution) if isinstance(resolution, int) else tf.stack([resolution, resolution])
-    return tf.cond(
-        longest > ANTIALIAS_ABOVE * tf.cast(resolution, tf.float32),
-        lambda: tf.image.resize(image, size, antialias=True),
-        lambda: tf.image.resize(image, size),
-    )

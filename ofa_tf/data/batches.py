@@ -1,12 +1,12 @@
-"""`Batches`: an iterable of batches that names the image it could not read."""
+"""`Batches`: an iterable of batches that passes over the images it cannot read."""
 
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
-from ofa_tf.common import InputError
 from ofa_tf.data.split import Split
 
 # A fixed number: tf.data's own tuning begins at one and takes seconds to leave it, and short evaluations end before.
@@ -18,9 +18,8 @@ PARALLEL_CALLS = max(16, os.cpu_count() or 1)
 class Batches:
     """Batches of uint8 images (batch, r, r, 3) and int32 labels (batch,). Iterating starts from the first one again.
 
-    Callers iterate over this object: an image that cannot be read then ends the iteration with an `InputError` that
-    names its file. Who needs the bare `dataset` (to distribute it) catches `tf.errors.OpError` and raises
-    `unreadable_image(number)` in its place.
+    An image that cannot be read is named in a warning and passed over, too many of them end the iteration with an
+    `InputError` (`Split.note_damaged`).
 
     Args:
         split: whose images these are.
@@ -29,8 +28,12 @@ class Batches:
         batch_size: images per batch.
         plan: batch number (scalar int64) -> places in the split (int64 (batch,)), and a tuple (of any depth) of
             tensors with one row per image, or None: what was drawn for the whole batch at once.
-        image_of: (record, row of what was drawn) -> uint8 (r, r, 3).
+        image_of: (record, row of what was drawn) -> tensors of one image, all images' of the same shapes.
+        images_of: a batch of these tensors -> uint8 (batch, r, r, 3).
+        mix: (batch number, images, labels) -> images and labels, or shares of classes; None for nothing.
         static_batch: whether no batch is short.
+        drop: whether an image that cannot be read is left out; else the split's next one takes its place, so that the
+            number of batches and their size stay what they were.
 
     Example:
         for images, labels in evaluation_batches(digits, "val", resolution=40, batch_size=100, crop_fraction=1.0):
@@ -42,28 +45,11 @@ class Batches:
     count: int | None
     batch_size: int
     plan: Callable[[tf.Tensor], tuple[tf.Tensor, tuple]]
-    image_of: Callable[[tf.Tensor, tuple], tf.Tensor]
+    image_of: Callable[[tf.Tensor, tuple], Any]
+    images_of: Callable[[Any], tf.Tensor] = lambda images: images
+    mix: Callable[[int, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None
     static_batch: bool = True
-    dataset: tf.data.Dataset = dataclasses.field(init=False)
-
-    def __post_init__(self):
-        stop = tf.int64.max if self.count is None else self.first + self.count
-        dataset = (
-            tf.data.Dataset.range(self.first, stop)
-            .map(self._planned)
-            .unbatch()
-            .map(self._image_and_label, num_parallel_calls=PARALLEL_CALLS, deterministic=True)
-            .batch(self.batch_size, drop_remainder=self.static_batch)
-            .prefetch(2)
-        )
-        object.__setattr__(self, "dataset", dataset)
-
-    def _planned(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tuple]:
-        places, drawn = self.plan(number)
-        return *self.split.rows(places), drawn
-
-    def _image_and_label(self, index: tf.Tensor, label: tf.Tensor, drawn: tuple) -> tuple[tf.Tensor, tf.Tensor]:
-        return self.image_of(self.split.read(index), drawn), label
+    drop: bool = False
 
     def __len__(self) -> int:
         if self.count is None:
@@ -71,33 +57,61 @@ class Batches:
         return self.count
 
     def __iter__(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        batches = iter(self.dataset)
-        number = 0
+        number = self.first
+        batches = iter(self._dataset(number))
         while True:
             try:
-                batch = next(batches)
+                images, labels = next(batches)
             except StopIteration:
                 return
-            except tf.errors.OpError as error:
-                unreadable = self.unreadable_image(number)
-                if unreadable is None:
+            except tf.errors.OpError:
+                if not self._note_damage(number):
                     raise
-                raise unreadable from error
-            yield batch
+                # What cannot be read is known now.
+                batches = iter(self._dataset(number))
+                continue
+            yield (images, labels) if self.mix is None else self.mix(number, images, labels)
             number += 1
 
-    def unreadable_image(self, number: int) -> InputError | None:
-        """The error for the first unreadable image of a batch, or None if all of its images can be read.
+    def _dataset(self, first: int) -> tf.data.Dataset:
+        """The batches from a number on, without the images that are known to be damaged."""
+        indices, labels = self.split.rows(drop=self.drop)
+        drop = self.drop and bool(self.split.damaged)
 
-        Args:
-            number: the batch, 0 for the first of this object.
-        """
+        def planned(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tuple]:
+            places, drawn = self.plan(number)
+            return tf.gather(indices, places), tf.gather(labels, places), drawn
+
+        def batch_of(images: Any, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            images = self.images_of(images)
+            return (images[labels >= 0], labels[labels >= 0]) if drop else (images, labels)
+
+        stop = tf.int64.max if self.count is None else self.first + self.count
+        return (
+            tf.data.Dataset.range(first, stop)
+            .map(planned)
+            .unbatch()
+            .map(
+                lambda index, label, drawn: (self.image_of(self.split.read(index), drawn), label),
+                num_parallel_calls=PARALLEL_CALLS,
+                deterministic=True,
+            )
+            .batch(self.batch_size, drop_remainder=self.static_batch)
+            .map(batch_of)
+            .prefetch(2)
+        )
+
+    def _note_damage(self, number: int) -> bool:
+        """Whether a batch has images that cannot be read; they are passed over from now on."""
+        found = False
         with tf.init_scope(), tf.device("CPU:0"):
-            indices, labels, drawn = self._planned(tf.constant(self.first + number, tf.int64))
-            for row in range(len(labels)):
+            indices, _ = self.split.rows(drop=self.drop)
+            places, drawn = self.plan(tf.constant(number, tf.int64))
+            for row, index in enumerate(tf.gather(indices, places).numpy()):
                 values = tf.nest.map_structure(lambda tensor, row=row: tensor[row], drawn)
                 try:
-                    self._image_and_label(indices[row], labels[row], values)
+                    self.image_of(self.split.read(tf.constant(index)), values)
                 except tf.errors.OpError as error:
-                    return self.split.unreadable(int(indices[row]), error)
-        return None
+                    self.split.note_damaged(int(index), error)
+                    found = True
+        return found

@@ -33,28 +33,36 @@ def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, (None, None, 3))
 
 
-def decode_and_crop(image: tf.Tensor, window: Window) -> tf.Tensor:
-    """A part of an image; of a JPEG file, only the part that is needed is decoded.
+def decode_and_crop(image: tf.Tensor, window: Window, resolution: int | tf.Tensor) -> tf.Tensor:
+    """A part of an image; of a JPEG file, only the part that is needed is decoded, and no finer than is needed.
 
     Args:
         image: scalar string (encoded), or uint8 (height, width, 3).
         window: called with the image's int32 (height, width), returns int32 (top, left, crop height, crop width).
+        resolution: the side, in pixels, that the part is resized to afterwards.
 
     Returns:
-        uint8 (crop height, crop width, 3).
+        uint8 (crop height, crop width, 3), of a JPEG file at a half, quarter or eighth where no side of that is less
+        than `resolution`: the decoder then averages pixels, and has less to do.
     """
     if image.dtype != tf.string:
         return _crop(image, window)
     return tf.cond(
         tf.io.is_jpeg(image),
-        lambda: _crop_jpeg(image, window),
+        lambda: _crop_jpeg(image, window, resolution),
         lambda: _crop(decode_image(image), window),
     )
 
 
-def _crop_jpeg(encoded: tf.Tensor, window: Window) -> tf.Tensor:
-    size = tf.io.extract_jpeg_shape(encoded)[:2]
-    return tf.io.decode_and_crop_jpeg(encoded, window(size), channels=3)
+def _crop_jpeg(encoded: tf.Tensor, window: Window, resolution: int | tf.Tensor) -> tf.Tensor:
+    part = window(tf.io.extract_jpeg_shape(encoded)[:2])
+    times = tf.reduce_min(part[2:]) // resolution
+    step = tf.cast(times >= 2, tf.int32) + tf.cast(times >= 4, tf.int32) + tf.cast(times >= 8, tf.int32)
+
+    def decode(ratio: int) -> tf.Tensor:
+        return tf.io.decode_and_crop_jpeg(encoded, part // ratio, channels=3, ratio=ratio)
+
+    return tf.switch_case(step, [lambda ratio=ratio: decode(ratio) for ratio in (1, 2, 4, 8)])
 
 
 def _crop(image: tf.Tensor, window: Window) -> tf.Tensor:

@@ -3,7 +3,7 @@
 Nothing is advanced and nothing need be saved: the image at a position of the run follows from the position and the
 seed: epoch = step // steps per epoch, then a shuffled index of the epoch; the resolution and all that augmentation
 draws are keyed on (seed, step) and drawn for the whole batch at once. So a run that goes on at step k sees the batches
-that it would have seen.
+that it would have seen, and each of several workers its rows of the batch that one alone would have.
 
 Source: systems notes, "A pipeline that resumes exactly".
 """
@@ -14,10 +14,11 @@ import tensorflow as tf
 
 from ofa_tf.common import InputError
 from ofa_tf.data import seeds
-from ofa_tf.data.augmentation import Augmentation, Draws, apply, draw
+from ofa_tf.data.augmentation import Augmentation, Draws, crop, draw, finish
 from ofa_tf.data.batches import Batches
 from ofa_tf.data.dataset import ImageDataset
 from ofa_tf.data.decoding import decode_image
+from ofa_tf.data.mixing import Mixing
 from ofa_tf.data.preprocessing import evaluation_image
 
 
@@ -45,20 +46,25 @@ def training_batches(
     seed: int,
     first_step: int = 0,
     steps: int | None = None,
+    worker: int = 0,
+    workers: int = 1,
 ) -> Batches:
     """Augmented batches of the training split, shuffled anew in each epoch.
 
     Args:
         dataset: the data set.
-        batch_size: images per batch.
+        batch_size: images per batch, of all workers together.
         resolutions: image sides in pixels, of which each batch has one (`resolution_of_step`).
         augmentation: what is drawn for each image.
         seed: decides the order, the resolutions and the augmentation.
         first_step: the step of the first batch; the batches are those of the uninterrupted run from there on.
         steps: how many batches, None for no end.
+        worker: gets its rows of each batch, an equal share.
+        workers: how many there are.
 
     Returns:
-        `Batches` of uint8 images (batch_size, r, r, 3) and int32 labels (batch_size,).
+        `Batches` of uint8 images (batch_size / workers, r, r, 3) and int32 labels (batch_size / workers,), or where
+        images are blended float32 (batch_size / workers, classes), the shares of the classes.
 
     Raises:
         InputError: a batch would be larger than the training split, or a resolution is not a positive whole number.
@@ -67,20 +73,27 @@ def training_batches(
     seeds.check_seed(seed)
     split = dataset.split("train")
     epoch_steps = steps_per_epoch(dataset, batch_size)
+    if batch_size % workers:
+        raise InputError(f"batch_size={batch_size}: {workers} workers cannot share it equally; give a multiple")
+    share = batch_size // workers
+    own = slice(worker * share, (worker + 1) * share)
 
     def plan(step: tf.Tensor) -> tuple[tf.Tensor, tuple]:
         epoch = step // epoch_steps
         first = (step - epoch * epoch_steps) * batch_size
         positions = first + tf.range(batch_size, dtype=tf.int64)
         places = seeds.shuffled(positions, len(split), seeds.stream(seed, seeds.SHUFFLE, epoch, 0))
-        resolution = tf.fill([batch_size], seeds.drawn_resolution(resolutions, seed, step))
-        return places, (resolution, draw(augmentation, seeds.stream(seed, seeds.AUGMENT, 0, step), batch_size))
+        resolution = tf.fill([share], seeds.drawn_resolution(resolutions, seed, step))
+        draws = draw(augmentation, seeds.stream(seed, seeds.AUGMENT, 0, step), batch_size)
+        return places[own], (resolution, tf.nest.map_structure(lambda values: values[own], draws))
 
-    def image_of(image: tf.Tensor, drawn: tuple) -> tf.Tensor:
+    def image_of(image: tf.Tensor, drawn: tuple) -> tuple:
         resolution, draws = drawn
-        return apply(image, resolutions[0] if len(resolutions) == 1 else resolution, draws, augmentation)
+        side = resolutions[0] if len(resolutions) == 1 else resolution
+        return crop(image, side, draws, augmentation), draws.mirror, draws.colour
 
-    return Batches(split, first_step, steps, batch_size, plan, image_of)
+    mix = Mixing(augmentation, dataset.num_classes, seed * workers + worker) if Mixing.wanted(augmentation) else None
+    return Batches(split, first_step, steps, share, plan, image_of, images_of=lambda tensors: finish(*tensors), mix=mix)
 
 
 def evaluation_batches(
@@ -125,7 +138,8 @@ def evaluation_batches(
         return evaluation_image(pixels, resolution, crop_fraction)
 
     count = -(-images // batch_size)
-    return Batches(source, 0, count, batch_size, plan, image_of, static_batch=images % batch_size == 0)
+    static = images % batch_size == 0
+    return Batches(source, 0, count, batch_size, plan, image_of, static_batch=static, drop=True)
 
 
 def calibration_batches(
@@ -166,10 +180,12 @@ def calibration_batches(
         places = seeds.shuffled(positions, len(split), seeds.stream(seed, seeds.CALIBRATION, 0, 0))
         return places, draw(augmentation, seeds.stream(seed, seeds.CALIBRATION, 1, number), batch_size)
 
-    def image_of(image: tf.Tensor, draws: Draws) -> tf.Tensor:
-        return apply(image, resolution, draws, augmentation)
+    def image_of(image: tf.Tensor, draws: Draws) -> tuple:
+        return crop(image, resolution, draws, augmentation), draws.mirror, draws.colour
 
-    return Batches(split, 0, images // batch_size, batch_size, plan, image_of)
+    return Batches(
+        split, 0, images // batch_size, batch_size, plan, image_of, images_of=lambda tensors: finish(*tensors)
+    )
 
 
 def _check_batch_size(batch_size: int) -> None:

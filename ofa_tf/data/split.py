@@ -1,15 +1,18 @@
 """`Split`: labelled images that can be read one by one, in any order."""
 
 import dataclasses
-import functools
 import pathlib
 import re
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError
+
+# A few broken files in a large set are usual; this share and at least one image are passed over.
+MAX_DAMAGED_SHARE = 0.01
 
 FILES, ENCODED, PIXELS, RANDOM_ACCESS = "files", "encoded", "pixels", "random_access"
 
@@ -26,6 +29,7 @@ class Split:
             (records, height, width, 3) ("pixels"), or a sequence of encoded images ("random_access"), each read when
             it is needed.
         kind: which of the four.
+        damaged: records that could not be read, with the reason; they are passed over from then on.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Split:
     indices: np.ndarray
     records: tf.Tensor | Sequence[bytes]
     kind: str
+    damaged: dict[int, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def make(cls, name: str, kind: str, records: Sequence, labels: Sequence[int]) -> "Split":
@@ -50,16 +55,22 @@ class Split:
         """The split of some of the images, in the order of `places`."""
         return dataclasses.replace(self, name=name, labels=self.labels[places], indices=self.indices[places])
 
-    @functools.cached_property
-    def _rows(self) -> tuple[tf.Tensor, tf.Tensor]:
+    def rows(self, *, drop: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """The record (int64) and the label (int32) of each image, for `tf.gather` inside a `tf.data` map.
+
+        In the place of a damaged image stands the next readable one; with `drop`, its label is -1.
+        """
+        indices, labels = self.indices, self.labels
+        damaged = np.isin(indices, list(self.damaged))
+        if damaged.any():
+            places, readable = np.flatnonzero(damaged), np.flatnonzero(~damaged)
+            following = readable[np.searchsorted(readable, places) % len(readable)]
+            indices, labels = indices.copy(), labels.copy()
+            indices[places] = indices[following]
+            labels[places] = -1 if drop else labels[following]
         # Tensors are captured by a tf.data function; arrays would be copied into its graph.
         with tf.init_scope(), tf.device("CPU:0"):
-            return tf.constant(self.indices), tf.constant(self.labels)
-
-    def rows(self, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The records (int64) and labels (int32) of the images at some places (int64), inside a `tf.data` map too."""
-        indices, labels = self._rows
-        return tf.gather(indices, places), tf.gather(labels, places)
+            return tf.constant(indices), tf.constant(labels)
 
     def read(self, index: tf.Tensor) -> tf.Tensor:
         """One record, inside a `tf.data` map or outside.
@@ -84,10 +95,19 @@ class Split:
         """A record's file, or its number where it has none, for errors."""
         return tf.compat.as_str(self.records[index].numpy()) if self.kind == FILES else f"{self.name}: record {index}"
 
-    def unreadable(self, index: int, error: tf.errors.OpError) -> InputError:
-        """The error that tells a user which record could not be read."""
-        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\s+", " ", error.message).strip()
-        return InputError(
-            f"{self.describe(index)}: not a readable image ({reason[:160].strip()}); expected JPEG, PNG, BMP or GIF: "
-            f"replace it or remove it"
-        )
+    def note_damaged(self, index: int, error: tf.errors.OpError) -> None:
+        """Passes over a record that cannot be read, from now on, with a warning that names it.
+
+        Raises:
+            InputError: too many of the split's images are damaged.
+        """
+        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\s+", " ", error.message).strip()[:160].strip()
+        self.damaged[index] = reason
+        count = int(np.isin(self.indices, list(self.damaged)).sum())
+        problem = f"{self.describe(index)}: not a readable image ({reason}); expected JPEG, PNG, BMP or GIF"
+        if count > max(1, int(MAX_DAMAGED_SHARE * len(self))):
+            raise InputError(
+                f"{problem}. It is the {count}th of {len(self)} images that cannot be read, and more than "
+                f"{MAX_DAMAGED_SHARE:.0%} is no accident: replace or remove them"
+            )
+        warnings.warn(f"{problem}; passed over ({count} of {len(self)} so far)", stacklevel=2)

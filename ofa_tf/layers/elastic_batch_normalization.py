@@ -29,11 +29,18 @@ class ElasticBatchNormalization(keras.layers.Layer):
         self.offset = 0  # of this layer's channels in the network's statistics; set by the network
         self.gamma = self.add_weight(shape=(channels,), initializer="ones", name="gamma")
         self.beta = self.add_weight(shape=(channels,), initializer="zeros", name="beta")
-        self.moving_mean = self.add_weight(shape=(channels,), initializer="zeros", trainable=False, name="moving_mean")
-        self.moving_variance = self.add_weight(
-            shape=(channels,), initializer="ones", trainable=False, name="moving_variance"
-        )
+        self.moving_mean = self._statistic("moving_mean", "zeros")
+        self.moving_variance = self._statistic("moving_variance", "ones")
         self.built = True
+
+    def _statistic(self, name: str, initializer: str) -> keras.Variable:
+        # Under tf.distribute each replica has its own, and the first one's are read: averaging them would be a transfer
+        # inside branches, where none can be, for numbers that calibration replaces. `add_weight` cannot say so.
+        with keras.name_scope(self.name, caller=self):
+            return keras.Variable(
+                initializer, (self.channels,), trainable=False, name=name,
+                synchronization="on_read", aggregation="only_first_replica",
+            )  # fmt: skip
 
     def call(self, inputs, *, channels, norms: NormalizationPass):
         """Normalizes.

@@ -1,5 +1,6 @@
 """Progressive shrinking: stages, losses, channel sorting, the loop, and the run directory it writes."""
 
+from ofa_tf.training.cluster import Cluster, set_deterministic
 from ofa_tf.training.experiment import open_experiment
 from ofa_tf.training.finetune import finetune
 from ofa_tf.training.finetune_recipe import FinetuneRecipe
@@ -12,6 +13,7 @@ from ofa_tf.training.train_step import TrainStep
 from ofa_tf.training.trainer import Trainer
 
 __all__ = [
+    "Cluster",
     "FinetuneRecipe",
     "Recipe",
     "RunDirectory",
@@ -23,6 +25,7 @@ __all__ = [
     "initialize",
     "open_experiment",
     "progressive_stages",
+    "set_deterministic",
     "sort_channels",
     "weights_digest",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ofa_tf.common import InputError, load_npz, save_npz
+from ofa_tf.common import InputError, OfaError, load_npz, save_npz
 from ofa_tf.networks import Supernet
 
 # 1: "net/..." and "optimizer/..." arrays, and "position", a JSON text.
@@ -28,8 +28,16 @@ def save_checkpoint(
         net: whose weights, moving statistics included, are saved.
         position: JSON-ready data that says where the run stands.
         optimizer: its slots are saved too; left out at the end of a stage.
+
+    Raises:
+        OfaError: a weight is not finite; nothing is written.
     """
     arrays = {f"net/{name}": value for name, value in net.state().items()}
+    for name, value in arrays.items():
+        if not np.isfinite(value).all():
+            raise OfaError(
+                f"{path}: not written, because {name} is not finite; what is there is kept: lower the learning rate"
+            )
     if optimizer is not None:
         arrays |= {f"optimizer/{index}": variable.numpy() for index, variable in enumerate(optimizer.variables)}
     header = {"format": FORMAT, "space": net.space.to_config(), **position}

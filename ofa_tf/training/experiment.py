@@ -19,6 +19,7 @@ def open_experiment(
     *,
     stages: list[str] | None = None,
     initial: PackedSupernet | None = None,
+    replicas: int = 1,
 ) -> tuple[RunDirectory, ImageDataset]:
     """Opens the data set of an experiment, and makes its run directory or opens the interrupted one.
 
@@ -29,6 +30,7 @@ def open_experiment(
             `data.load`); all else is the recipe's.
         stages: names of the stages that are to be run, checked before anything is written.
         initial: a trained supernet that the run begins with; its space and preprocessing replace the configuration's.
+        replicas: devices that train.
 
     Raises:
         InputError: a field is unknown or unusable, or the folder holds another run.
@@ -57,9 +59,9 @@ def open_experiment(
         space = space.replace(resolutions=tuple(resolutions))
     source |= {"class_names": list(dataset.class_names), "digest": dataset.digest}
     # A folder with a run in it must not be what a mistake leaves behind.
-    steps_per_epoch(dataset, recipe.batch_size)
+    steps_per_epoch(dataset, recipe.batch_size * replicas)
     planned = stages_of(space, recipe, trained=initial is not None)
     for name in stages or ():
         find_stage(planned, name)
     began = {} if initial is None else {"space": initial.net.space.name, "digest": weights_digest(initial.net)}
-    return RunDirectory.create(run_dir, space, source, recipe, began), dataset
+    return RunDirectory.create(run_dir, space, source, recipe, began, replicas), dataset

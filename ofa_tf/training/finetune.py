@@ -15,7 +15,7 @@ import tqdm
 from ofa_tf.common import InputError, OfaError, load_npz, save_npz
 from ofa_tf.data import ImageDataset, steps_per_epoch, training_batches
 from ofa_tf.training.finetune_recipe import FinetuneRecipe
-from ofa_tf.training.losses import distillation_loss
+from ofa_tf.training.losses import class_shares, distillation_loss, top1_accuracy
 from ofa_tf.training.schedule import learning_rate
 from ofa_tf.training.train_step import decays
 
@@ -90,7 +90,8 @@ def finetune(
             rate = learning_rate(
                 step, steps=steps, warmup_steps=0, peak=recipe.learning_rate, start=recipe.learning_rate
             )
-            figures = np.array(step_of(images, labels, tf.constant(rate, tf.float32)))
+            shares = class_shares(labels, classes)
+            figures = np.array(step_of(images, shares, tf.constant(rate, tf.float32)))
             if not np.isfinite(figures[0]):
                 raise OfaError(f"fine-tuning, step {step}: the loss is {figures[0]}; lower the learning rate")
             sums += figures
@@ -115,16 +116,16 @@ def _traced_step(model: keras.Model, optimizer, recipe: FinetuneRecipe):
         autograph=False,
         input_signature=[
             tf.TensorSpec((recipe.batch_size, *model.input_shape[1:]), tf.uint8),
-            tf.TensorSpec((recipe.batch_size,), tf.int32),
+            tf.TensorSpec((recipe.batch_size, model.output_shape[-1]), tf.float32),
             tf.TensorSpec((), tf.float32),
         ],
     )
-    def step(images, labels, rate):
+    def step(images, shares, rate):
         variables = model.trainable_variables
         nothing = tf.zeros((recipe.batch_size, model.output_shape[-1]))
         with tf.GradientTape() as tape:
             logits = model(recipe.preprocessing.normalize(images), training=True)
-            loss = distillation_loss(logits, labels, nothing, label_smoothing=recipe.label_smoothing, kd_ratio=0.0)
+            loss = distillation_loss(logits, shares, nothing, label_smoothing=recipe.label_smoothing, kd_ratio=0.0)
         gradients = [
             gradient + recipe.weight_decay * variable if decays(variable) else gradient
             for gradient, variable in zip(
@@ -133,8 +134,7 @@ def _traced_step(model: keras.Model, optimizer, recipe: FinetuneRecipe):
         ]
         optimizer.learning_rate.assign(rate)
         optimizer.apply(gradients)
-        correct = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
-        return loss, tf.reduce_mean(tf.cast(correct, tf.float32))
+        return loss, top1_accuracy(logits, shares)
 
     return step
 

@@ -45,8 +45,8 @@ class Recipe:
     Args:
         stages: by name, see `progressive_stages`; a stage that is not named is not trained.
         schedule: "progressive", or "joint" or "sandwich", which have one stage of that name, see `single_stage`.
-        batch_size: images per step.
-        base_batch_size: the batch that the learning rates are stated for.
+        batch_size: images per device and step.
+        base_batch_size: the batch of all devices that the learning rates are stated for; they scale with it.
         seed: of weights, data order, sub-networks and dropout.
         momentum: Nesterov.
         weight_decay: coupled L2.
@@ -55,6 +55,8 @@ class Recipe:
         dropout: before the classifier, in all stages but the first.
         evaluate_every: epochs between evaluations of the corner sub-networks; a stage's end is always evaluated.
         checkpoint_minutes: time between checkpoints within an epoch; each epoch's end is always saved.
+        checkpoint_steps: steps between checkpoints, 0 for none by step.
+        keep_checkpoints: how many of them are kept.
         calibration_images: training images that recompute batch-norm statistics before an evaluation.
         augmentation: of training images.
         preprocessing: of all images.
@@ -74,14 +76,17 @@ class Recipe:
     dropout: float = 0.1
     evaluate_every: int = 10
     checkpoint_minutes: float = 10.0
+    checkpoint_steps: int = 0
+    keep_checkpoints: int = 3
     calibration_images: int = 2000
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     preprocessing: Preprocessing = PUBLISHED
 
     def __post_init__(self):
-        for name in ("batch_size", "base_batch_size", "evaluate_every", "calibration_images"):
+        for name in ("batch_size", "base_batch_size", "evaluate_every", "calibration_images", "keep_checkpoints"):
             check_whole("recipe", name, getattr(self, name), at_least=1)
-        check_whole("recipe", "seed", self.seed, at_least=0)
+        for name in ("seed", "checkpoint_steps"):
+            check_whole("recipe", name, getattr(self, name), at_least=0)
         if self.schedule not in SCHEDULES:
             raise InputError(f"recipe: schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
         for name in ("momentum", "weight_decay", "label_smoothing", "kd_ratio", "dropout", "checkpoint_minutes"):

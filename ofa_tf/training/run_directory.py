@@ -25,7 +25,7 @@ class RunDirectory:
     - `run.json`: format, space, dataset and recipe;
     - `metrics.jsonl`: a line per epoch and per evaluated sub-network, the split named in each;
     - `timing.jsonl`: a line per epoch with seconds and images per second;
-    - `checkpoint.npz`: the state inside a stage, to resume from;
+    - `checkpoints/<stage>-<step>.npz`: the last states inside the stage that is running, to resume from;
     - `stages/<stage>.npz`: the weights at the end of each stage.
 
     Args:
@@ -34,6 +34,7 @@ class RunDirectory:
         dataset: arguments of `data.load`, and what came of them: `class_names` and `digest`.
         recipe: how it is trained.
         initial: the `space` and `digest` of the supernet that it began with; empty where it began with random weights.
+        replicas: devices that share each step.
     """
 
     path: pathlib.Path
@@ -41,6 +42,7 @@ class RunDirectory:
     dataset: dict[str, Any]
     recipe: Recipe
     initial: dict[str, str] = dataclasses.field(default_factory=dict)
+    replicas: int = 1
 
     @staticmethod
     def create(
@@ -49,6 +51,7 @@ class RunDirectory:
         dataset: dict[str, Any],
         recipe: Recipe,
         initial: dict[str, str] | None = None,
+        replicas: int = 1,
     ) -> "RunDirectory":
         """Makes the folder, or opens the one that an interrupted run left.
 
@@ -56,7 +59,7 @@ class RunDirectory:
             InputError: the folder holds a run of another space, dataset or recipe.
         """
         path = pathlib.Path(path)
-        new = RunDirectory(path, space, dataset, recipe, initial or {})
+        new = RunDirectory(path, space, dataset, recipe, initial or {}, replicas)
         if (path / "run.json").exists():
             old = RunDirectory.open(path)
             for what, before, now in (
@@ -64,6 +67,7 @@ class RunDirectory:
                 ("dataset", old.dataset, dataset),
                 ("recipe", old.recipe, recipe),
                 ("beginning", old.initial, new.initial),
+                ("number of devices", {"replicas": old.replicas}, {"replicas": replicas}),
             ):
                 if before != now:
                     raise InputError(
@@ -81,6 +85,7 @@ class RunDirectory:
                 "dataset": dataset,
                 "recipe": recipe.to_config(),
                 "initial": new.initial,
+                "replicas": replicas,
             },
         )
         return new
@@ -101,14 +106,18 @@ class RunDirectory:
                 raise InputError(f"{path}/run.json: format {description['format']}, expected {FORMAT}; train it anew")
             space = spaces.from_config(description["space"])
             recipe, initial = Recipe.from_config(description["recipe"]), description.get("initial", {})
-            return RunDirectory(path, space, description["dataset"], recipe, initial)
+            replicas = description.get("replicas", 1)
+            return RunDirectory(path, space, description["dataset"], recipe, initial, replicas)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}/run.json: not a run description ({error!r}); train it anew") from error
 
-    @property
-    def checkpoint(self) -> pathlib.Path:
-        """The state inside a stage."""
-        return self.path / "checkpoint.npz"
+    def checkpoint(self, stage: str, step: int) -> pathlib.Path:
+        """Where the state before a step of a stage is kept."""
+        return self.path / "checkpoints" / f"{stage}-{step:09d}.npz"
+
+    def checkpoints(self, stage: str = "*") -> list[pathlib.Path]:
+        """The states that are kept, those of one stage or all, oldest step first."""
+        return sorted((self.path / "checkpoints").glob(f"{stage}-*.npz"))
 
     def stage_weights(self, stage: str) -> pathlib.Path:
         """The weights at the end of a stage."""

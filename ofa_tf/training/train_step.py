@@ -6,7 +6,10 @@ import tensorflow as tf
 from ofa_tf.data import Preprocessing
 from ofa_tf.networks import Supernet
 from ofa_tf.spaces import TENSOR_COLUMNS
-from ofa_tf.training.losses import distillation_loss
+from ofa_tf.training.losses import class_shares, distillation_loss, top1_accuracy
+
+# Far from each other, so that no replica drops the features that another dropped.
+_REPLICA_SEEDS = 1 << 20
 
 
 class TrainStep:
@@ -14,6 +17,10 @@ class TrainStep:
 
     Everything that differs between steps and stages (image size, architectures and their number, learning rate, the
     teacher's weight, who teaches) is a tensor, so that one trace serves all stages and schedules.
+
+    Under a `tf.distribute` strategy each replica takes its rows of this worker's batch, all of them the same
+    sub-networks; gradients are averaged over all replicas, batch norms see their own replica's images. Networks and
+    step are made in the strategy's scope.
 
     Args:
         net: the supernet that learns.
@@ -39,6 +46,9 @@ class TrainStep:
         self.net = net
         self.teacher = teacher
         self.preprocessing = preprocessing
+        self.strategy = tf.distribute.get_strategy()
+        # The default strategy, of one device, refuses to list it.
+        self._local = len(self.strategy.extended.worker_devices) if tf.distribute.has_strategy() else 1
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
         self.optimizer = keras.optimizers.SGD(0.0, momentum=momentum, nesterov=True)
@@ -50,13 +60,14 @@ class TrainStep:
             autograph=False,
             input_signature=[
                 tf.TensorSpec((None, None, None, 3), tf.uint8),
-                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((None, net.space.num_classes), tf.float32),
                 tf.TensorSpec((None, len(net.space.positions), TENSOR_COLUMNS), tf.int32),
                 tf.TensorSpec((), tf.float32),
                 tf.TensorSpec((), tf.float32),
                 tf.TensorSpec((), tf.float32),
                 tf.TensorSpec((2,), tf.int32),
                 tf.TensorSpec((), tf.bool),
+                tf.TensorSpec((), tf.float32),
             ],
         )
 
@@ -71,12 +82,13 @@ class TrainStep:
         dropout: float,
         seed,
         in_place: bool = False,
+        stop: bool = False,
     ):
         """One step.
 
         Args:
-            images: uint8 (batch, height, width, 3).
-            labels: int32 (batch,).
+            images: uint8 (batch, height, width, 3), this worker's share, divisible by its replicas.
+            labels: int32 (batch,), or float32 (batch, classes), the shares of the classes.
             archs: int32 (subnets, positions, 6), stacked `Space.to_tensors`.
             learning_rate: of this step.
             kd_ratio: weight of the teacher; at 0 it is not run.
@@ -84,14 +96,37 @@ class TrainStep:
             seed: two ints that decide the dropout.
             in_place: the first sub-network learns from the labels and teaches the others, which learn from it alone
                 (then `kd_ratio` is 0: nobody else teaches).
+            stop: whether this worker was asked to stop.
 
         Returns:
-            float32 scalars: the loss summed over the sub-networks, and the mean top-1 of the last one.
+            float32 scalars, the same on all workers: the loss summed over the sub-networks, the mean top-1 of the last
+            one, and a number above 0 where any worker was asked to stop.
         """
         as_float = [tf.constant(value, tf.float32) for value in (learning_rate, kd_ratio, dropout)]
-        return self.run(images, labels, archs, *as_float, tf.constant(seed, tf.int32), tf.constant(in_place))
+        return self.run(
+            images,
+            class_shares(labels, self.net.space.num_classes),
+            archs,
+            *as_float,
+            tf.constant(seed, tf.int32),
+            tf.constant(in_place),
+            tf.constant(stop, tf.float32),
+        )
 
-    def _run(self, images, labels, archs, learning_rate, kd_ratio, dropout, seed, in_place):
+    def _run(self, images, shares, archs, learning_rate, kd_ratio, dropout, seed, in_place, stop):
+        # Outside the replicas: it is no figure of theirs.
+        self.optimizer.learning_rate.assign(learning_rate)
+        results = self.strategy.run(self._on_replica, (images, shares, archs, kd_ratio, dropout, seed, in_place, stop))
+        return [self.strategy.experimental_local_results(result)[0] for result in results]
+
+    def _on_replica(self, images, shares, archs, kd_ratio, dropout, seed, in_place, stop):
+        context = tf.distribute.get_replica_context()
+        replicas, own = self.strategy.num_replicas_in_sync, context.replica_id_in_sync_group
+        if self._local > 1:
+            count = tf.shape(shares)[0] // self._local
+            first = own % self._local * count
+            images, shares = images[first : first + count], shares[first : first + count]
+        seed += tf.stack([_REPLICA_SEEDS * own, 0])
         images = self.preprocessing.normalize(images)
         teacher = tf.cond(
             kd_ratio > 0,
@@ -107,7 +142,7 @@ class TrainStep:
                 logits = self.net(images, arch=archs[index], training=True, dropout=(dropout, subnet_seed))
                 loss = distillation_loss(
                     logits,
-                    labels,
+                    shares,
                     teacher,
                     label_smoothing=self.label_smoothing,
                     kd_ratio=tf.where(taught, 1.0, kd_ratio),
@@ -116,8 +151,7 @@ class TrainStep:
             new = tape.gradient(loss, [variable.value for variable in variables])
             for gradient, variable in zip(new, variables, strict=True):
                 gradient.set_shape(variable.shape)  # lost where only a slice of the variable was used
-            correct = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
-            top1 = tf.reduce_mean(tf.cast(correct, tf.float32))
+            top1 = top1_accuracy(logits, shares)
             # Outside the tape: nothing flows back into the one that teaches.
             taught_by_first = tf.cond(
                 tf.logical_and(in_place, tf.equal(index, 0)), lambda: tf.nn.softmax(logits), lambda: teacher
@@ -133,13 +167,14 @@ class TrainStep:
             (0, 0.0, 0.0, teacher, start),
             parallel_iterations=1,
         )
+        # The optimizer sums over the replicas.
         gradients = [
-            gradient + self.weight_decay * variable if decays(variable) else gradient
+            (gradient + self.weight_decay * variable if decays(variable) else gradient) / replicas
             for gradient, variable in zip(gradients, variables, strict=True)
         ]
-        self.optimizer.learning_rate.assign(learning_rate)
         self.optimizer.apply(gradients)
-        return loss, top1
+        # Only what was made on the replica has a device.
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, [loss, top1, tf.identity(stop)])
 
 
 def decays(variable) -> bool:

@@ -46,8 +46,20 @@ def test_formats(kind, mode, tolerance):
         np.testing.assert_array_equal(size, IMAGE.shape[:2])
         return tf.constant([3, 5, 10, 17])
 
-    cropped = decode_and_crop(tf.constant(data), window)
+    cropped = decode_and_crop(tf.constant(data), window, 16)
     np.testing.assert_allclose(cropped.numpy().astype(int), result[3:13, 5:22].numpy().astype(int), atol=3)
+
+
+@pytest.mark.parametrize(("resolution", "ratio"), [(40, 1), (32, 2), (31, 2), (16, 4), (8, 8), (3, 8)])
+def test_jpeg_is_decoded_no_finer_than_needed(resolution, ratio):
+    """A 72 x 64 part comes at a half, quarter or eighth where that is not below the resolution, from the same place."""
+    image = gradient(97, 120)
+    data = tf.constant(encoded(image, "JPEG", quality=95))
+    found = decode_and_crop(data, lambda _: tf.constant([16, 24, 72, 64]), resolution).numpy().astype(float)
+    assert found.shape == (72 // ratio, 64 // ratio, 3)
+    part = image[16:88, 24:88].astype(float)
+    means = part.reshape(72 // ratio, ratio, 64 // ratio, ratio, 3).mean((1, 3))
+    np.testing.assert_allclose(found, means, atol=5)
 
 
 def test_first_frame_of_an_animation():

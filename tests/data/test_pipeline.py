@@ -1,6 +1,7 @@
 """Batches: addressed by step, resumable, one resolution each, complete, and clear about unreadable images."""
 
 import itertools
+import pathlib
 
 import numpy as np
 import pytest
@@ -204,33 +205,72 @@ def broken_files():
 
 
 @pytest.mark.parametrize("kind", broken_files())
-def test_an_unreadable_image_is_named(tmp_path, kind):
-    """Every pipeline ends with one line that names the file; the other images of its batch are not blamed."""
+def test_an_unreadable_image_is_named_and_passed_over(tmp_path, kind):
+    """Every pipeline goes on without it, with one line that names the file; training keeps its batches full."""
     write_folder(tmp_path / "train", {"ant": 10, "bee": 11})
-    dataset = data.load("folder", tmp_path, holdout=1)
-    victim = dataset.split("train").describe(int(dataset.split("train").indices[13]))
     content = broken_files()[kind]
-    tf.io.gfile.remove(victim) if content is None else tf.io.write_file(victim, content)
-    for batches in all_kinds(dataset):
-        with pytest.raises(InputError, match="not a readable image") as caught:
-            list(batches)
-        message = str(caught.value)
+    for index in range(3):
+        dataset = data.load("folder", tmp_path, holdout=1)  # that knows of nothing
+        split = dataset.split("train")
+        victim = split.describe(int(split.indices[13]))
+        whole = pathlib.Path(victim).read_bytes()
+        tf.io.gfile.remove(victim) if content is None else tf.io.write_file(victim, content)
+        batches = list(all_kinds(dataset))[index]
+        with pytest.warns(UserWarning, match="not a readable image") as caught:
+            labels = [len(labels) for _, labels in batches]
+        (message,) = {str(warning.message) for warning in caught}
         assert message.startswith(victim)
+        assert message.endswith("passed over (1 of 20 so far)")
         assert "\n" not in message
         assert "{{" not in message
+        assert sum(labels) == (19 if batches.drop else batches.batch_size * len(batches))
+        assert all(len(images) == len(labels) for images, labels in batches)
+        pathlib.Path(victim).write_bytes(whole)
 
 
-def test_batches_before_an_unreadable_image_are_whole(tmp_path):
-    """The error comes with the batch of the bad image, not before."""
+def test_a_resumed_run_passes_over_the_same_images(tmp_path):
+    """The image in the place of a damaged one follows from the split alone: a resumed run sees the same batches."""
+    write_folder(tmp_path / "train", {"ant": 20, "bee": 21})
+    dataset = data.load("folder", tmp_path, holdout=1)
+    split = dataset.split("train")
+    tf.io.write_file(split.describe(int(split.indices[7])), b"broken")
+    arguments = {"batch_size": 8, "resolutions": (16,), "augmentation": AUGMENTATION, "seed": 3}
+    with pytest.warns(UserWarning, match="passed over"):
+        whole = list(data.training_batches(dataset, steps=8, **arguments))
+    again = data.load("folder", tmp_path, holdout=1)
+    with pytest.warns(UserWarning, match="passed over"):
+        rest = list(data.training_batches(again, first_step=3, steps=5, **arguments))
+    for (images, labels), (same_images, same_labels) in zip(whole[3:], rest, strict=True):
+        np.testing.assert_array_equal(images, same_images)
+        np.testing.assert_array_equal(labels, same_labels)
+
+
+def test_too_many_unreadable_images_end_the_run(tmp_path):
+    """One of twenty is passed over; the second one ends it, with the count and the limit."""
     write_folder(tmp_path / "train", {"ant": 10, "bee": 11})
     dataset = data.load("folder", tmp_path, holdout=1)
     split = dataset.split("train")
-    tf.io.write_file(split.describe(int(split.indices[9])), b"broken")
+    for place in (3, 9):
+        tf.io.write_file(split.describe(int(split.indices[place])), b"broken")
     batches = data.evaluation_batches(dataset, "train", resolution=16, batch_size=4, crop_fraction=1.0)
     seen = []
-    with pytest.raises(InputError):
+    with (
+        pytest.warns(UserWarning, match="1 of 20 so far"),
+        pytest.raises(InputError, match="2th of 20 images that cannot be read, and more than 1%") as caught,
+    ):
         seen.extend(len(labels) for _, labels in batches)
-    assert len(seen) <= 2
-    assert batches.unreadable_image(0) is None
-    assert batches.unreadable_image(1) is None
-    assert isinstance(batches.unreadable_image(2), InputError)
+    assert len(seen) <= 2  # not those of the third batch, which has the second one
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_share_a_batch(photos, workers):
+    """The rows of all workers, one after the other, are the batch that one worker alone would have."""
+    arguments = {"resolutions": (16, 24), "augmentation": AUGMENTATION, "seed": 5, "steps": 3, "batch_size": 12}
+    whole = list(data.training_batches(photos, **arguments))
+    parts = [list(data.training_batches(photos, worker=w, workers=workers, **arguments)) for w in range(workers)]
+    for step, (images, labels) in enumerate(whole):
+        np.testing.assert_array_equal(images, np.concatenate([part[step][0] for part in parts]))
+        np.testing.assert_array_equal(labels, np.concatenate([part[step][1] for part in parts]))
+    with pytest.raises(InputError, match="5 workers cannot share it equally"):
+        data.training_batches(photos, worker=0, workers=5, **arguments)

@@ -117,14 +117,15 @@ def test_mistakes_in_training(tmp_path, photos):
     check_mistake("tools.train", says="run_dir")
 
 
-def test_unreadable_image(tmp_path, photos):
-    """A file that is no image is named."""
+def test_unreadable_images(tmp_path, photos):
+    """A file that is no image is named; where there are too many of them, the run ends."""
     shutil.copytree(photos, tmp_path / "photos")
-    broken = tmp_path / "photos" / "train" / "two" / "3.png"
-    broken.write_bytes(broken.read_bytes()[:40])
+    for name in ("3.png", "4.png"):
+        broken = tmp_path / "photos" / "train" / "two" / name
+        broken.write_bytes(broken.read_bytes()[:40])
     check_mistake(
         "tools.train", f"--run_dir={tmp_path / 'run'}", "--config=ofa_tf/configs/digits.py", "--dataset=folder",
-        f"--data_dir={tmp_path / 'photos'}", "--config.holdout=3", "--config.batch_size=60", says="3.png",
+        f"--data_dir={tmp_path / 'photos'}", "--config.holdout=3", "--config.batch_size=60", says="cannot be read",
     )  # fmt: skip
 
 

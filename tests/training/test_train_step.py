@@ -10,7 +10,7 @@ from ofa_tf.data import SYMMETRIC
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.spaces import IN, MID, OUT
 from ofa_tf.training import TrainStep
-from ofa_tf.training.losses import distillation_loss
+from ofa_tf.training.losses import class_shares, distillation_loss
 from tests.micro import micro_net
 
 
@@ -38,7 +38,7 @@ def test_one_trace_for_200_architectures():
         archs = [net.space.sample(rng) for _ in range(1 + index % 4)]
         seen.update(archs)
         drawn = archs[:1] if index % 10 else archs
-        loss, _ = run(step, drawn, size=archs[0].r, kd_ratio=float(index % 2), in_place=index % 3 == 0)
+        loss, *_ = run(step, drawn, size=archs[0].r, kd_ratio=float(index % 2), in_place=index % 3 == 0)
         assert np.isfinite(loss)
         images, _ = images_and_labels(archs[0].r)
         sizes = net.space.to_tensors(archs[0])
@@ -116,8 +116,8 @@ def test_teacher_is_not_changed_and_counts():
     images, labels = images_and_labels(16)
     logits = net.batch_statistics(SYMMETRIC.normalize(images), arch)[0]
     soft = tf.nn.softmax(teacher.batch_statistics(SYMMETRIC.normalize(images), teacher.space.largest())[0])
-    expected = distillation_loss(logits, labels, soft, label_smoothing=0.1, kd_ratio=1.0)
-    loss, _ = run(step, [arch], kd_ratio=1.0)
+    expected = distillation_loss(logits, class_shares(labels, 10), soft, label_smoothing=0.1, kd_ratio=1.0)
+    loss, *_ = run(step, [arch], kd_ratio=1.0)
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
     for name, value in teacher.state().items():
         np.testing.assert_array_equal(value, before[name])
@@ -138,7 +138,7 @@ def test_the_first_subnet_teaches_the_others_in_place():
     def own_loss(arch, teacher, **ratios):
         with tf.GradientTape() as tape:
             logits = net.batch_statistics(pixels, arch)[0]
-            loss = distillation_loss(logits, labels, teacher, label_smoothing=0.1, **ratios)
+            loss = distillation_loss(logits, class_shares(labels, 10), teacher, label_smoothing=0.1, **ratios)
         return tf.nn.softmax(logits), loss, tape.gradient(loss, kernel.value)
 
     nobody = tf.zeros((len(labels), 10))
@@ -147,7 +147,7 @@ def test_the_first_subnet_teaches_the_others_in_place():
     step = TrainStep(net, micro_net(), SYMMETRIC, momentum=0.0, weight_decay=0.0)
     step.optimizer.nesterov = False
     before = kernel.numpy()
-    loss, _ = run(step, [largest, smallest], learning_rate=0.1, in_place=True)
+    loss, *_ = run(step, [largest, smallest], learning_rate=0.1, in_place=True)
     np.testing.assert_allclose(loss, first + second, rtol=1e-4)
     np.testing.assert_allclose(
         before - kernel.numpy(), 0.1 * (first_gradient + second_gradient).numpy(), atol=1e-6, rtol=1e-3
@@ -163,7 +163,7 @@ def test_loss_equals_its_definition(smoothing):
     entropy = tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     plain = tf.keras.losses.CategoricalCrossentropy(from_logits=True)
     expected = entropy(tf.one_hot(labels, 5), logits) + 0.7 * plain(teacher, logits)
-    loss = distillation_loss(logits, labels, teacher, label_smoothing=smoothing, kd_ratio=0.7)
+    loss = distillation_loss(logits, class_shares(labels, 5), teacher, label_smoothing=smoothing, kd_ratio=0.7)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 

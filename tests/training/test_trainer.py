@@ -8,7 +8,7 @@ import pytest
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.data import SYMMETRIC, Augmentation, load
 from ofa_tf.training import Recipe, RunDirectory, StageRecipe, Trainer
-from ofa_tf.training.checkpoint import load_checkpoint
+from ofa_tf.training.checkpoint import load_checkpoint, save_checkpoint
 from tests.micro import micro_net, micro_space
 
 STAGES = ("full", "kernel", "depth1")
@@ -42,7 +42,7 @@ def test_interrupted_run_ends_like_the_uninterrupted_one(tmp_path, digits):
     whole = open_run(tmp_path / "whole", digits)
     net = Trainer(whole, digits).train(evaluate=evaluate)
     assert whole.finished_stages() == list(STAGES)
-    assert not whole.checkpoint.exists()
+    assert not whole.checkpoints()
 
     calls = []
 
@@ -112,14 +112,68 @@ def test_loss_that_is_not_finite_stops_the_run(tmp_path, digits):
 
     def exploding_step(*args, **kwargs):
         calls.append(None)
-        loss, top1 = real_step(*args, **kwargs)
-        return (loss * np.nan if len(calls) == 5 else loss), top1
+        loss, top1, stop = real_step(*args, **kwargs)
+        return (loss * np.nan if len(calls) == 5 else loss), top1, stop
 
     exploding_step.optimizer = real_step.optimizer
     trainer.step = exploding_step
     with pytest.raises(OfaError, match=r'stage full, step 4: the loss is nan.*"ks"'):
         trainer.train()
-    assert load_checkpoint(run.checkpoint, trainer.net)["step"] == 3
+    (path,) = run.checkpoints()
+    assert load_checkpoint(path, trainer.net)["step"] == 3
+
+
+def test_the_last_checkpoints_are_kept(tmp_path, digits):
+    """Every second step and at each epoch's end, the last three of them; a damaged one gives way to the one before."""
+    timing = {"full": StageRecipe(3, 0, 0.05)}
+    whole = open_run(tmp_path / "whole", digits, stages=timing, checkpoint_steps=2)
+    net = Trainer(whole, digits).train()
+
+    run = open_run(tmp_path / "run", digits, stages=timing, checkpoint_steps=2)
+    trainer = Trainer(run, digits)
+    real_step, calls = trainer.step, []
+
+    def step(*args, **kwargs):
+        calls.append(None)
+        if len(calls) == 9:
+            raise Interrupted
+        return real_step(*args, **kwargs)
+
+    step.optimizer, trainer.step = real_step.optimizer, step
+    with pytest.raises(Interrupted):
+        trainer.train()
+    assert [path.name for path in run.checkpoints()] == [f"full-{step:09d}.npz" for step in (4, 6, 8)]
+    newest = run.checkpoints()[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match=r"full-000000008\.npz.*going on from the one before"):
+        resumed = Trainer(run, digits).train()
+    for name, value in resumed.state().items():
+        np.testing.assert_allclose(value, net.state()[name], atol=1e-4, err_msg=name)
+    lines, expected = ([line["epoch"] for line in r.read_log("metrics")] for r in (run, whole))
+    assert lines == expected == [1, 2, 3]
+    assert not run.checkpoints()
+
+    broken = open_run(tmp_path / "broken", digits, stages=timing)
+    for number in (3, 6):
+        path = broken.checkpoint("full", number)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"nothing")
+    with (
+        pytest.warns(UserWarning, match="going on from the one before"),
+        pytest.raises(InputError, match=r"full-000000003\.npz.*nor can another checkpoint of stage full"),
+    ):
+        Trainer(broken, digits).train()
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    """The loss of a step is that before its update: a checkpoint after a bad update would be no good one."""
+    net = micro_net()
+    save_checkpoint(tmp_path / "state.npz", net, {"step": 1})
+    good = (tmp_path / "state.npz").read_bytes()
+    net.blocks[0].conv.kernel.assign(net.blocks[0].conv.kernel.numpy() * np.inf)
+    with pytest.raises(OfaError, match="stem/conv/kernel is not finite; what is there is kept"):
+        save_checkpoint(tmp_path / "state.npz", net, {"step": 2})
+    assert (tmp_path / "state.npz").read_bytes() == good
 
 
 def test_run_directories_refuse_what_does_not_fit(tmp_path, digits):

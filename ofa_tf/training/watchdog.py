@@ -1,0 +1,66 @@
+"""`Watchdog`: ends a process that waits for others for too long."""
+
+import contextlib
+import faulthandler
+import os
+import sys
+import threading
+from collections.abc import Iterator
+
+from ofa_tf.common import OfaError
+
+# What a hang that even stops this process's threads is given on top, before the interpreter's own timer ends it.
+_GRACE_S = 5.0
+
+
+class Watchdog:
+    """A limit on everything that waits for the other workers of a cluster.
+
+    A peer that was killed is noticed by the network. One that hangs while its heartbeat goes on, or was never started,
+    is not: TensorFlow would wait for hours.
+
+    Args:
+        limit_s: how long to wait.
+
+    Source: systems notes, "MultiWorkerMirroredStrategy in a custom loop".
+
+    Example:
+        with Watchdog(45).limit("stage full, step 7"):
+            step(images, labels)
+    """
+
+    def __init__(self, limit_s: float):
+        self.limit_s = limit_s
+
+    @contextlib.contextmanager
+    def limit(self, what: str, patience_s: float = 0.0) -> Iterator[None]:
+        """Ends the process, with one line and the exit code of a failure, unless the block ends in time.
+
+        Args:
+            what: the block does, for the message.
+            patience_s: seconds in addition.
+        """
+        limit_s = self.limit_s + patience_s
+        timer = threading.Timer(limit_s, self._end, (what, limit_s))
+        timer.daemon = True
+        faulthandler.dump_traceback_later(limit_s + _GRACE_S, exit=True)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            faulthandler.cancel_dump_traceback_later()
+
+    def leave_within(self, seconds: float) -> None:
+        """Ends the process then at the latest, even where its own end waits for a lost peer."""
+        faulthandler.dump_traceback_later(seconds, exit=True, file=open(os.devnull, "w"))  # noqa: SIM115 (used later)
+
+    @staticmethod
+    def _end(what: str, limit_s: float) -> None:
+        print(
+            f"\nerror: {what}: no answer from another worker for {limit_s:.0f} s (it hangs, is stopped, or was never "
+            f"started); what was saved is kept: start all workers again with the same command, they resume",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(OfaError.exit_code)
