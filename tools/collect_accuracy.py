@@ -4,6 +4,11 @@
 
 Pairs are appended to RUN/accuracy.jsonl as they are measured. The command given again goes on where it stopped; a
 larger `--count` extends the file. No pair is measured twice.
+
+    python -m tools.collect_accuracy --run_dir=RUN --count=16000 --ray_address=local --workers=8
+
+shares the work among processes, here or on a Ray cluster (`--ray_address=HOST:6379`) whose machines all see the run and
+the images. Needs `pip install ray`. What a lost worker was measuring is measured again.
 """
 
 from absl import flags
@@ -16,20 +21,28 @@ _COUNT = flags.DEFINE_integer("count", 500, "how many sub-networks the file is t
 _IMAGES = flags.DEFINE_integer("images", None, "only the first so many hold-out images", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "of the choice of sub-networks", lower_bound=0)
 _OUTPUT = flags.DEFINE_string("output", None, "the file of pairs; RUN/accuracy.jsonl unless given")
+_RAY_ADDRESS = flags.DEFINE_string("ray_address", None, "a Ray cluster, or local; this process measures unless given")
+_WORKERS = flags.DEFINE_integer("workers", 2, "with --ray_address: how many processes measure", lower_bound=1)
 
 
 def main(argv):
     """Collects."""
     del argv
+    import functools
+
     from ofa_tf.common import InputError
-    from tools.opening import open_source
+    from ofa_tf.evaluation import Farm
+    from tools.opening import evaluator_of, open_source
     from tools.pipeline import collect_pairs
 
-    opened = open_source(_SOURCE)
+    opened = open_source(**_SOURCE.values())
     if not _OUTPUT.value and opened.run is None:
         raise InputError("--output: with --supernet there is no run directory to write into; give the file of pairs")
     path = _OUTPUT.value or opened.run.path / "accuracy.jsonl"
-    pairs = collect_pairs(opened.evaluator, path, count=_COUNT.value, seed=_SEED.value, limit=_IMAGES.value)
+    farm = None
+    if _RAY_ADDRESS.value is not None:
+        farm = Farm(functools.partial(evaluator_of, **_SOURCE.values()), _RAY_ADDRESS.value, _WORKERS.value)
+    pairs = collect_pairs(opened.evaluator, path, count=_COUNT.value, seed=_SEED.value, limit=_IMAGES.value, farm=farm)
     print(f"{path}: {len(pairs)} pairs")
 
 

@@ -30,7 +30,7 @@ def main(argv):
     from ofa_tf.common import write_json
     from tools.opening import open_source, read_arch
 
-    opened = open_source(_SOURCE)
+    opened = open_source(**_SOURCE.values())
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     evaluation = opened.evaluator.evaluate(arch, split=_SPLIT.value, calibrate=_CALIBRATE.value)
     if _OUTPUT.value:

@@ -33,7 +33,7 @@ def main(argv):
     from tools.opening import open_source, read_arch
     from tools.pipeline import export_subnet
 
-    opened = open_source(_SOURCE)
+    opened = open_source(**_SOURCE.values())
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     report = export_subnet(
         opened.evaluator,

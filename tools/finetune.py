@@ -72,7 +72,7 @@ def _from_supernet():
 
     if _ARCH.value is None or _CHECKPOINT.value is not None:
         raise InputError("--arch: give the architecture to extract (and --checkpoint only with --specialized)")
-    opened = open_source(_SOURCE)
+    opened = open_source(**_SOURCE.values())
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     evaluator = opened.evaluator
     return FinetuneStart(

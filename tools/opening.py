@@ -13,7 +13,6 @@ from ofa_tf.predictors import AccuracyPredictor, LatencyRegression, LatencyTable
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.training import RunDirectory
-from tools.source_flags import SourceFlags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +32,26 @@ class Opened:
     evaluator: Evaluator
 
 
-def open_source(source: SourceFlags) -> Opened:
-    """Opens what the flags name."""
-    if (source.run_dir.value is None) == (source.supernet.value is None):
+def open_source(
+    run_dir: str | None = None,
+    supernet: str | None = None,
+    stage: str | None = None,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+) -> Opened:
+    """Opens what the flags of `source_flags.define` name."""
+    if (run_dir is None) == (supernet is None):
         raise InputError("--run_dir and --supernet: give one of them, the run or the supernet to work on")
-    if source.run_dir.value is not None:
-        return open_run(source.run_dir.value, source.stage.value, source.dataset.value, source.data_dir.value)
-    if source.stage.value is not None:
+    if run_dir is not None:
+        return open_run(run_dir, stage, dataset, data_dir)
+    if stage is not None:
         raise InputError("--stage: only a run has stages; leave it out, or give --run_dir instead of --supernet")
-    return open_packed(read_supernet(source.supernet.value), source.dataset.value, source.data_dir.value)
+    return open_packed(read_supernet(supernet), dataset, data_dir)
+
+
+def evaluator_of(**source: str | None) -> Evaluator:
+    """The evaluator of what `open_source` opens, for a process of its own."""
+    return open_source(**source).evaluator
 
 
 def read_supernet(text: str) -> PackedSupernet:

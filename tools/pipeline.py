@@ -1,17 +1,24 @@
 """Steps that a binary runs alone and the demo runs in a row."""
 
+import functools
 import os
 
 from ofa_tf.common import InputError
 from ofa_tf.deploy import ExportReport, export
-from ofa_tf.evaluation import Evaluator, collect, draw_architectures
+from ofa_tf.evaluation import Evaluator, Farm, collect, draw_architectures
 from ofa_tf.predictors import PairsFile
 from ofa_tf.spaces import Arch
 from ofa_tf.training import weights_digest
 
 
 def collect_pairs(
-    evaluator: Evaluator, path: str | os.PathLike, *, count: int, seed: int = 0, limit: int | None = None
+    evaluator: Evaluator,
+    path: str | os.PathLike,
+    *,
+    count: int,
+    seed: int = 0,
+    limit: int | None = None,
+    farm: Farm | None = None,
 ) -> PairsFile:
     """Extends a file of (architecture, hold-out accuracy) pairs to `count` pairs; what is there is not measured again.
 
@@ -21,6 +28,7 @@ def collect_pairs(
         count: how many pairs it is to hold.
         seed: of the choice of architectures.
         limit: only the first so many hold-out images.
+        farm: the Ray workers that evaluate; this process does unless given.
     """
     held_out = len(evaluator.dataset.split("holdout"))
     images = min(held_out, limit or held_out)
@@ -37,7 +45,8 @@ def collect_pairs(
         )
     archs = draw_architectures(space, count, seed)
     known = lambda arch: pairs.holds(arch, images=images, split="holdout")  # noqa: E731
-    for result in collect(evaluator, archs, split="holdout", limit=limit, known=known):
+    evaluate = functools.partial(collect, evaluator) if farm is None else farm.collect
+    for result in evaluate(archs, split="holdout", limit=limit, known=known):
         pairs.add(result.arch, result.top1, images=result.images, split=result.split, top5=result.top5)
     return pairs
 

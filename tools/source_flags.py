@@ -10,13 +10,17 @@ flags.disclaim_key_flags()
 
 @dataclasses.dataclass(frozen=True)
 class SourceFlags:
-    """What `define` defined; `opening.open_source` opens it."""
+    """What `define` defined."""
 
     run_dir: flags.FlagHolder
     supernet: flags.FlagHolder
     stage: flags.FlagHolder
     dataset: flags.FlagHolder
     data_dir: flags.FlagHolder
+
+    def values(self) -> dict[str, str | None]:
+        """What was given, by the flags' names: the arguments of `opening.open_source`."""
+        return {field.name: getattr(self, field.name).value for field in dataclasses.fields(self)}
 
 
 def define() -> SourceFlags:

@@ -120,7 +120,7 @@ def test_mistakes_in_training(tmp_path, photos):
 def test_unreadable_images(tmp_path, photos):
     """A file that is no image is named; where there are too many of them, the run ends."""
     shutil.copytree(photos, tmp_path / "photos")
-    for name in ("3.png", "4.png"):
+    for name in ("3.png", "4.png", "5.png", "6.png", "7.png"):
         broken = tmp_path / "photos" / "train" / "two" / name
         broken.write_bytes(broken.read_bytes()[:40])
     check_mistake(
