@@ -1,0 +1,81 @@
+"""What a trained supernet is worth to somebody with 300 photos: `--init_from` against training from scratch.
+
+    python -m benchmarks.transfer --cifar10=DIR --output=benchmarks/results/transfer.json
+
+DIR holds `train/<class>/*.jpg`, CIFAR-10's training images. The first three classes in alphabetical order; of each, the
+first 100 images to train on (a tenth of them held out) and the next 500 to report on. Both runs have as many image
+passes; see `ofa_tf/configs/transfer.py`. Takes a quarter of an hour on two cores.
+"""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from absl import flags
+
+from ofa_tf.common import cli
+
+_CIFAR10 = flags.DEFINE_string("cifar10", None, "folder with train/<class>/*.jpg", required=True)
+_INIT_FROM = flags.DEFINE_string("init_from", "ofa_imagenette_mbv3", "what the first run begins with")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures")
+
+_CLASSES, _TRAIN, _VAL = 3, 100, 500
+
+
+def main(argv):
+    """Trains twice, evaluates and prints."""
+    del argv
+    from ofa_tf.common import write_json
+
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        photos = pathlib.Path(folder) / "photos"
+        classes = few_photos(pathlib.Path(_CIFAR10.value), photos)
+        for start in ("imagenette", "scratch"):
+            run_dir = f"{folder}/{start}"
+            initial = [f"--init_from={_INIT_FROM.value}"] if start == "imagenette" else []
+            call("tools.train", f"--config=ofa_tf/configs/transfer.py:{start}", f"--data_dir={photos}",
+                 f"--run_dir={run_dir}", *initial)  # fmt: skip
+            rows[start] = {}
+            for arch in ("largest", "smallest"):
+                result = f"{folder}/{start}_{arch}.json"
+                call("tools.evaluate", f"--run_dir={run_dir}", f"--arch={arch}", "--resolution=96", "--split=val",
+                     f"--output={result}")  # fmt: skip
+                found = json.loads(pathlib.Path(result).read_text())
+                rows[start][arch] = {"top1": found["top1"], "images": found["images"]}
+                print(f"{start}: {arch} {100 * found['top1']:.1f}% of {found['images']} images", flush=True)
+    if _OUTPUT.value:
+        write_json(_OUTPUT.value, {"init_from": _INIT_FROM.value, "classes": classes, "train": _TRAIN, "top1": rows})
+
+
+def few_photos(source: pathlib.Path, target: pathlib.Path) -> list[str]:
+    """Copies a few images of a few classes into train/ and val/; returns the classes."""
+    from ofa_tf.common import InputError
+
+    classes = sorted(path.name for path in (source / "train").glob("*") if path.is_dir())[:_CLASSES]
+    if len(classes) < _CLASSES:
+        raise InputError(f"--cifar10={source}: {len(classes)} classes in train/, expected at least {_CLASSES}")
+    for name in classes:
+        images = sorted((source / "train" / name).iterdir())[: _TRAIN + _VAL]
+        for index, image in enumerate(images):
+            folder = target / ("train" if index < _TRAIN else "val") / name
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(image, folder)
+    return classes
+
+
+def call(module: str, *arguments: str) -> None:
+    """Runs a binary to its end."""
+    subprocess.run([sys.executable, "-m", module, *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
+def run():
+    """The console script."""
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    run()
