@@ -1,4 +1,4 @@
-"""CIFAR-10, one uniform sub-network of the space of `cifar10.py` alone, at 32 pixels, for as many epochs (36).
+"""CIFAR-10, one uniform sub-network of the space of `cifar10.py` alone, at 32 pixels, for as many epochs (21).
 
     python -m tools.train --config=ofa_tf/configs/cifar10_alone.py:d4_e6_k7 --data_dir=cifar10 --run_dir=runs/alone
 
@@ -24,5 +24,5 @@ def get_config(subnet: str = "d4_e6_k7") -> ConfigDict:
     config = cifar10.get_config()
     config.choices = {name: (int(value),) for name, value in zip(("d", "e", "ks"), match.groups(), strict=True)}
     config.resolutions = (32,)
-    config.stages = {"full": {"epochs": 36, "warmup_epochs": 0, "learning_rate": 0.16}}
+    config.stages = {"full": {"epochs": 21, "warmup_epochs": 0, "learning_rate": 0.16}}
     return config
