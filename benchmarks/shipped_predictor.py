@@ -44,11 +44,11 @@ def main(argv):
     for fold in range(FOLDS):
         rest = np.setdiff1d(order, order[fold::FOLDS])
         predictor = AccuracyPredictor.fit(
-            space, [archs[place] for place in rest], accuracies[rest], hidden=HIDDEN, holdout=0
+            space, [archs[place] for place in rest], accuracies[rest], hidden=HIDDEN, holdout=0, costs=False
         )
         predicted[order[fold::FOLDS]] = predictor.predict(space, [archs[place] for place in order[fold::FOLDS]])
     metrics = holdout_metrics(predicted, accuracies) | {"folds": FOLDS}
-    predictor = AccuracyPredictor.fit(space, archs, accuracies, hidden=HIDDEN, holdout=0)
+    predictor = AccuracyPredictor.fit(space, archs, accuracies, hidden=HIDDEN, holdout=0, costs=False)
     result = {
         "rmse_points": metrics["rmse"] * 100,
         "kendall_tau": metrics["kendall_tau"],

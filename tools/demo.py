@@ -1,13 +1,17 @@
 """The whole path on real images, in one process: train, measure this machine, search, export, report.
 
     python -m tools.demo
+    python -m tools.demo --notraining
 
-Trains a once-for-all network of the tiny space on scikit-learn's handwritten digits by progressive shrinking, collects
-accuracies and fits their predictor, builds this machine's int8 latency table, searches at three latency budgets,
-exports int8 TFLite files and measures them. Ends with a table and `report.html` in the run directory. An interrupted
-demo continues where it stopped.
+Begins with a supernet that ships, trained on photos: measures this machine, searches, calibrates and exports an int8
+TFLite file, and classifies photos with it, all without training (`--notraining` ends here). Then trains a once-for-all
+network of the tiny space on scikit-learn's handwritten digits by progressive shrinking, collects accuracies and fits
+their predictor, builds this machine's int8 latency table, searches at three latency budgets, exports int8 TFLite files
+and measures them. Ends with a table and `report.html` in the run directory. An interrupted demo continues where it
+stopped.
 """
 
+import pathlib
 import time
 
 from absl import flags
@@ -18,6 +22,7 @@ _RUN_DIR = flags.DEFINE_string("run_dir", "runs/demo", "where everything is writ
 _CONFIG = cli.define_config("ofa_tf/configs/digits.py", "the experiment")
 _PAIRS = flags.DEFINE_integer("pairs", 160, "sub-networks measured for the accuracy predictor", lower_bound=20)
 _SEED = flags.DEFINE_integer("seed", 0, "of search and random choices", lower_bound=0)
+_TRAINING = flags.DEFINE_bool("training", True, "whether the part that trains follows")
 
 
 def main(argv):
@@ -25,7 +30,11 @@ def main(argv):
     del argv
     began = time.monotonic()
     from tools.demonstration import demonstrate
+    from tools.shipped_demonstration import specialize_shipped
 
+    specialize_shipped(pathlib.Path(_RUN_DIR.value) / "shipped", _SEED.value)
+    if not _TRAINING.value:
+        return
     demonstrate(_RUN_DIR.value, _CONFIG.value.to_dict(), pairs=_PAIRS.value, seed=_SEED.value)
     print(f"the demo took {time.monotonic() - began:.0f} s")
 

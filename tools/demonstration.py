@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from mobile_bench.table_builder import build_table
 from mobile_bench.verification import Verification, verify_table
-from ofa_tf.common import OfaError, write_json
+from ofa_tf.common import write_json
 from ofa_tf.deploy import Runner
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.predictors import AccuracyPredictor, LatencyTable
@@ -20,7 +19,7 @@ from ofa_tf.search import Candidate, Constraint, evolutionary_search, random_sea
 from ofa_tf.spaces import Arch
 from ofa_tf.training import RunDirectory, Trainer, open_experiment
 from tools.opening import evaluator_for
-from tools.pipeline import collect_pairs, export_subnet
+from tools.pipeline import collect_pairs, export_subnet, measure_ms, say, within_budget
 
 PRECISION = "int8"
 # Where between the smallest and the largest sub-network's latency the budgets lie, on a logarithmic scale.
@@ -31,8 +30,6 @@ CANDIDATES, EVERY = 96, 4
 RANDOM_SUBNETS = 20
 # Whole networks that check the latency table, and others, that correct it.
 VERIFIED, CORRECTING = 16, 6
-# A file that is measured over its budget makes the next search stricter by so much; so many times.
-ROUNDS, TIGHTER = 5, 0.96
 MAX_DROP = 0.02
 # One percentage point, and a rounding error.
 POINT = 0.01 + 1e-9
@@ -73,11 +70,6 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
     return conclude(run, evaluator, predictor, table, verification, models, seed)
 
 
-def say(text: str) -> None:
-    """A line of progress."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def search_all(
     run: RunDirectory, evaluator: Evaluator, predictor: AccuracyPredictor, table: LatencyTable, seed: int
 ) -> list[ReportModel]:
@@ -99,26 +91,17 @@ def search_one(
     budget_ms: float,
     seed: int,
 ) -> ReportModel:
-    """Searches below a budget until the exported file is measured inside it.
+    """Searches below a budget until the exported file is measured inside it."""
 
-    Raises:
-        OfaError: it is not, after all rounds.
-    """
-    limit_ms = budget_ms
-    for _ in range(ROUNDS):
+    def attempt(limit_ms: float) -> tuple[ReportModel, float]:
         found = evolutionary_search(
             run.space, predictor, [Constraint("latency_ms", limit_ms, predictor=table)], seed=seed
         )
         chosen = max(found.top(CANDIDATES)[::EVERY], key=lambda candidate: holdout_top1(evaluator, candidate))
         model = finish(run, evaluator, predictor, table, f"{budget_ms:g} ms", chosen.arch, budget_ms)
-        if not model.over_budget:
-            return model
-        say(f"    {model.name}: measured {model.measured_ms:.3f} ms, over the budget; searching again")
-        limit_ms *= min(TIGHTER, budget_ms / model.measured_ms)
-    raise OfaError(
-        f"no file was measured inside {budget_ms:g} ms in {ROUNDS} rounds: the machine is busier than when its table "
-        f"was built; run the demo again"
-    )
+        return model, model.measured_ms
+
+    return within_budget(budget_ms, attempt)
 
 
 def holdout_top1(evaluator: Evaluator, candidate: Candidate) -> float:
@@ -155,12 +138,6 @@ def finish(
         f"{exported.partitions} partition"
     )
     return model
-
-
-def measure_ms(path: pathlib.Path, threads: int) -> float:
-    """The latency of a file: the median of three medians, so that one busy moment of the machine does not decide."""
-    runner = Runner(path, threads=threads)
-    return float(np.median([runner.time(min_seconds=0.4).median_ms for _ in range(3)]))
 
 
 def conclude(

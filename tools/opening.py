@@ -46,7 +46,10 @@ def open_source(
         return open_run(run_dir, stage, dataset, data_dir)
     if stage is not None:
         raise InputError("--stage: only a run has stages; leave it out, or give --run_dir instead of --supernet")
-    return open_packed(read_supernet(supernet), dataset, data_dir)
+    packed = read_supernet(supernet)
+    if supernet in zoo.photos_names() and dataset is None and data_dir is None:
+        return opened_with(packed, load("folder", zoo.photos(supernet)))
+    return open_packed(packed, dataset, data_dir)
 
 
 def evaluator_of(**source: str | None) -> Evaluator:
@@ -95,6 +98,11 @@ def open_packed(packed: PackedSupernet, dataset: str | None = None, data_dir: st
             f"{data_dir or images.name}: not the images that the supernet was trained on; its hold-out may hold such",
             stacklevel=2,
         )
+    return opened_with(packed, images)
+
+
+def opened_with(packed: PackedSupernet, images: ImageDataset) -> Opened:
+    """A packed supernet with images that are known to be of its classes."""
     evaluator = Evaluator(
         packed.net,
         images,

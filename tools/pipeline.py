@@ -2,13 +2,23 @@
 
 import functools
 import os
+import sys
+from collections.abc import Callable
+from typing import TypeVar
 
-from ofa_tf.common import InputError
-from ofa_tf.deploy import ExportReport, export
+import numpy as np
+
+from ofa_tf.common import InputError, OfaError
+from ofa_tf.deploy import ExportReport, Runner, export
 from ofa_tf.evaluation import Evaluator, Farm, collect, draw_architectures
 from ofa_tf.predictors import PairsFile
 from ofa_tf.spaces import Arch
 from ofa_tf.training import weights_digest
+
+# A file that is measured over its budget makes the next search stricter by so much; so many times.
+ROUNDS, TIGHTER = 5, 0.96
+
+Model = TypeVar("Model")
 
 
 def collect_pairs(
@@ -87,3 +97,38 @@ def export_subnet(
         check_labels=labels,
         max_drop=max_drop,
     )
+
+
+def within_budget(budget_ms: float, attempt: Callable[[float], tuple[Model, float]]) -> Model:
+    """Searches below a latency until the exported file is measured inside it.
+
+    Args:
+        budget_ms: what the file may take, in milliseconds.
+        attempt: given the limit of a search in milliseconds, exports what it found; returns that and its measured
+            latency.
+
+    Raises:
+        OfaError: none was inside, after all rounds.
+    """
+    limit_ms = budget_ms
+    for _ in range(ROUNDS):
+        model, measured_ms = attempt(limit_ms)
+        if measured_ms <= budget_ms:
+            return model
+        say(f"    measured {measured_ms:.3f} ms, over the budget of {budget_ms:g} ms; searching again")
+        limit_ms *= min(TIGHTER, budget_ms / measured_ms)
+    raise OfaError(
+        f"no file was measured inside {budget_ms:g} ms in {ROUNDS} rounds: the machine is busier than when its table "
+        f"was built; run it again"
+    )
+
+
+def measure_ms(path: str | os.PathLike, threads: int) -> float:
+    """The latency of a file: the median of three medians, so that one busy moment of the machine does not decide."""
+    runner = Runner(path, threads=threads)
+    return float(np.median([runner.time(min_seconds=0.4).median_ms for _ in range(3)]))
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(text, file=sys.stderr, flush=True)

@@ -36,5 +36,7 @@ def define() -> SourceFlags:
         flags.DEFINE_string(
             "dataset", None, "folder, digits, or a TFDS name; the run's (of a supernet: folder) unless given"
         ),
-        flags.DEFINE_string("data_dir", None, "the images' folder; the run's unless given"),
+        flags.DEFINE_string(
+            "data_dir", None, "the images' folder; the run's (of a supernet that ships: its few photos) unless given"
+        ),
     )

@@ -29,6 +29,8 @@ def get_config() -> ConfigDict:
             "seed": 0,
             "weight_decay": 1e-4,
             "evaluate_every": 5,
+            "checkpoint_minutes": 10.0,
+            "checkpoint_steps": 0,
             "augmentation": {"crop_scale": (0.4, 1.0)},
             # Nothing is cut off an image that is small already.
             "preprocessing": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "crop_fraction": 1.0},

@@ -22,6 +22,8 @@ def get_config() -> ConfigDict:
             "batch_size": 64,
             "seed": 0,
             "evaluate_every": 100,
+            "checkpoint_minutes": 10.0,
+            "checkpoint_steps": 0,
             "calibration_images": 400,
             # Digits are not photos: a flip or a small crop makes another digit of them.
             "augmentation": {"crop_scale": (0.7, 1.0), "flip": False, "brightness": 0.125, "saturation": 0.0},

@@ -35,6 +35,8 @@ def get_config() -> ConfigDict:
             "kd_ratio": 1.0,
             "dropout": 0.1,
             "evaluate_every": 20,
+            "checkpoint_minutes": 10.0,
+            "checkpoint_steps": 0,
             "calibration_images": 2000,
             "stages": {
                 # 2.6 at a batch of 2,048.

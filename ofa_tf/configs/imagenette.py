@@ -26,6 +26,8 @@ def get_config() -> ConfigDict:
             "seed": 0,
             "weight_decay": 1e-4,
             "evaluate_every": 10,
+            "checkpoint_minutes": 10.0,
+            "checkpoint_steps": 0,
             "augmentation": {"crop_scale": (0.25, 1.0)},
             "stages": {
                 "full": {"epochs": 28, "warmup_epochs": 0, "learning_rate": 0.08},

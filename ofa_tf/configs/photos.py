@@ -20,6 +20,8 @@ def get_config() -> ConfigDict:
             "batch_size": 64,
             "seed": 0,
             "evaluate_every": 4,
+            "checkpoint_minutes": 10.0,
+            "checkpoint_steps": 0,
             "stages": {
                 "full": {"epochs": 40, "warmup_epochs": 0, "learning_rate": 0.08},
                 "kernel": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.03},

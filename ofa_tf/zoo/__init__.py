@@ -1,4 +1,4 @@
-"""What ships: supernets, accuracy predictors, and the authors' specialized networks by name.
+"""What ships: supernets with a few photos, accuracy predictors, and the authors' specialized networks by name.
 
 Example:
     from ofa_tf import zoo
@@ -7,6 +7,7 @@ Example:
 """
 
 from ofa_tf.zoo.accuracy_predictor import accuracy_predictor, accuracy_predictor_names
+from ofa_tf.zoo.photos import photos, photos_names
 from ofa_tf.zoo.specialized import names, specialized
 from ofa_tf.zoo.specialized_net import SpecializedNet
 from ofa_tf.zoo.supernet import packed_supernet, supernet, supernet_names
@@ -17,6 +18,8 @@ __all__ = [
     "accuracy_predictor_names",
     "names",
     "packed_supernet",
+    "photos",
+    "photos_names",
     "specialized",
     "supernet",
     "supernet_names",

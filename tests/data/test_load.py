@@ -46,6 +46,16 @@ def test_holdout_is_drawn_by_the_seed(photos):
     assert paths(first.split("val")) == paths(other.split("val"))
 
 
+def test_a_folder_with_its_own_holdout(photos):
+    """Images under holdout/ are held out, all others are trained on; a number of images beside that is refused."""
+    write_folder(photos / "holdout", {"ant": 2, "dog": 1})
+    dataset = data.load("folder", photos)
+    assert [len(dataset.split(name)) for name in ("train", "holdout", "val")] == [40, 3, 5]
+    assert dataset.split("holdout").labels.tolist() == [0, 0, 2]
+    with pytest.raises(InputError, match=r"holdout=5: .*holdout says already"):
+        data.load("folder", photos, holdout=5)
+
+
 def test_only_images_count_in_any_case_of_suffix(photos):
     """Hidden files, other files and sub-folders are ignored; .JPEG and .PNG are images."""
     cat = photos / "train" / "cat"
@@ -87,6 +97,10 @@ def damage_unknown_val_class(root):
     write_folder(root / "val", {"bee": 1})
 
 
+def damage_unknown_holdout_class(root):
+    write_folder(root / "holdout", {"bee": 1})
+
+
 def damage_empty_val(root):
     (root / "val").rename(root / "old")
     (root / "val").mkdir()
@@ -101,6 +115,7 @@ def damage_empty_val(root):
         (damage_one_class, "only one class"),
         (damage_class_without_images, "bee: no images"),
         (damage_unknown_val_class, "val: class bee"),
+        (damage_unknown_holdout_class, "holdout: class bee"),
         (damage_empty_val, "val: no class folders"),
     ],
 )

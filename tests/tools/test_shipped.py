@@ -1,0 +1,30 @@
+"""The supernet that ships works by its name alone: no run, no data set, no training."""
+
+import json
+
+import pytest
+
+from ofa_tf.deploy import Runner
+from tools.opening import open_source
+from tools.shipped_demonstration import RESOLUTION, SUPERNET, specialize_shipped
+
+
+def test_it_is_opened_with_its_photos():
+    """Calibrated on the 200 photos that ship, the smallest sub-network knows most of the 100 others."""
+    opened = open_source(supernet=SUPERNET)
+    space = opened.net.space
+    evaluation = opened.evaluator.evaluate(space.arch(d=2, e=3, ks=3, r=RESOLUTION), split="holdout")
+    assert (evaluation.images, evaluation.calibrated) == (100, True)
+    assert evaluation.top1 >= 0.65
+
+
+@pytest.mark.slow
+def test_the_first_part_of_the_demo(tmp_path):
+    """From photos to an int8 file inside its budget on this machine, which still knows the photos."""
+    result = specialize_shipped(tmp_path / "shipped")
+    assert json.loads((tmp_path / "shipped" / "result.json").read_text()) == result
+    assert result["measured_ms"] <= result["budget_ms"]
+    assert result["tflite_top1"] >= 0.65
+    runner = Runner(result["file"])
+    assert (runner.input_shape, runner.input_type) == ((1, RESOLUTION, RESOLUTION, 3), "uint8")
+    assert len({photo["is"] for photo in result["photos"]}) > 1
