@@ -12,6 +12,7 @@ Takes ten minutes on two cores.
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -180,7 +181,7 @@ def disturbed(run_dir: pathlib.Path, fault: str, undisturbed: pathlib.Path) -> d
     if peer is not None:
         peer.kill()
         peer.communicate()
-    lines = [line for line in errors.splitlines() if line.startswith("error:")]
+    lines = [line for line in errors.splitlines() if re.match(r"(\S.*: )?error: ", line)]
     _ports(run_dir, new=True)
     finish([start(run_dir, worker, epochs=10) for worker in (0, 1)])
     return {

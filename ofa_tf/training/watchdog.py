@@ -2,7 +2,9 @@
 
 import contextlib
 import faulthandler
+import functools
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,6 +13,11 @@ from ofa_tf.common import OfaError
 
 # What a hang that even stops this process's threads is given on top, before the interpreter's own timer ends it.
 _GRACE_S = 5.0
+
+_ADVICE = (
+    "(it hangs, is stopped, or was never started); what was saved is kept: start all workers again with the same "
+    "command, they resume"
+)
 
 
 class Watchdog:
@@ -43,7 +50,7 @@ class Watchdog:
         limit_s = self.limit_s + patience_s
         timer = threading.Timer(limit_s, self._end, (what, limit_s))
         timer.daemon = True
-        faulthandler.dump_traceback_later(limit_s + _GRACE_S, exit=True)
+        faulthandler.dump_traceback_later(limit_s + _GRACE_S, exit=True, file=self._speaker.stdin)
         timer.start()
         try:
             yield
@@ -55,12 +62,19 @@ class Watchdog:
         """Ends the process then at the latest, even where its own end waits for a lost peer."""
         faulthandler.dump_traceback_later(seconds, exit=True, file=open(os.devnull, "w"))  # noqa: SIM115 (used later)
 
+    @functools.cached_property
+    def _speaker(self) -> subprocess.Popen:
+        """Says the words where this process's threads cannot.
+
+        TensorFlow makes a cluster without letting go of the interpreter. The interpreter's timer ends the process even
+        then, but has only a traceback to say: that goes to another process, which says what it means.
+        """
+        words = f"error: no answer from another worker for {self.limit_s:.0f} s {_ADVICE}"
+        return subprocess.Popen(["sh", "-c", 'read -r _ && echo "$0" >&2', words], stdin=subprocess.PIPE)
+
     @staticmethod
     def _end(what: str, limit_s: float) -> None:
         print(
-            f"\nerror: {what}: no answer from another worker for {limit_s:.0f} s (it hangs, is stopped, or was never "
-            f"started); what was saved is kept: start all workers again with the same command, they resume",
-            file=sys.stderr,
-            flush=True,
+            f"\nerror: {what}: no answer from another worker for {limit_s:.0f} s {_ADVICE}", file=sys.stderr, flush=True
         )
         os._exit(OfaError.exit_code)

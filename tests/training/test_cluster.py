@@ -77,6 +77,20 @@ def test_watchdog_ends_a_process_that_waits():
     assert Watchdog(1.0).limit_s == 1.0
 
 
+def test_watchdog_ends_a_process_whose_threads_cannot_run():
+    """TensorFlow makes a cluster without letting go of the interpreter: the message comes from outside then."""
+    code = (
+        "import ctypes\n"
+        "from ofa_tf.training.watchdog import Watchdog\n"
+        "with Watchdog(1.0).limit('making the cluster'): ctypes.PyDLL(None).sleep(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=55)
+    assert done.returncode == OfaError.exit_code
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: no answer from another worker for 1 s (it hangs, is stopped, or was never started)")
+    assert "File " not in done.stderr
+
+
 MIRRORED = """
 import sys
 import numpy as np
