@@ -57,7 +57,15 @@ setuptools.setup(
         "tqdm",
     ],
     extras_require={
-        "dev": ["hypothesis", "import-linter>=2.4", "pytest", "pytest-timeout", "pytest-xdist", "ruff"],
+        "dev": [
+            "hypothesis",
+            "import-linter>=2.4",
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "ruff",
+            "tflite-micro>=0.dev0",
+        ],
         "qat": ["tensorflow-model-optimization", "tf_keras>=2.21,<2.22"],
         "ray": ["ray"],
         "torch": ["torch"],

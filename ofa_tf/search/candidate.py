@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ofa_tf.common import InputError
 from ofa_tf.search.budget import Budget
 from ofa_tf.spaces import Arch
 from ofa_tf.spaces.population import decode
@@ -26,10 +27,22 @@ class Candidate:
 
 
 def candidates(budget: Budget, rows: np.ndarray, accuracies: Sequence[float | None]) -> list[Candidate]:
-    """Rows of a search as candidates, in their order."""
-    kinds = [constraint.kind for constraint in budget.constraints]
-    costs = budget.costs(rows).tolist()
-    return [
-        Candidate(arch, None if accuracy is None else float(accuracy), dict(zip(kinds, values, strict=True)))
-        for arch, accuracy, values in zip(decode(budget.space, rows), accuracies, costs, strict=True)
-    ]
+    """Rows of a search as candidates, in their order.
+
+    Raises:
+        InputError: none of them keeps the limits exactly, only in the tables' lower bounds.
+    """
+    found = []
+    for arch, accuracy, bounds in zip(decode(budget.space, rows), accuracies, budget.costs(rows).tolist(), strict=True):
+        costs = {}
+        for constraint, bound in zip(budget.constraints, bounds, strict=True):
+            exact = constraint.exact(budget.space, arch)
+            costs[constraint.kind] = bound if exact is None else float(exact)
+        if all(costs[constraint.kind] <= constraint.limit for constraint in budget.constraints):
+            found.append(Candidate(arch, None if accuracy is None else float(accuracy), costs))
+    if not found:
+        kinds = ", ".join(f"{constraint.kind} of {constraint.limit:g}" for constraint in budget.constraints)
+        raise InputError(
+            f"constraints: nothing that was found keeps all of them exactly ({kinds}); raise a limit a little"
+        )
+    return found

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ofa_tf.common import InputError
-from ofa_tf.spaces import Space, costs
+from ofa_tf.spaces import Arch, Space, costs
+from ofa_tf.spaces.activation_memory import ActivationMemory
 from ofa_tf.spaces.file_size import FILE_SIZES
 from ofa_tf.spaces.population import CostTable, cost_table
 
-KINDS = ("latency_ms", "macs", "params", "model_bytes")
+KINDS = ("latency_ms", "macs", "params", "model_bytes", "peak_bytes")
 
 
 class LatencyPredictor(Protocol):
@@ -25,10 +26,11 @@ class Constraint:
     """An upper limit on one cost.
 
     Args:
-        kind: "latency_ms", "macs", "params" or "model_bytes".
+        kind: "latency_ms", "macs", "params", "model_bytes" (of the file) or "peak_bytes" (of the activations).
         limit: the largest value that is allowed, in the kind's unit.
         predictor: for "latency_ms", predicts it.
         precision: for "model_bytes", the file's, a key of `spaces.file_size.FILE_SIZES`.
+        memory: for "peak_bytes", how the network is written.
 
     Raises:
         InputError: a field is missing or unusable.
@@ -42,6 +44,7 @@ class Constraint:
     limit: float
     predictor: LatencyPredictor | None = None
     precision: str = "float32"
+    memory: ActivationMemory | None = None
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -50,6 +53,8 @@ class Constraint:
             raise InputError(f"constraint: the limit of {self.kind} is {self.limit!r}, expected a number above 0")
         if (self.kind == "latency_ms") != (self.predictor is not None):
             raise InputError(f"constraint: {self.kind} takes {'a' if self.predictor is None else 'no'} predictor")
+        if (self.kind == "peak_bytes") != (self.memory is not None):
+            raise InputError(f"constraint: {self.kind} takes {'a' if self.memory is None else 'no'} memory")
         if self.precision not in FILE_SIZES:
             raise InputError(f"constraint: precision is {self.precision!r}, expected one of {', '.join(FILE_SIZES)}")
 
@@ -61,5 +66,11 @@ class Constraint:
             return cost_table(space, costs.macs, resolutions=resolutions)
         if self.kind == "params":
             return cost_table(space, costs.params, resolutions=resolutions)
+        if self.memory is not None:
+            return cost_table(space, self.memory.block_bytes, resolutions=resolutions, largest=True)
         size = FILE_SIZES[self.precision]
         return cost_table(space, size.block_bytes, resolutions=resolutions, offset=size.constant)
+
+    def exact(self, space: Space, arch: Arch) -> float | None:
+        """What an architecture takes, where the table gives only a lower bound; None where the table is exact."""
+        return None if self.memory is None else self.memory.network_bytes(space.blocks(arch))

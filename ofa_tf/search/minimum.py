@@ -1,4 +1,6 @@
-"""The exact minimum of an additive cost over a whole space."""
+"""The exact minimum of a cost over a whole space."""
+
+import functools
 
 import numpy as np
 
@@ -9,21 +11,26 @@ from ofa_tf.spaces.population import canonical_rows
 _Factor = tuple[tuple[int, ...], np.ndarray]
 
 
-def minimum_row(space: Space, values: np.ndarray, resolution_indices: np.ndarray) -> np.ndarray:
+def minimum_row(
+    space: Space, values: np.ndarray, resolution_indices: np.ndarray, *, largest: bool = False
+) -> np.ndarray:
     """The architecture whose blocks cost least together.
 
-    The cost is a sum of functions of few genes each, so the genes can be minimised away one after the other (variable
-    elimination, as in dynamic programming). This is exact for any table, also a measured one in which a larger block
-    happens to be faster, and for genes that several positions share.
+    The cost is a sum, or the largest, of functions of few genes each, so the genes can be minimised away one after the
+    other (variable elimination, as in dynamic programming). This is exact for any table, also a measured one in which
+    a larger block happens to be faster, and for genes that several positions share.
 
     Args:
         space: the space.
-        values: float64 (variants,), the cost of each block, as in `CostTable.values`.
+        values: float64 (variants,), the cost of each block, as in `CostTable.values`; where the largest counts, not
+            below zero.
         resolution_indices: int, the resolutions to choose from; `values` must be finite there.
+        largest: whether the largest block decides instead of the sum.
 
     Returns:
         int32 (G + 1,), a canonical row.
     """
+    combine = functools.partial(functools.reduce, np.maximum if largest else np.add)
     factors = _factors(space, values, resolution_indices)
     chosen: list[tuple[int, tuple[int, ...], np.ndarray]] = []
     remaining = {column for scope, _ in factors for column in scope}
@@ -32,12 +39,12 @@ def minimum_row(space: Space, values: np.ndarray, resolution_indices: np.ndarray
         neighbours = {c: {other for scope, _ in factors if c in scope for other in scope} for c in remaining}
         column = min(sorted(remaining), key=lambda c: len(neighbours[c]))
         scope = (*sorted(neighbours[column] - {column}), column)
-        joined = sum(_aligned(factor, scope) for factor in factors if column in factor[0])
+        joined = combine(_aligned(factor, scope) for factor in factors if column in factor[0])
         chosen.append((column, scope[:-1], joined.argmin(axis=-2)))
         factors = [factor for factor in factors if column not in factor[0]]
         factors.append((scope[:-1], joined.min(axis=-2)))
         remaining.discard(column)
-    total = sum(table for _, table in factors)
+    total = combine(table for _, table in factors)
     row = np.zeros(len(space.genes) + 1, np.int32)
     size = int(np.argmin(total))
     for column, scope, best in reversed(chosen):

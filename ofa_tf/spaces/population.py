@@ -178,19 +178,21 @@ def distinct_blocks(space: Space, resolutions: Sequence[int] | None = None) -> l
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CostTable:
-    """An additive cost of every architecture of a space: `scale * (sum over its blocks) + offset`.
+    """A cost of every architecture of a space: `scale * (sum over its blocks) + offset`, or the largest of its blocks.
 
     Args:
         space: the space whose rows it evaluates.
         values: float64 (variants,), the cost of each block; NaN at resolutions that were left out.
         scale: above 0.
         offset: in the unit of the cost.
+        largest: whether the largest block decides (memory that is used again) instead of the sum.
     """
 
     space: Space
     values: np.ndarray
     scale: float = 1.0
     offset: float = 0.0
+    largest: bool = False
 
 
 def cost_table(
@@ -200,6 +202,7 @@ def cost_table(
     resolutions: Sequence[int] | None = None,
     scale: float = 1.0,
     offset: float = 0.0,
+    largest: bool = False,
 ) -> CostTable:
     """Evaluates a cost of blocks once for each different block of the space.
 
@@ -210,6 +213,7 @@ def cost_table(
             evaluate to NaN, which no limit admits.
         scale: see `CostTable`.
         offset: see `CostTable`.
+        largest: see `CostTable`.
 
     Example:
         table = cost_table(spaces.get("ofa_tiny"), costs.params)
@@ -220,7 +224,7 @@ def cost_table(
         if block not in known:
             known[block] = float(cost(block))
         values[number] = known[block]
-    return CostTable(space, values, scale, offset)
+    return CostTable(space, values, scale, offset, largest)
 
 
 def evaluate_all(tables: Sequence[CostTable], rows: np.ndarray) -> np.ndarray:
@@ -232,7 +236,8 @@ def evaluate_all(tables: Sequence[CostTable], rows: np.ndarray) -> np.ndarray:
     index, running = variant_index(space, rows), active(space, rows)
     for column, table in enumerate(tables):
         blocks = np.where(running, table.values[index], 0.0)
-        result[:, column] = table.scale * blocks.sum(axis=1) + table.offset
+        together = blocks.max(axis=1) if table.largest else blocks.sum(axis=1)
+        result[:, column] = table.scale * together + table.offset
     return result
 
 

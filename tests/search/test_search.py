@@ -15,6 +15,7 @@ from ofa_tf.predictors import AccuracyPredictor, BlockLatency, LatencyCorrection
 from ofa_tf.search import Budget, Constraint, evolutionary_search, random_search
 from ofa_tf.search.seen_rows import SeenRows
 from ofa_tf.spaces import costs, population
+from ofa_tf.spaces.activation_memory import ActivationMemory
 from ofa_tf.spaces.features import feature_count
 from ofa_tf.spaces.file_size import FILE_SIZES
 from tests.space_strategies import SHARED_WIDTH
@@ -263,6 +264,25 @@ def test_bad_arguments_are_one_line_of_error(make, found):
     with pytest.raises(InputError, match=found) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_limits_of_peak_memory():
+    """The figure of each candidate is exact and inside, beside other limits too; the smallest one named works."""
+    space = spaces.get("ofa_mbv3_d234_e346_k357_w0.5").replace(resolutions=(96, 128))
+    predictor = untrained(space, (8,))
+    memory = ActivationMemory("int8")
+    middle = memory.network_bytes(space.blocks(space.arch(e=3, r=128)))
+    constraints = [Constraint("macs", 40e6), Constraint("peak_bytes", middle, memory=memory)]
+    for limits in (constraints, constraints[::-1], constraints[1:]):
+        result = evolutionary_search(space, predictor, limits, population=20, generations=20)
+        for candidate in [*result.candidates, *random_search(space, limits, 5)]:
+            assert candidate.costs["peak_bytes"] == memory.network_bytes(space.blocks(candidate.arch)) <= middle
+    with pytest.raises(InputError, match="peak_bytes of at most 1000 cannot be kept") as caught:
+        evolutionary_search(space, predictor, Constraint("peak_bytes", 1000, memory=memory))
+    smallest = float(re.search(r" has ([\d.e+]+);", str(caught.value))[1])
+    evolutionary_search(space, predictor, Constraint("peak_bytes", smallest, memory=memory), generations=2)
+    with pytest.raises(InputError, match="peak_bytes takes a memory"):
+        Constraint("peak_bytes", 1000)
 
 
 def test_model_bytes_fall_with_the_precision():
