@@ -19,7 +19,9 @@ _RESOLUTIONS = flags.DEFINE_list("resolutions", None, "image sides in pixels; al
 _PRECISION = flags.DEFINE_string("precision", "int8", "float32, float16, dynamic or int8")
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter")
 _FORM = flags.DEFINE_string(
-    "form", None, "how hard-swish is written, fused or split; the precision's best unless given"
+    "form",
+    None,
+    "how networks are written: fused, split, folded, or one of these with -same; the precision's default unless given",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "the table to write, or to go on with (.json)", required=True)
 

@@ -15,10 +15,10 @@ from mobile_bench.block_models import model_bytes
 from mobile_bench.reference import TOLERANCE, Reference
 from ofa_tf.common import InputError
 from ofa_tf.deploy import Runner, default_form
-from ofa_tf.networks.plain import FORMS
 from ofa_tf.predictors.block_latency import BlockLatency
 from ofa_tf.predictors.latency_table import LatencyTable
 from ofa_tf.spaces import Arch, Block, Space
+from ofa_tf.spaces.form import Form
 from ofa_tf.spaces.population import distinct_blocks
 
 # Rows that are measured together: the more, the longer until the table is written.
@@ -46,7 +46,7 @@ def build_table(
         precision: one of `deploy.PRECISIONS`.
         threads: of the interpreter.
         output: the table's file, written every few seconds; None keeps the table in memory.
-        form: how hard-swish is written, see `networks.plain.FORMS`; the precision's default unless given.
+        form: how hard-swish is written, see `spaces.form.FORMS`; the precision's default unless given.
         rounds: see `measure.time_blocks`; fewer are faster and noisier.
         seed: of weights, inputs and order.
         progress: whether a bar is shown on stderr.
@@ -61,8 +61,7 @@ def build_table(
         table = build_table(spaces.get("ofa_tiny"), None, "int8", 1, "host_int8.json")
     """
     form = form or default_form(precision)
-    if form not in FORMS:
-        raise InputError(f"activation form {form!r} is unknown; known are {', '.join(FORMS)}")
+    Form.parse(form)
     blocks = distinct_blocks(space, resolutions)
     row_length = len(space.blocks(space.largest()))
     rng = np.random.default_rng(seed)

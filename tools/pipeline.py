@@ -71,6 +71,7 @@ def export_subnet(
     limit: int | None = None,
     max_drop: float,
     representative: int = 200,
+    form: str | None = None,
 ) -> ExportReport:
     """Calibrates a sub-network, writes its file, and checks it on a split's images.
 
@@ -83,6 +84,7 @@ def export_subnet(
         limit: only the first so many of them.
         max_drop: the top-1 that the file may lose against Keras, 0..1.
         representative: training images that give int8 its ranges.
+        form: how it is written, one of `spaces.form.FORMS`; the precision's default unless given.
     """
     images, labels = evaluator.images(split, arch.r, limit)
     return export(
@@ -96,6 +98,7 @@ def export_subnet(
         check_images=images,
         check_labels=labels,
         max_drop=max_drop,
+        form=form,
     )
 
 

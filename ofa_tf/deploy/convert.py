@@ -16,7 +16,7 @@ _ERROR_CHARACTERS = 300
 
 
 def default_form(precision: str) -> str:
-    """The activation form (`networks.plain.FORMS`) that is fastest in a precision.
+    """The activation form (`spaces.form.FORMS`) that is fastest in a precision.
 
     Source: tflite_notes.md, "Hard-swish in int8": fused, HARD_SWISH leaves XNNPACK's partition in int8.
     """

@@ -13,7 +13,7 @@ from ofa_tf.data.preprocessing import SYMMETRIC, Preprocessing
 from ofa_tf.deploy.convert import check_precision, convert, default_form
 from ofa_tf.deploy.export_report import ExportReport
 from ofa_tf.deploy.runner import Runner
-from ofa_tf.networks.plain import build_plain
+from ofa_tf.networks.plain import build_plain, formed_weights
 from ofa_tf.networks.supernet import Supernet, set_plain_weights
 from ofa_tf.spaces import Arch, Block
 
@@ -57,7 +57,7 @@ def export(
         check_labels: int (M,), the classes of `check_images`.
         max_drop: by how much top-1 may be below the Keras model's (without labels: the share of images whose top-1
             class may differ), 0..1; `DEFAULT_MAX_DROP` of the precision unless given.
-        form: how hard-swish is written, see `networks.plain.FORMS`; the precision's default unless given.
+        form: how hard-swish is written, see `spaces.form.FORMS`; the precision's default unless given.
         threads: the interpreter's threads for the check.
 
     Returns:
@@ -120,7 +120,7 @@ def export_blocks(
         check_images, check_labels = representative_images, None
     _check(blocks[0].input_size, precision, representative_images, check_images, check_labels)
     model = build_plain(blocks, keras, form=form)
-    set_plain_weights(model, weights)
+    set_plain_weights(model, formed_weights(blocks, weights, form))
     with atomic_path(path) as temporary:
         if precision == "int8":
             data = _convert_int8(blocks, weights, form, preprocessing, representative_images)
@@ -163,7 +163,8 @@ def _check(side: int, precision: str, representative_images, check_images, check
 
 def _convert_int8(blocks, weights, form, preprocessing, images) -> bytes:
     model = build_plain(blocks, keras, form=form)
-    set_plain_weights(model, _for_symmetric_inputs(weights, blocks[0].name, preprocessing))
+    symmetric = _for_symmetric_inputs(weights, blocks[0].name, preprocessing)
+    set_plain_weights(model, formed_weights(blocks, symmetric, form))
     images = images.copy()
     # Both ends of the range must occur; two pixels leave the ranges inside the network as they are.
     images[0, 0, 0], images[0, -1, -1] = 0, 255

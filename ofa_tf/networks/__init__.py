@@ -7,7 +7,7 @@ Example:
 """
 
 from ofa_tf.networks.packed_supernet import PackedSupernet
-from ofa_tf.networks.plain import FORMS, build_plain
+from ofa_tf.networks.plain import build_plain, formed_weights
 from ofa_tf.networks.supernet import Supernet, build, set_plain_weights
 
-__all__ = ["FORMS", "PackedSupernet", "Supernet", "build", "build_plain", "set_plain_weights"]
+__all__ = ["PackedSupernet", "Supernet", "build", "build_plain", "formed_weights", "set_plain_weights"]

@@ -4,15 +4,15 @@
 argument. Layers are named `<block>_<part>`; `Supernet.plain_weights` uses the same names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ofa_tf.spaces import Block
+import numpy as np
 
-# How hard-swish and hard-sigmoid are written, which decides what a converter makes of them (see tflite_notes.md).
-#   fused: x * (relu6(x + 3) / 6), which TFLite recognises as one HARD_SWISH: best in float.
-#   split: (x / 6) * relu6(x + 3), which it does not: best in int8, where HARD_SWISH breaks XNNPACK's partition.
-FORMS = ("fused", "split")
+from ofa_tf.spaces import Block
+from ofa_tf.spaces.form import Form
+
+_SIXTH = 1.0 / 6.0
 
 
 def build_plain(blocks: Sequence[Block], keras: Any, *, form: str = "fused", batch_size: int | None = None):
@@ -21,7 +21,7 @@ def build_plain(blocks: Sequence[Block], keras: Any, *, form: str = "fused", bat
     Args:
         blocks: what `Space.blocks` gives, or any part of it (one block is a model, too).
         keras: the Keras module to build with.
-        form: one of `FORMS`.
+        form: one of `spaces.form.FORMS`; for its weights, see `formed_weights`.
         batch_size: fixed batch size of the input, None for any.
 
     Returns:
@@ -31,41 +31,91 @@ def build_plain(blocks: Sequence[Block], keras: Any, *, form: str = "fused", bat
     Example:
         model = build_plain(space.blocks(arch), keras)
     """
-    if form not in FORMS:
-        raise ValueError(f"activation form {form!r} is unknown; known are {', '.join(FORMS)}")
+    written = Form.parse(form)
     first = blocks[0]
     shape = (first.input_size, first.input_size, first.in_channels)
     inputs = outputs = keras.Input(shape, batch_size=batch_size, name="images")
     for block in blocks:
-        outputs = _BUILDERS[block.kind](outputs, block, keras, form)
+        outputs = _BUILDERS[block.kind](outputs, block, keras, written)
     return keras.Model(inputs, outputs, name="subnet")
 
 
-def _activate(inputs, name: str, keras, form: str):
+def formed_weights(
+    blocks: Sequence[Block], weights: Mapping[str, Sequence[np.ndarray]], form: str
+) -> dict[str, list[np.ndarray]]:
+    """The weights with which a model in a form computes what the plain ones do in the form "fused".
+
+    Args:
+        blocks: of the model.
+        weights: by layer name, as `Supernet.plain_weights` gives them.
+        form: one of `spaces.form.FORMS`.
+
+    Example:
+        set_plain_weights(build_plain(blocks, keras, form=form), formed_weights(blocks, weights, form))
+    """
+    written = Form.parse(form)
+    formed = {name: list(values) for name, values in weights.items()}
+    for block in blocks:
+        for name, factor in _folded(block, written).items():
+            formed[name][0] = formed[name][0] * np.float32(factor)
+        if block.kind in _SPATIAL:
+            name = f"{block.name}_{_SPATIAL[block.kind]}"
+            more = written.kernel_side(block.kernel_size, block.stride, block.input_size) - block.kernel_size
+            formed[name][0] = np.pad(formed[name][0], ((0, more), (0, more), (0, 0), (0, 0)))
+    return formed
+
+
+# The layer with the kernel of more than one pixel.
+_SPATIAL = {"stem": "conv", "mbconv": "depthwise", "bottleneck": "spatial"}
+
+
+def _folded(block: Block, form: Form) -> dict[str, float]:
+    """What the kernels of a block's layers are multiplied by, because what they read is six times too large."""
+    if form.hard_swish != "folded":
+        return {}
+    swish = _SIXTH if block.activation == "h_swish" else 1.0
+    if block.kind == "mbconv":
+        factors = {"depthwise": swish} if block.expand else {}
+        factors |= {"project": swish * _SIXTH, "se_reduce": swish} if block.se_channels else {"project": swish}
+    elif block.kind == "head":
+        factors = {"feature": swish if block.mid_channels else 1.0} if block.feature_channels else {}
+        factors["classifier"] = swish if block.mid_channels or block.feature_channels else 1.0
+    else:
+        # What a stem gives may be added to something else.
+        return {}
+    return {f"{block.name}_{part}": factor for part, factor in factors.items()}
+
+
+def _activate(inputs, name: str, keras, form: Form, *, may_fold: bool = True):
     if name == "relu":
         return keras.layers.ReLU()(inputs)
     if name == "relu6":
         return keras.layers.ReLU(6.0)(inputs)
-    if form == "fused":
-        return inputs * _hard_sigmoid(inputs, keras)
-    return (inputs * (1.0 / 6.0)) * keras.layers.ReLU(6.0)(inputs + 3.0)
+    if form.hard_swish == "fused":
+        return inputs * (keras.layers.ReLU(6.0)(inputs + 3.0) * _SIXTH)
+    if form.hard_swish == "folded" and may_fold:
+        return inputs * keras.layers.ReLU(6.0)(inputs + 3.0)
+    return (inputs * _SIXTH) * keras.layers.ReLU(6.0)(inputs + 3.0)
 
 
-def _hard_sigmoid(inputs, keras):
-    return keras.layers.ReLU(6.0)(inputs + 3.0) * (1.0 / 6.0)
+def _gate(inputs, keras, form: Form):
+    """A hard sigmoid, or six times that."""
+    gate = keras.layers.ReLU(6.0)(inputs + 3.0)
+    return gate if form.hard_swish == "folded" else gate * _SIXTH
 
 
-def _conv(inputs, block: Block, part: str, filters: int, kernel_size: int, stride: int, keras):
-    inputs, padding = _padded(inputs, kernel_size, stride, keras)
-    layer = keras.layers.Conv2D(filters, kernel_size, stride, padding, use_bias=False, name=f"{block.name}_{part}")
+def _conv(inputs, block: Block, part: str, filters: int, kernel_size: int, stride: int, keras, form: Form):
+    inputs, side, padding = _padded(inputs, kernel_size, stride, block, keras, form)
+    layer = keras.layers.Conv2D(filters, side, stride, padding, use_bias=False, name=f"{block.name}_{part}")
     return layer(inputs)
 
 
-def _padded(inputs, kernel_size: int, stride: int, keras):
-    """At stride 1, SAME is the symmetric padding; elsewhere it is written out."""
-    if stride == 1:
-        return inputs, "same"
-    return keras.layers.ZeroPadding2D(kernel_size // 2)(inputs), "valid"
+def _padded(inputs, kernel_size: int, stride: int, block: Block, keras, form: Form):
+    """What a convolution reads, the side of its kernel, and its own padding."""
+    # At stride 1, SAME is the symmetric padding.
+    if stride == 1 or form.padding == "same":
+        return inputs, form.kernel_side(kernel_size, stride, block.input_size), "same"
+    return keras.layers.ZeroPadding2D(kernel_size // 2)(inputs), kernel_size, "valid"
 
 
 def _norm(inputs, block: Block, part: str, keras):
@@ -74,9 +124,9 @@ def _norm(inputs, block: Block, part: str, keras):
     )
 
 
-def _stem(inputs, block: Block, keras, form: str):
-    outputs = _conv(inputs, block, "conv", block.out_channels, block.kernel_size, block.stride, keras)
-    outputs = _activate(_norm(outputs, block, "norm", keras), block.activation, keras, form)
+def _stem(inputs, block: Block, keras, form: Form):
+    outputs = _conv(inputs, block, "conv", block.out_channels, block.kernel_size, block.stride, keras, form)
+    outputs = _activate(_norm(outputs, block, "norm", keras), block.activation, keras, form, may_fold=False)
     if block.residual:
         outputs = keras.layers.Add()([outputs, inputs])
     if block.pool:
@@ -85,9 +135,9 @@ def _stem(inputs, block: Block, keras, form: str):
     return outputs
 
 
-def _bottleneck(inputs, block: Block, keras, form: str):
+def _bottleneck(inputs, block: Block, keras, form: Form):
     def normalized(outputs, part: str, filters: int, kernel_size: int = 1, stride: int = 1):
-        outputs = _conv(outputs, block, part, filters, kernel_size, stride, keras)
+        outputs = _conv(outputs, block, part, filters, kernel_size, stride, keras, form)
         return _norm(outputs, block, f"{part}_norm", keras)
 
     mid, out = block.mid_channels, block.out_channels
@@ -102,29 +152,31 @@ def _bottleneck(inputs, block: Block, keras, form: str):
     return _activate(keras.layers.Add()([outputs, shortcut]), block.activation, keras, form)
 
 
-def _inverted_residual(inputs, block: Block, keras, form: str):
+def _inverted_residual(inputs, block: Block, keras, form: Form):
     outputs = inputs
     if block.expand:
-        outputs = _conv(outputs, block, "expand", block.mid_channels, 1, 1, keras)
+        outputs = _conv(outputs, block, "expand", block.mid_channels, 1, 1, keras, form)
         outputs = _activate(_norm(outputs, block, "expand_norm", keras), block.activation, keras, form)
-    outputs, padding = _padded(outputs, block.kernel_size, block.stride, keras)
-    outputs = keras.layers.DepthwiseConv2D(
-        block.kernel_size, block.stride, padding, use_bias=False, name=f"{block.name}_depthwise"
-    )(outputs)
+    outputs, side, padding = _padded(outputs, block.kernel_size, block.stride, block, keras, form)
+    outputs = keras.layers.DepthwiseConv2D(side, block.stride, padding, use_bias=False, name=f"{block.name}_depthwise")(
+        outputs
+    )
     outputs = _activate(_norm(outputs, block, "depthwise_norm", keras), block.activation, keras, form)
     if block.se_channels:
         pooled = keras.layers.GlobalAveragePooling2D()(outputs)
         squeezed = keras.layers.Dense(block.se_channels, activation="relu", name=f"{block.name}_se_reduce")(pooled)
-        gate = _hard_sigmoid(keras.layers.Dense(block.mid_channels, name=f"{block.name}_se_expand")(squeezed), keras)
+        gate = _gate(keras.layers.Dense(block.mid_channels, name=f"{block.name}_se_expand")(squeezed), keras, form)
         outputs = outputs * keras.layers.Reshape((1, 1, block.mid_channels))(gate)
-    outputs = _norm(_conv(outputs, block, "project", block.out_channels, 1, 1, keras), block, "project_norm", keras)
+    outputs = _norm(
+        _conv(outputs, block, "project", block.out_channels, 1, 1, keras, form), block, "project_norm", keras
+    )
     return keras.layers.Add()([outputs, inputs]) if block.residual else outputs
 
 
-def _head(inputs, block: Block, keras, form: str):
+def _head(inputs, block: Block, keras, form: Form):
     outputs = inputs
     if block.mid_channels:
-        outputs = _norm(_conv(inputs, block, "conv", block.mid_channels, 1, 1, keras), block, "norm", keras)
+        outputs = _norm(_conv(inputs, block, "conv", block.mid_channels, 1, 1, keras, form), block, "norm", keras)
         outputs = _activate(outputs, block.activation, keras, form)
     outputs = keras.layers.GlobalAveragePooling2D()(outputs)
     if block.feature_channels:

@@ -16,7 +16,7 @@ from ofa_tf.layers import (
     ElasticStem,
     NormalizationPass,
 )
-from ofa_tf.networks.plain import build_plain
+from ofa_tf.networks.plain import build_plain, formed_weights
 from ofa_tf.spaces import Arch, Position, Space
 
 _LAYERS = {"stem": ElasticStem, "mbconv": ElasticInvertedResidual, "bottleneck": ElasticBottleneck, "head": ElasticHead}
@@ -98,10 +98,11 @@ class Supernet(keras.Model):
             arch: the architecture; its resolution becomes the input's.
             statistics: calibrated statistics for the batch norms; without them the model is as poor as an uncalibrated
                 subnet.
-            form: how hard-swish is written, see `networks.plain.FORMS`.
+            form: how hard-swish is written, see `spaces.form.FORMS`.
         """
-        model = build_plain(self.space.blocks(arch), keras, form=form)
-        set_plain_weights(model, self.plain_weights(arch, statistics))
+        blocks = self.space.blocks(arch)
+        model = build_plain(blocks, keras, form=form)
+        set_plain_weights(model, formed_weights(blocks, self.plain_weights(arch, statistics), form))
         return model
 
     def plain_weights(self, arch: Arch, statistics: np.ndarray | None = None) -> dict[str, list[np.ndarray]]:

@@ -11,12 +11,10 @@ from collections.abc import Sequence
 
 from ofa_tf.common import InputError
 from ofa_tf.spaces.block import Block
+from ofa_tf.spaces.form import Form
 
 # Bytes of an activation.
 PRECISIONS = {"float32": 4, "int8": 1}
-# What is written out before a strided convolution: "written" zeros around its input, as an operation of its own, or
-# "same": none, the convolution's own padding does (networks.plain).
-PADDINGS = ("written", "same")
 _ALIGNMENT = 16
 
 
@@ -26,8 +24,7 @@ class ActivationMemory:
 
     Args:
         precision: "float32" or "int8".
-        form: how hard-swish is written, "fused" or "split" (`networks.plain.FORMS`).
-        padding: one of `PADDINGS`.
+        form: how the network is written, one of `spaces.form.FORMS`. A microcontroller is best off with "fused-same".
 
     Raises:
         InputError: one of them is unknown.
@@ -40,16 +37,13 @@ class ActivationMemory:
 
     precision: str
     form: str = "fused"
-    padding: str = "written"
 
     def __post_init__(self):
-        for name, value, known in (
-            ("precision", self.precision, tuple(PRECISIONS)),
-            ("form", self.form, ("fused", "split")),
-            ("padding", self.padding, PADDINGS),
-        ):
-            if value not in known:
-                raise InputError(f"activation memory: {name} is {value!r}, expected one of {', '.join(known)}")
+        Form.parse(self.form)
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"activation memory: precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}"
+            )
 
     def block_bytes(self, block: Block) -> int:
         """The largest sum of tensors that are needed at once while a block runs, its input and output included.
@@ -88,7 +82,7 @@ class _Graph:
     """Operations in their order, with the sizes of what they write. The first tensor is the input."""
 
     def __init__(self, memory: ActivationMemory):
-        self.memory = memory
+        self.precision, self.form = memory.precision, Form.parse(memory.form)
         self.itemsize = PRECISIONS[memory.precision]
         self.sizes: list[int] = []
         self.operations: list[tuple[tuple[int, ...], int]] = []
@@ -102,18 +96,20 @@ class _Graph:
         self.operations.append((reads, self.tensor(elements)))
         return self.operations[-1][1]
 
-    def activated(self, inputs: int, elements: int, activation: str) -> int:
+    def activated(self, inputs: int, elements: int, activation: str, *, may_fold: bool = True) -> int:
         """An activation that no convolution can take into itself; ReLUs cost nothing."""
         if activation != "h_swish":
             return inputs
-        if self.memory.form == "fused":
+        if self.form.hard_swish == "fused":
             return self.run((inputs,), elements)
         gate = self.run((inputs,), elements)
+        if self.form.hard_swish == "folded" and may_fold:
+            return self.run((inputs, gate), elements)
         return self.run((self.run((inputs,), elements), gate), elements)
 
     def padded(self, inputs: int, channels: int, block: Block) -> int:
         """What is written before a spatial convolution."""
-        if block.stride == 1 or self.memory.padding == "same":
+        if block.stride == 1 or self.form.padding == "same":
             return inputs
         return self.run((inputs,), (block.input_size + 2 * (block.kernel_size // 2)) ** 2 * channels)
 
@@ -135,10 +131,10 @@ def _stem(graph: _Graph, inputs: int, block: Block) -> int:
     pixels, after = block.input_size**2 * block.in_channels, block.convolved_size**2 * block.out_channels
     if _takes_images(block):
         # Raw images, uint8, are brought to the network's numbers: by one operation in int8, by three in float.
-        for _ in range(1 if graph.memory.precision == "int8" else 3):
+        for _ in range(1 if graph.precision == "int8" else 3):
             inputs = graph.run((inputs,), pixels)
     outputs = graph.run((graph.padded(inputs, block.in_channels, block),), after)
-    outputs = graph.activated(outputs, after, block.activation)
+    outputs = graph.activated(outputs, after, block.activation, may_fold=False)
     if block.residual:
         outputs = graph.run((outputs, inputs), after)
     if block.pool:
@@ -156,7 +152,7 @@ def _mbconv(graph: _Graph, inputs: int, block: Block) -> int:
     outputs = graph.activated(graph.run((outputs,), after), after, block.activation)
     if block.se_channels:
         gate = outputs
-        for elements in (mid, block.se_channels, mid, mid):
+        for elements in (mid, block.se_channels, mid) + (() if graph.form.hard_swish == "folded" else (mid,)):
             gate = graph.run((gate,), elements)
         outputs = graph.run((outputs, gate), after)
     outputs = graph.run((outputs,), side**2 * block.out_channels)
@@ -191,7 +187,7 @@ def _head(graph: _Graph, inputs: int, block: Block) -> int:
         outputs = graph.activated(outputs, block.feature_channels, block.activation)
     outputs = graph.run((outputs,), block.out_channels)
     # To uint8, which an app reads.
-    return graph.run((outputs,), block.out_channels) if graph.memory.precision == "int8" else outputs
+    return graph.run((outputs,), block.out_channels) if graph.precision == "int8" else outputs
 
 
 _OPERATIONS = {"stem": _stem, "mbconv": _mbconv, "bottleneck": _bottleneck, "head": _head}

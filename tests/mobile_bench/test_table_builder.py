@@ -70,7 +70,7 @@ def test_other_conditions_are_refused(space, built):
         build_table(space, (24,), "float32", 1, path, progress=False)
     with pytest.raises(InputError, match="holds a table with activation_form 'split'"):
         build_table(space, (24,), "int8", 1, path, form="fused", progress=False)
-    with pytest.raises(InputError, match="activation form 'half' is unknown"):
+    with pytest.raises(InputError, match="form 'half' is unknown"):
         build_table(space, (24,), "int8", 1, path, form="half", progress=False)
 
 
