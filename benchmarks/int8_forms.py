@@ -3,7 +3,8 @@
     python -m benchmarks.int8_forms --output=benchmarks/results/int8_forms.json
 
 The smallest, the largest and three random sub-networks at 160x160, with random weights (time does not depend on them),
-converted in float32 (form "fused") and in int8 in each of `spaces.form.FORMS`, timed in turns, one thread.
+converted in float32 (forms "fused" and "fused-rows") and in int8 in each of `spaces.form.FORMS`, timed in turns, one
+thread.
 """
 
 from absl import flags
@@ -35,7 +36,7 @@ def main(argv):
     space = spaces.get(_SPACE.value)
     rng = np.random.default_rng(0)
     archs = [space.smallest(), *(space.sample(rng) for _ in range(3)), space.largest()]
-    kinds = [("float32", "fused"), *(("int8", form) for form in _FORMS.value or FORMS)]
+    kinds = [("float32", "fused"), ("float32", "fused-rows"), *(("int8", form) for form in _FORMS.value or FORMS)]
     rows = []
     for place, arch in enumerate(tqdm.tqdm(archs, desc="sub-networks", disable=None)):
         arch = dataclasses.replace(arch, r=_RESOLUTION.value)

@@ -16,11 +16,11 @@ _ERROR_CHARACTERS = 300
 
 
 def default_form(precision: str) -> str:
-    """The activation form (`spaces.form.FORMS`) that is fastest in a precision.
+    """The form (one of `spaces.form.FORMS`) that XNNPACK runs fastest in a precision.
 
-    Source: tflite_notes.md, "Hard-swish in int8": fused, HARD_SWISH leaves XNNPACK's partition in int8.
+    Source: tflite_notes.md, "Hard-swish in int8"; `python -m benchmarks.int8_forms`, docs/results/int8.md.
     """
-    return "split" if check_precision(precision) == "int8" else "fused"
+    return "folded-rows" if check_precision(precision) == "int8" else "fused-rows"
 
 
 def check_precision(precision: str) -> str:

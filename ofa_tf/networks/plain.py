@@ -58,7 +58,12 @@ def formed_weights(
     for block in blocks:
         for name, factor in _folded(block, written).items():
             formed[name][0] = formed[name][0] * np.float32(factor)
-        if block.kind in _SPATIAL:
+        groups = _row_groups(block, written)
+        if groups:
+            kernel, bias = _without_norm(formed, block)
+            for place, (first, count) in enumerate(groups):
+                formed[_row_name(block, first)] = [kernel[first : first + count], bias][: 1 + (place == 0)]
+        elif block.kind in _SPATIAL:
             name = f"{block.name}_{_SPATIAL[block.kind]}"
             more = written.kernel_side(block.kernel_size, block.stride, block.input_size) - block.kernel_size
             formed[name][0] = np.pad(formed[name][0], ((0, more), (0, more), (0, 0), (0, 0)))
@@ -67,6 +72,26 @@ def formed_weights(
 
 # The layer with the kernel of more than one pixel.
 _SPATIAL = {"stem": "conv", "mbconv": "depthwise", "bottleneck": "spatial"}
+
+
+def _row_groups(block: Block, form: Form) -> list[tuple[int, int]]:
+    """The groups of rows that a block's depthwise kernel is written in; none where it is whole."""
+    if block.kind != "mbconv":
+        return []
+    groups = form.row_groups(block.kernel_size, block.stride, block.input_size)
+    return [] if groups == [(0, block.kernel_size)] else groups
+
+
+def _row_name(block: Block, first: int) -> str:
+    return f"{block.name}_depthwise_rows{first}"
+
+
+def _without_norm(weights: dict[str, list[np.ndarray]], block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """The depthwise kernel and a bias that do what it and its batch norm do: a sum has no norm to take into itself."""
+    (kernel,) = weights.pop(f"{block.name}_depthwise")
+    gamma, beta, mean, variance = weights.pop(f"{block.name}_depthwise_norm")
+    factor = gamma / np.sqrt(variance + block.norm_epsilon)
+    return (kernel * factor[:, None]).astype(np.float32), (beta - mean * factor).astype(np.float32)
 
 
 def _folded(block: Block, form: Form) -> dict[str, float]:
@@ -152,16 +177,43 @@ def _bottleneck(inputs, block: Block, keras, form: Form):
     return _activate(keras.layers.Add()([outputs, shortcut]), block.activation, keras, form)
 
 
+def _depthwise(inputs, block: Block, keras, form: Form):
+    """The depthwise convolution and its batch norm."""
+    groups = _row_groups(block, form)
+    if not groups:
+        outputs, side, padding = _padded(inputs, block.kernel_size, block.stride, block, keras, form)
+        layer = keras.layers.DepthwiseConv2D(
+            side, block.stride, padding, use_bias=False, name=f"{block.name}_depthwise"
+        )
+        return _norm(layer(outputs), block, "depthwise_norm", keras)
+    parts = []
+    for first, count in groups:
+        # The rows and columns that these rows of the kernel reach: zeros are added, or what they never reach left out.
+        edges = []
+        for begin, size in ((first, count), (0, block.kernel_size)):
+            before = block.kernel_size // 2 - begin
+            edges.append((before, (block.output_size - 1) * block.stride + size - block.input_size - before))
+        part = inputs
+        if min(map(min, edges)) < 0:
+            part = keras.layers.Cropping2D([(max(-begin, 0), max(-end, 0)) for begin, end in edges])(part)
+        if max(map(max, edges)) > 0:
+            part = keras.layers.ZeroPadding2D([(max(begin, 0), max(end, 0)) for begin, end in edges])(part)
+        layer = keras.layers.DepthwiseConv2D(
+            (count, block.kernel_size), block.stride, "valid", use_bias=not parts, name=_row_name(block, first)
+        )
+        parts.append(layer(part))
+    outputs = parts[0]
+    for part in parts[1:]:
+        outputs = keras.layers.Add()([outputs, part])
+    return outputs
+
+
 def _inverted_residual(inputs, block: Block, keras, form: Form):
     outputs = inputs
     if block.expand:
         outputs = _conv(outputs, block, "expand", block.mid_channels, 1, 1, keras, form)
         outputs = _activate(_norm(outputs, block, "expand_norm", keras), block.activation, keras, form)
-    outputs, side, padding = _padded(outputs, block.kernel_size, block.stride, block, keras, form)
-    outputs = keras.layers.DepthwiseConv2D(side, block.stride, padding, use_bias=False, name=f"{block.name}_depthwise")(
-        outputs
-    )
-    outputs = _activate(_norm(outputs, block, "depthwise_norm", keras), block.activation, keras, form)
+    outputs = _activate(_depthwise(outputs, block, keras, form), block.activation, keras, form)
     if block.se_channels:
         pooled = keras.layers.GlobalAveragePooling2D()(outputs)
         squeezed = keras.layers.Dense(block.se_channels, activation="relu", name=f"{block.name}_se_reduce")(pooled)

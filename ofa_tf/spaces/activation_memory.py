@@ -24,7 +24,8 @@ class ActivationMemory:
 
     Args:
         precision: "float32" or "int8".
-        form: how the network is written, one of `spaces.form.FORMS`. A microcontroller is best off with "fused-same".
+        form: how the network is written, one of `spaces.form.FORMS` that leave kernels whole. A microcontroller is best
+            off with "fused-same".
 
     Raises:
         InputError: one of them is unknown.
@@ -39,7 +40,8 @@ class ActivationMemory:
     form: str = "fused"
 
     def __post_init__(self):
-        Form.parse(self.form)
+        if Form.parse(self.form).kernels != "whole":
+            raise InputError(f"activation memory: not known for form {self.form}; leave out -rows")
         if self.precision not in PRECISIONS:
             raise InputError(
                 f"activation memory: precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}"

@@ -3,6 +3,7 @@
 import dataclasses
 
 from ofa_tf.spaces.block import Block
+from ofa_tf.spaces.form import Form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,9 @@ def kernel_sizes_and_outputs(block: Block) -> list[tuple[int, int]]:
     if block.kind == "mbconv":
         expand = [(before * mid, mid)] if block.expand else []
         squeeze_excite = [(mid * hidden, hidden), (hidden * mid, mid)] if hidden else []
-        return [*expand, (area * mid, mid), *squeeze_excite, (mid * out, out)]
+        groups = Form(kernels="rows").row_groups(block.kernel_size, block.stride, block.input_size)
+        depthwise = [(rows * block.kernel_size * mid, mid) for _, rows in groups]
+        return [*expand, *depthwise, *squeeze_excite, (mid * out, out)]
     if block.kind == "bottleneck":
         shortcut = [] if block.residual else [(before * out, out)]
         return [(before * mid, mid), (area * mid * mid, mid), (mid * out, out), *shortcut]

@@ -1,30 +1,35 @@
 """How an exported network is written: the same function, in operations that runtimes take differently well."""
 
 import dataclasses
+import itertools
 
 from ofa_tf.common import InputError
 
 HARD_SWISHES = ("fused", "split", "folded")
 PADDINGS = ("written", "same")
-_SAME = "-same"
+KERNELS = ("whole", "rows")
+# XNNPACK's depthwise convolutions have code for so many taps; more run an order of magnitude slower.
+MAX_TAPS = 25
 
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """How hard-swish, gates and paddings are written.
+    """How hard-swish, gates, paddings and large depthwise kernels are written.
 
     Args:
         hard_swish: "fused": x * (relu6(x + 3) / 6), which TFLite recognises as one HARD_SWISH: best in float.
-            "split": (x / 6) * relu6(x + 3), which it does not: best in int8 where HARD_SWISH breaks XNNPACK's
+            "split": (x / 6) * relu6(x + 3), which it does not: better in int8, where HARD_SWISH breaks XNNPACK's
             partition. "folded": x * relu6(x + 3), and the sixth is in the weights of what follows (also that of gates),
             where nothing else reads it.
         padding: before a strided convolution. "written": zeros around its input, an operation of its own. "same": none;
             where the convolution's own padding begins a pixel later, its kernel gets a row and a column of zeros.
+        kernels: of a depthwise convolution with more than 25 taps (7x7). "whole", or "rows": the sum of convolutions
+            with some of its rows each, which XNNPACK runs six to nine times as fast.
 
     Raises:
         InputError: one of them is unknown.
 
-    Source: tflite_notes.md, "Hard-swish in int8".
+    Source: tflite_notes.md, "Hard-swish in int8"; docs/results/int8.md.
 
     Example:
         str(Form.parse("folded-same"))
@@ -32,9 +37,10 @@ class Form:
 
     hard_swish: str = "fused"
     padding: str = "written"
+    kernels: str = "whole"
 
     def __post_init__(self):
-        if self.hard_swish not in HARD_SWISHES or self.padding not in PADDINGS:
+        if self.hard_swish not in HARD_SWISHES or self.padding not in PADDINGS or self.kernels not in KERNELS:
             raise InputError(f"form {str(self)!r} is unknown; known are {', '.join(FORMS)}")
 
     @staticmethod
@@ -42,15 +48,33 @@ class Form:
         """The form of a name, one of `FORMS`."""
         if text not in FORMS:
             raise InputError(f"form {text!r} is unknown; known are {', '.join(FORMS)}")
-        return Form(text.removesuffix(_SAME), "same" if text.endswith(_SAME) else "written")
+        return FORMS[text]
 
     def __str__(self) -> str:
-        return self.hard_swish + (_SAME if self.padding == "same" else "")
+        parts = (self.hard_swish, *(part for part in (self.padding, self.kernels) if part not in ("written", "whole")))
+        return "-".join(parts)
 
     def kernel_side(self, kernel_size: int, stride: int, input_size: int) -> int:
         """The side of the kernel that a convolution is written with, in pixels."""
         # TensorFlow pads an even side by one pixel less, and leaves that out at the beginning.
         return kernel_size + (self.padding == "same" and stride > 1 and kernel_size > 1 and input_size % stride == 0)
 
+    def row_groups(self, kernel_size: int, stride: int, input_size: int) -> list[tuple[int, int]]:
+        """The groups of rows that a depthwise kernel is written in: first row and number of rows of each.
 
-FORMS = tuple(name + suffix for suffix in ("", _SAME) for name in HARD_SWISHES)
+        Rows that reach nothing but padding, on a small input, are left out.
+        """
+        if self.kernels == "whole" or kernel_size**2 <= MAX_TAPS:
+            return [(0, kernel_size)]
+        rows, before = MAX_TAPS // kernel_size, kernel_size // 2
+        last_start = (input_size - 1) // stride * stride - before
+        groups = [(first, min(rows, kernel_size - first)) for first in range(0, kernel_size, rows)]
+        return [
+            (first, count)
+            for first, count in groups
+            if first - before < input_size and last_start + first + count - 1 >= 0
+        ]
+
+
+# By name.
+FORMS = {str(form): form for form in itertools.starmap(Form, itertools.product(HARD_SWISHES, PADDINGS, KERNELS))}

@@ -57,7 +57,7 @@ def test_tables_of_populations():
     np.testing.assert_array_equal(population.evaluate(table, rows), expected)
 
 
-@pytest.mark.parametrize("arguments", [("float16",), ("int8", "loose"), ("int8", "fused-none")])
+@pytest.mark.parametrize("arguments", [("float16",), ("int8", "loose"), ("int8", "fused-none"), ("int8", "fused-rows")])
 def test_unknown_ways_of_writing_are_refused(arguments):
-    with pytest.raises(InputError, match=r"expected one of|known are"):
+    with pytest.raises(InputError, match=r"expected one of|known are|not known for"):
         ActivationMemory(*arguments)
