@@ -67,6 +67,7 @@ def test_many_workers_give_the_same_pairs(tmp_path, expected, lost):
         assert (pair.images, pair.split) == (pairs[pair.arch].images, "holdout")
 
 
+@pytest.mark.timeout(900)  # it starts TensorFlow five times
 def test_what_ends_every_worker_is_named(tmp_path, expected):
     """An architecture that ends three workers, a worker that cannot open its files, no cluster: one line each."""
     pytest.importorskip("ray", reason="Ray is an extra: pip install ray")
