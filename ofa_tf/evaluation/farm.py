@@ -2,6 +2,7 @@
 
 import functools
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 
@@ -14,6 +15,7 @@ from ofa_tf.spaces import Arch
 
 # An architecture that ends this many workers is not the workers' fault.
 _ATTEMPTS = 3
+_CONNECT_S = 5.0
 
 
 class Farm:
@@ -115,6 +117,8 @@ class Farm:
             import ray
         except ImportError as error:
             raise InputError(f"--ray_address={self.address}: Ray is not installed; pip install ray") from error
+        if not local:
+            self._check_reachable()
         options = {"num_cpus": self.workers, "include_dashboard": False} if local else {"address": self.address}
         # The workers import what this process imports.
         paths = os.pathsep.join(path for path in sys.path if path)
@@ -122,11 +126,23 @@ class Farm:
         try:
             ray.init(**options, log_to_driver=False, logging_level="ERROR", runtime_env=environment)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"--ray_address={self.address}: no Ray cluster is reached there ({_line(error)}); start one with "
-                f"`ray start --head`, or give local"
-            ) from error
+            raise self._unreachable(error) from error
         return ray
+
+    def _check_reachable(self) -> None:
+        """Ray itself would try for minutes."""
+        host, colon, port = self.address.removeprefix("ray://").rpartition(":")
+        if colon and port.isdecimal():
+            try:
+                socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+            except (OSError, OverflowError) as error:
+                raise self._unreachable(error) from error
+
+    def _unreachable(self, error: BaseException) -> InputError:
+        return InputError(
+            f"--ray_address={self.address}: no Ray cluster is reached there ({_line(error)}); start one with "
+            f"`ray start --head`, or give local"
+        )
 
 
 class _Worker:

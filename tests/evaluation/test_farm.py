@@ -11,7 +11,7 @@ import pytest
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.data import SYMMETRIC, Augmentation, load
 from ofa_tf.evaluation import Evaluator, Farm, collect, draw_architectures
-from tests.micro import micro_net
+from tests.micro import micro_net, micro_space
 
 # Starting Ray and a TensorFlow per worker takes longer than all else here.
 pytestmark = pytest.mark.slow
@@ -69,14 +69,20 @@ def test_many_workers_give_the_same_pairs(tmp_path, expected, lost):
 
 @pytest.mark.timeout(900)  # it starts TensorFlow five times
 def test_what_ends_every_worker_is_named(tmp_path, expected):
-    """An architecture that ends three workers, a worker that cannot open its files, no cluster: one line each."""
+    """An architecture that ends three workers, a worker that cannot open its files: one line each."""
     pytest.importorskip("ray", reason="Ray is an extra: pip install ray")
-    archs, known, _ = expected
+    archs, _, _ = expected
     opener = functools.partial(open_evaluator, tmp_path / "mark", always=True)
     with pytest.raises(OfaError, match=r'evaluating \{.*"ks".* ended 3 workers'):
         list(Farm(opener, "local", workers=1).collect(archs[:1], split="holdout", known=lambda _: False))
     opener = functools.partial(open_evaluator, fails=True)
     with pytest.raises(OfaError, match="runs/none: not a run directory"):
         list(Farm(opener, "local", workers=1).collect(archs[:1], split="holdout", known=lambda _: False))
+
+
+def test_a_cluster_that_is_not_there_is_named():
+    """At once, and in one line."""
+    pytest.importorskip("ray", reason="Ray is an extra: pip install ray")
+    farm = Farm(open_evaluator, "127.0.0.1:1", workers=1)
     with pytest.raises(InputError, match=r"--ray_address=127\.0\.0\.1:1: no Ray cluster is reached there"):
-        list(Farm(open_evaluator, "127.0.0.1:1", workers=1).collect(archs[:1], split="holdout", known=known))
+        list(farm.collect([micro_space().largest()], split="holdout", known=lambda _: False))
