@@ -23,7 +23,7 @@ def model_bytes(blocks: Sequence[Block], precision: str, *, form: str | None = N
     Args:
         blocks: consecutive blocks.
         precision: one of `deploy.PRECISIONS`.
-        form: how hard-swish is written, see `spaces.form.FORMS`; the precision's default unless given.
+        form: how it is written, one of `spaces.form.FORMS`; the precision's default unless given.
         seed: of the weights.
 
     Example:

@@ -11,6 +11,7 @@ How well the table predicts whole networks: python -m mobile_bench.verify.
 from absl import flags
 
 from ofa_tf.common import InputError, cli
+from ofa_tf.spaces.form import FORMS
 
 _DEVICE = flags.DEFINE_string("device", "host", "what is measured; this version knows 'host', this machine")
 _SPACE = flags.DEFINE_string("space", None, "name of the space, see ofa_tf.spaces.names()", required=True)
@@ -18,11 +19,7 @@ _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "outputs of the classif
 _RESOLUTIONS = flags.DEFINE_list("resolutions", None, "image sides in pixels; all of the space's unless given")
 _PRECISION = flags.DEFINE_string("precision", "int8", "float32, float16, dynamic or int8")
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter")
-_FORM = flags.DEFINE_string(
-    "form",
-    None,
-    "how networks are written: fused, split, folded, or one of these with -same; the precision's default unless given",
-)
+_FORM = flags.DEFINE_enum("form", None, list(FORMS), "how networks are written; the precision's default unless given")
 _OUTPUT = flags.DEFINE_string("output", None, "the table to write, or to go on with (.json)", required=True)
 
 

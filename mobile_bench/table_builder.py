@@ -46,7 +46,7 @@ def build_table(
         precision: one of `deploy.PRECISIONS`.
         threads: of the interpreter.
         output: the table's file, written every few seconds; None keeps the table in memory.
-        form: how hard-swish is written, see `spaces.form.FORMS`; the precision's default unless given.
+        form: how it is written, one of `spaces.form.FORMS`; the precision's default unless given.
         rounds: see `measure.time_blocks`; fewer are faster and noisier.
         seed: of weights, inputs and order.
         progress: whether a bar is shown on stderr.

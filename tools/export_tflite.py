@@ -14,15 +14,14 @@ import json
 from absl import flags
 
 from ofa_tf.common import cli
+from ofa_tf.spaces.form import FORMS
 from tools import source_flags
 
 _SOURCE = source_flags.define()
 _ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
 _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
 _PRECISION = flags.DEFINE_enum("precision", "int8", ["float32", "float16", "dynamic", "int8"], "of the file")
-_FORM = flags.DEFINE_string(
-    "form", None, "how it is written: fused, split, folded, or one of these with -same; the precision's default"
-)
+_FORM = flags.DEFINE_enum("form", None, list(FORMS), "how it is written; the precision's default unless given")
 _IMAGES = flags.DEFINE_integer("images", 1000, "hold-out images of the check", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float(
     "max_drop", 0.02, "the top-1 that the file may lose against Keras, 0..1", lower_bound=0.0

@@ -58,8 +58,10 @@ def evaluator_of(**source: str | None) -> Evaluator:
 
 
 def read_supernet(text: str) -> PackedSupernet:
-    """What `--supernet` names: one that ships, or a file."""
-    return zoo.packed_supernet(text) if text in zoo.supernet_names() else PackedSupernet.load(text)
+    """What `--supernet` names: one that ships, or a file; what is neither is answered with the names that ship."""
+    if text in zoo.supernet_names() or not pathlib.Path(text).exists():
+        return zoo.packed_supernet(text)
+    return PackedSupernet.load(text)
 
 
 def read_initial(text: str) -> PackedSupernet:

@@ -57,7 +57,7 @@ def export(
         check_labels: int (M,), the classes of `check_images`.
         max_drop: by how much top-1 may be below the Keras model's (without labels: the share of images whose top-1
             class may differ), 0..1; `DEFAULT_MAX_DROP` of the precision unless given.
-        form: how hard-swish is written, see `spaces.form.FORMS`; the precision's default unless given.
+        form: how it is written, one of `spaces.form.FORMS`; the precision's default unless given.
         threads: the interpreter's threads for the check.
 
     Returns:

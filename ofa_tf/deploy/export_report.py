@@ -11,7 +11,7 @@ class ExportReport:
     Args:
         path: the file.
         precision: one of `PRECISIONS`.
-        form: how hard-swish is written in it.
+        form: how it is written, one of `spaces.form.FORMS`.
         model_bytes: its size.
         images: how many images it was checked on.
         agreement: share of them on which both have the same top-1 class, 0..1.

@@ -67,7 +67,7 @@ class Budget:
                     f"{_rounded_up(reachable)}; raise the limit to that or allow smaller resolutions"
                 )
         limits = np.array([constraint.limit for constraint in constraints])
-        anchor = _joint(space, *_without_largest(tables, limits, smallest), sizes)
+        anchor = _joint(space, *_without_largest(tables, limits), sizes)
         costs = evaluate_all(tables, anchor[None])[0]
         if (costs > limits).any():
             worst = int(np.argmax(costs / limits))
@@ -106,38 +106,28 @@ class Budget:
         return canonical_rows(self.space, np.where(taken, self.anchor, rows))
 
 
-def _without_largest(
-    tables: Sequence[CostTable], limits: np.ndarray, smallest: list[np.ndarray]
-) -> tuple[list[CostTable], np.ndarray, list[np.ndarray]]:
+def _without_largest(tables: Sequence[CostTable], limits: np.ndarray) -> tuple[list[CostTable], np.ndarray]:
     """Limits of the largest block as blocks that cost too much in every other table.
 
     Returns:
-        Tables, limits and smallest rows without them; one of them where there are no others.
+        Tables and limits without them; one of them where there are no others.
     """
     forbidden = np.zeros(tables[0].values.shape, bool)
     for table, limit in zip(tables, limits, strict=True):
         if table.largest:
             forbidden |= table.scale * table.values + table.offset > limit
     kept = [place for place, table in enumerate(tables) if not table.largest] or [0]
-    if not forbidden.any():
-        return [tables[place] for place in kept], limits[kept], [smallest[place] for place in kept]
     changed = []
-    for place in kept:
-        values = tables[place].values
+    for table in (tables[place] for place in kept):
         # More than all blocks of any architecture together.
-        prohibitive = 2 * len(tables[place].space.positions) * max(np.nanmax(np.abs(values)), 1e-9)
-        changed.append(dataclasses.replace(tables[place], values=np.where(forbidden, prohibitive, values)))
-    return changed, limits[kept], [None] * len(kept)
+        prohibitive = 2 * len(table.space.positions) * max(np.nanmax(np.abs(table.values)), 1e-9)
+        changed.append(dataclasses.replace(table, values=np.where(forbidden, prohibitive, table.values)))
+    return changed, limits[kept]
 
 
-def _joint(
-    space: Space, tables: Sequence[CostTable], limits: np.ndarray, smallest: list[np.ndarray | None], sizes: np.ndarray
-) -> np.ndarray:
+def _joint(space: Space, tables: Sequence[CostTable], limits: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """A row inside all limits, or the one closest to that: weighted sums are minimised, violated limits weigh more."""
-    smallest = [
-        minimum_row(space, table.values, sizes, largest=table.largest) if row is None else row
-        for table, row in zip(tables, smallest, strict=True)
-    ]
+    smallest = [minimum_row(space, table.values, sizes, largest=table.largest) for table in tables]
     if len(tables) == 1:
         return smallest[0]
     sums = [dataclasses.replace(table, scale=1.0, offset=0.0) for table in tables]

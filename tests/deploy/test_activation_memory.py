@@ -1,15 +1,13 @@
 """Predicted peak memory of activations against the microcontroller runtime itself."""
 
-import os
 import re
-import sys
-import tempfile
 
 import numpy as np
 import pytest
 
 from mobile_bench.block_models import model_bytes
 from ofa_tf import spaces
+from ofa_tf.deploy.captured_output import captured_output
 from ofa_tf.spaces.activation_memory import ActivationMemory
 
 SPACES = {
@@ -24,20 +22,9 @@ SPACES = {
 def arena_head_bytes(model: bytes) -> int:
     """What the runtime plans for a model's tensors; it tells only the terminal."""
     runtime = pytest.importorskip("tflite_micro").runtime
-    with tempfile.TemporaryFile() as file:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        saved = [os.dup(number) for number in (1, 2)]
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        try:
-            runtime.Interpreter.from_bytes(model).print_allocations()
-        finally:
-            for number, copy in zip((1, 2), saved, strict=True):
-                os.dup2(copy, number)
-                os.close(copy)
-        file.seek(0)
-        words = file.read().decode(errors="replace")
+    with captured_output() as written:
+        runtime.Interpreter.from_bytes(model).print_allocations()
+        words = written()
     return int(re.search(r"Arena allocation head (\d+) bytes", words)[1])
 
 

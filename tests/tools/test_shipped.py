@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ofa_tf.common import InputError
 from ofa_tf.deploy import Runner
 from tools.opening import open_source
 from tools.shipped_demonstration import RESOLUTION, SUPERNET, specialize_shipped
@@ -16,6 +17,12 @@ def test_it_is_opened_with_its_photos():
     evaluation = opened.evaluator.evaluate(space.arch(d=2, e=3, ks=3, r=RESOLUTION), split="holdout")
     assert (evaluation.images, evaluation.calibrated) == (100, True)
     assert evaluation.top1 >= 0.65
+
+
+def test_a_mistyped_name_is_answered_with_those_that_ship():
+    """Neither a name nor a file: the message lists the names."""
+    with pytest.raises(InputError, match=f"'ofa_imagenet' does not ship, there are: {SUPERNET}; .* a file's path"):
+        open_source(supernet="ofa_imagenet")
 
 
 @pytest.mark.slow
