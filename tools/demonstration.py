@@ -18,7 +18,7 @@ from ofa_tf.report import Report, ReportModel, ReportPoint, format_table, write_
 from ofa_tf.search import Candidate, Constraint, evolutionary_search, random_search
 from ofa_tf.spaces import Arch
 from ofa_tf.training import RunDirectory, Trainer, open_experiment
-from tools.opening import evaluator_for
+from tools.opening import Opened, of_run
 from tools.pipeline import collect_pairs, export_subnet, measure_ms, say, within_budget
 
 PRECISION = "int8"
@@ -47,7 +47,8 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
     say("1/6 train: all stages of progressive shrinking")
     run, dataset = open_experiment(run_dir, config)
     trainer = Trainer(run, dataset)
-    evaluator = evaluator_for(trainer.net, run, dataset)
+    opened = of_run(run, trainer.net, dataset)
+    evaluator = opened.evaluator
     trainer.train(evaluate=lambda arch: evaluator.evaluate(arch, split="holdout").to_dict())
 
     say(f"2/6 collect: hold-out accuracy of {pairs} sub-networks, each calibrated")
@@ -65,27 +66,24 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
     table.save(table_path)
     say(f"    {verification.summary()}")
     say("5/6 search at three budgets, choose on the hold-out, export, measure")
-    models = search_all(run, evaluator, predictor, table, seed)
+    models = search_all(opened, predictor, table, seed)
     say("6/6 compare with random sub-networks and write the report")
     return conclude(run, evaluator, predictor, table, verification, models, seed)
 
 
-def search_all(
-    run: RunDirectory, evaluator: Evaluator, predictor: AccuracyPredictor, table: LatencyTable, seed: int
-) -> list[ReportModel]:
+def search_all(opened: Opened, predictor: AccuracyPredictor, table: LatencyTable, seed: int) -> list[ReportModel]:
     """The smallest and the largest sub-network, and between them the best found for each budget."""
-    space = run.space
+    space = opened.net.space
     smallest_ms, largest_ms = table.predict(space, [space.smallest(), space.largest()])
-    models = [finish(run, evaluator, predictor, table, "smallest", space.smallest())]
+    models = [finish(opened, predictor, table, "smallest", space.smallest())]
     for share in BUDGETS:
         budget_ms = float(f"{smallest_ms * (largest_ms / smallest_ms) ** share:.2g}")
-        models.append(search_one(run, evaluator, predictor, table, budget_ms, seed))
-    return [*models, finish(run, evaluator, predictor, table, "largest", space.largest())]
+        models.append(search_one(opened, predictor, table, budget_ms, seed))
+    return [*models, finish(opened, predictor, table, "largest", space.largest())]
 
 
 def search_one(
-    run: RunDirectory,
-    evaluator: Evaluator,
+    opened: Opened,
     predictor: AccuracyPredictor,
     table: LatencyTable,
     budget_ms: float,
@@ -95,10 +93,10 @@ def search_one(
 
     def attempt(limit_ms: float) -> tuple[ReportModel, float]:
         found = evolutionary_search(
-            run.space, predictor, [Constraint("latency_ms", limit_ms, predictor=table)], seed=seed
+            opened.net.space, predictor, [Constraint("latency_ms", limit_ms, predictor=table)], seed=seed
         )
-        chosen = max(found.top(CANDIDATES)[::EVERY], key=lambda candidate: holdout_top1(evaluator, candidate))
-        model = finish(run, evaluator, predictor, table, f"{budget_ms:g} ms", chosen.arch, budget_ms)
+        chosen = max(found.top(CANDIDATES)[::EVERY], key=lambda candidate: holdout_top1(opened.evaluator, candidate))
+        model = finish(opened, predictor, table, f"{budget_ms:g} ms", chosen.arch, budget_ms)
         return model, model.measured_ms
 
     return within_budget(budget_ms, attempt)
@@ -110,8 +108,7 @@ def holdout_top1(evaluator: Evaluator, candidate: Candidate) -> float:
 
 
 def finish(
-    run: RunDirectory,
-    evaluator: Evaluator,
+    opened: Opened,
     predictor: AccuracyPredictor,
     table: LatencyTable,
     name: str,
@@ -119,16 +116,16 @@ def finish(
     budget_ms: float | None = None,
 ) -> ReportModel:
     """Exports a sub-network, checks its file on the hold-out, and measures it."""
-    path = model_path(run, name)
-    exported = export_subnet(evaluator, arch, path, precision=PRECISION, split="holdout", max_drop=MAX_DROP)
+    path, space = model_path(opened.run, name), opened.net.space
+    exported = export_subnet(opened, arch, path, precision=PRECISION, split="holdout", max_drop=MAX_DROP)
     model = ReportModel(
         name,
         arch,
-        run.space.count_macs(arch),
+        space.count_macs(arch),
         budget_ms=budget_ms,
-        predicted_ms=float(table.predict(run.space, [arch])[0]),
+        predicted_ms=float(table.predict(space, [arch])[0]),
         measured_ms=measure_ms(path, table.threads),
-        predicted_top1=float(predictor.predict(run.space, [arch])[0]),
+        predicted_top1=float(predictor.predict(space, [arch])[0]),
         keras_top1=exported.keras_top1,
         int8_top1=exported.tflite_top1,
         model_bytes=exported.model_bytes,

@@ -3,25 +3,33 @@
     python -m tools.export_tflite --run_dir=RUN --arch=arch.json --precision=int8 --output=model.tflite
     python -m tools.export_tflite --supernet=ofa_mbv3_w1.2.npz --arch=arch.json --data_dir=imagenet --output=net.tflite
 
-The file takes raw uint8 RGB images (1, r, r, 3) whatever the precision; normalization is inside. int8 takes its ranges
-from augmented training images. The file is run through the interpreter on the hold-out, next to the Keras sub-network
-on the same images, before it gets its name; the figures are printed as JSON.
+The file takes raw uint8 RGB images (1, r, r, 3) whatever the precision (--input_type for others); normalization is
+inside. int8 and int16x8 take their ranges from augmented training images. The file is run through the interpreter on
+the hold-out, with one and with several threads, next to the Keras sub-network on the same images, before it gets its
+name; the figures are printed as JSON. Classes, architecture, accuracy and origin are put into the file
+(ofa_tf.deploy.read_description), and into a page beside it (.md).
 """
 
-import dataclasses
 import json
 
 from absl import flags
 
 from ofa_tf.common import cli
-from ofa_tf.spaces.form import FORMS
+from ofa_tf.spaces.form import BORDER_TYPES, FORMS, PRECISIONS
 from tools import source_flags
 
 _SOURCE = source_flags.define()
 _ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
 _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
-_PRECISION = flags.DEFINE_enum("precision", "int8", ["float32", "float16", "dynamic", "int8"], "of the file")
+_PRECISION = flags.DEFINE_enum("precision", "int8", list(PRECISIONS), "of the file")
 _FORM = flags.DEFINE_enum("form", None, list(FORMS), "how it is written; the precision's default unless given")
+_INPUT_TYPE = flags.DEFINE_enum(
+    "input_type", "uint8", list(BORDER_TYPES), "uint8: pixels; int8: pixel - 128; float32: (pixel - 128) / 128"
+)
+_OUTPUT_TYPE = flags.DEFINE_enum(
+    "output_type", None, list(BORDER_TYPES), "of the logits; uint8 in int8 and float32 in all others unless given"
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "images that the file takes at once", lower_bound=1)
 _IMAGES = flags.DEFINE_integer("images", 1000, "hold-out images of the check", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float(
     "max_drop", 0.02, "the top-1 that the file may lose against Keras, 0..1", lower_bound=0.0
@@ -38,16 +46,19 @@ def main(argv):
     opened = open_source(**_SOURCE.values())
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     report = export_subnet(
-        opened.evaluator,
+        opened,
         arch,
         _OUTPUT.value,
-        precision=_PRECISION.value,
         split="holdout",
         limit=_IMAGES.value,
+        precision=_PRECISION.value,
         max_drop=_MAX_DROP.value,
         form=_FORM.value,
+        input_type=_INPUT_TYPE.value,
+        output_type=_OUTPUT_TYPE.value,
+        batch_size=_BATCH_SIZE.value,
     )
-    print(json.dumps(dataclasses.asdict(report), default=str))
+    print(json.dumps(report.to_dict()))
 
 
 def run():

@@ -15,6 +15,7 @@ import json
 from absl import flags
 
 from ofa_tf.common import cli
+from ofa_tf.spaces.form import PRECISIONS
 from tools import source_flags
 
 _SOURCE = source_flags.define()
@@ -27,7 +28,7 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "images per step", lower_bo
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 7.5e-3, "of the first step", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_bound=0)
 _TFLITE = flags.DEFINE_string("tflite", None, "write this .tflite file, too")
-_PRECISION = flags.DEFINE_enum("precision", "int8", ["float32", "float16", "dynamic", "int8"], "of the .tflite file")
+_PRECISION = flags.DEFINE_enum("precision", "int8", list(PRECISIONS), "of the .tflite file")
 _OUTPUT = flags.DEFINE_string("output", None, "the .keras file", required=True)
 
 
@@ -130,6 +131,11 @@ def _export(start):
         representative_images=np.concatenate([np.asarray(batch) for batch, _ in training]),
         check_images=images,
         check_labels=labels,
+        facts={
+            "labels": list(start.dataset.class_names),
+            "checked": {"split": "holdout"},
+            "provenance": {"data": start.dataset.digest, "fine-tuned": f"{_EPOCHS.value} epochs, tools.finetune"},
+        },
     )
 
 

@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 from ofa_tf import interop, zoo
 from ofa_tf.common import InputError, read_json
@@ -12,7 +14,7 @@ from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.predictors import AccuracyPredictor, LatencyRegression, LatencyTable
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.spaces import Arch, Space
-from ofa_tf.training import RunDirectory
+from ofa_tf.training import RunDirectory, weights_digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +26,22 @@ class Opened:
         dataset: its images.
         net: the supernet.
         evaluator: of the supernet on the images.
+        provenance: where the supernet comes from, in single words and numbers.
     """
 
     run: RunDirectory | None
     dataset: ImageDataset
     net: Supernet
     evaluator: Evaluator
+    provenance: Mapping[str, Any]
+
+    def facts(self, split: str) -> dict[str, Any]:
+        """What an exported file says of its origin and of the split it is checked on, see `deploy.export_blocks`."""
+        return {
+            "labels": list(self.dataset.class_names),
+            "checked": {"split": split},
+            "provenance": {**self.provenance, "weights": weights_digest(self.net), "data": self.dataset.digest},
+        }
 
 
 def open_source(
@@ -47,9 +59,10 @@ def open_source(
     if stage is not None:
         raise InputError("--stage: only a run has stages; leave it out, or give --run_dir instead of --supernet")
     packed = read_supernet(supernet)
+    name = pathlib.Path(supernet).stem
     if supernet in zoo.photos_names() and dataset is None and data_dir is None:
-        return opened_with(packed, load("folder", zoo.photos(supernet)))
-    return open_packed(packed, dataset, data_dir)
+        return opened_with(packed, load("folder", zoo.photos(supernet)), name)
+    return open_packed(packed, dataset, data_dir, name)
 
 
 def evaluator_of(**source: str | None) -> Evaluator:
@@ -79,13 +92,18 @@ def read_initial(text: str) -> PackedSupernet:
 def open_run(run_dir: str, stage: str | None = None, dataset: str | None = None, data_dir: str | None = None) -> Opened:
     """Opens a run; `stage`, `dataset` and `data_dir` are the flags of that name, None for the run's own."""
     run = RunDirectory.open(run_dir)
-    net = run.load_supernet(stage)
-    images = run.load_dataset(dataset, data_dir)
-    return Opened(run, images, net, evaluator_for(net, run, images))
+    return of_run(run, run.load_supernet(stage), run.load_dataset(dataset, data_dir))
 
 
-def open_packed(packed: PackedSupernet, dataset: str | None = None, data_dir: str | None = None) -> Opened:
-    """Opens a supernet outside a run, with images of its classes."""
+def of_run(run: RunDirectory, net: Supernet, images: ImageDataset) -> Opened:
+    """A run's supernet and images that are open already."""
+    return Opened(run, images, net, evaluator_for(net, run, images), {"supernet": run.path.name})
+
+
+def open_packed(
+    packed: PackedSupernet, dataset: str | None = None, data_dir: str | None = None, name: str = "supernet"
+) -> Opened:
+    """Opens a supernet outside a run, with images of its classes; the name is for what is made of it."""
     known = packed.dataset
     images = load(dataset or "folder", data_dir, holdout=known.get("holdout"), seed=known.get("seed", 0))
     space = packed.net.space
@@ -100,10 +118,10 @@ def open_packed(packed: PackedSupernet, dataset: str | None = None, data_dir: st
             f"{data_dir or images.name}: not the images that the supernet was trained on; its hold-out may hold such",
             stacklevel=2,
         )
-    return opened_with(packed, images)
+    return opened_with(packed, images, name)
 
 
-def opened_with(packed: PackedSupernet, images: ImageDataset) -> Opened:
+def opened_with(packed: PackedSupernet, images: ImageDataset, name: str) -> Opened:
     """A packed supernet with images that are known to be of its classes."""
     evaluator = Evaluator(
         packed.net,
@@ -111,7 +129,8 @@ def opened_with(packed: PackedSupernet, images: ImageDataset) -> Opened:
         preprocessing=Preprocessing.from_config(dict(packed.preprocessing)) if packed.preprocessing else PUBLISHED,
         augmentation=Augmentation.from_config(dict(packed.augmentation)),
     )
-    return Opened(None, images, packed.net, evaluator)
+    known = {key: value for key, value in packed.provenance.items() if isinstance(value, (str, int, float))}
+    return Opened(None, images, packed.net, evaluator, {"supernet": name, **known})
 
 
 def open_accuracy_predictor(text: str) -> AccuracyPredictor:

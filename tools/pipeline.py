@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ofa_tf.evaluation import Evaluator, Farm, collect, draw_architectures
 from ofa_tf.predictors import PairsFile
 from ofa_tf.spaces import Arch
 from ofa_tf.training import weights_digest
+from tools.opening import Opened
 
 # A file that is measured over its budget makes the next search stricter by so much; so many times.
 ROUNDS, TIGHTER = 5, 0.96
@@ -62,43 +63,39 @@ def collect_pairs(
 
 
 def export_subnet(
-    evaluator: Evaluator,
+    opened: Opened,
     arch: Arch,
     path: str | os.PathLike,
     *,
-    precision: str,
     split: str,
     limit: int | None = None,
-    max_drop: float,
     representative: int = 200,
-    form: str | None = None,
+    **options: Any,
 ) -> ExportReport:
     """Calibrates a sub-network, writes its file, and checks it on a split's images.
 
     Args:
-        evaluator: of the supernet.
+        opened: the supernet and its images.
         arch: the sub-network.
         path: the `.tflite` file.
-        precision: one of `deploy.PRECISIONS`.
         split: which images check it.
         limit: only the first so many of them.
-        max_drop: the top-1 that the file may lose against Keras, 0..1.
-        representative: training images that give int8 its ranges.
-        form: how it is written, one of `spaces.form.FORMS`; the precision's default unless given.
+        representative: training images that give integer precisions their ranges.
+        options: precision, form and all else that `deploy.export_blocks` takes.
     """
+    evaluator = opened.evaluator
     images, labels = evaluator.images(split, arch.r, limit)
     return export(
         evaluator.net,
         arch,
         evaluator.calibrate(arch),
         path,
-        precision=precision,
         preprocessing=evaluator.preprocessing,
         representative_images=evaluator.calibration_set(arch.r)[0][:representative],
         check_images=images,
         check_labels=labels,
-        max_drop=max_drop,
-        form=form,
+        facts=opened.facts(split),
+        **options,
     )
 
 

@@ -60,9 +60,7 @@ def specialize_shipped(folder: pathlib.Path, seed: int = 0) -> dict[str, Any]:
             seed=seed,
             resolutions=(RESOLUTION,),
         ).top(1)[0]
-        exported = export_subnet(
-            opened.evaluator, found.arch, path, precision=PRECISION, split="holdout", max_drop=MAX_DROP
-        )
+        exported = export_subnet(opened, found.arch, path, precision=PRECISION, split="holdout", max_drop=MAX_DROP)
         measured_ms = measure_ms(path, table.threads)
         return (found, exported, measured_ms), measured_ms
 

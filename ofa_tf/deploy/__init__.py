@@ -7,20 +7,32 @@ Example:
     print(deploy.Runner(report.path).time().median_ms)
 """
 
-from ofa_tf.deploy.convert import PRECISIONS, convert, default_form
-from ofa_tf.deploy.export import DEFAULT_MAX_DROP, export, export_blocks
+from ofa_tf.deploy.checked_file import DEFAULT_MAX_DROP, Expected, keep_checked
+from ofa_tf.deploy.convert import convert, default_form
+from ofa_tf.deploy.export import export, export_blocks
 from ofa_tf.deploy.export_report import ExportReport
+from ofa_tf.deploy.graph_summary import GraphSummary, summarize
+from ofa_tf.deploy.model_card import model_card
+from ofa_tf.deploy.model_file import read_description
 from ofa_tf.deploy.runner import Runner
 from ofa_tf.deploy.timing import Timing
+from ofa_tf.spaces.form import BORDER_TYPES, PRECISIONS
 
 __all__ = [
+    "BORDER_TYPES",
     "DEFAULT_MAX_DROP",
     "PRECISIONS",
+    "Expected",
     "ExportReport",
+    "GraphSummary",
     "Runner",
     "Timing",
     "convert",
     "default_form",
     "export",
     "export_blocks",
+    "keep_checked",
+    "model_card",
+    "read_description",
+    "summarize",
 ]

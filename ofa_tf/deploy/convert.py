@@ -8,9 +8,15 @@ import tensorflow as tf
 
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.deploy.captured_output import captured_output
+from ofa_tf.spaces.form import PRECISIONS
 
-PRECISIONS = ("float32", "float16", "dynamic", "int8")
+# Those whose arithmetic is in integers: activations need ranges, and so representative images.
+INTEGER_PRECISIONS = ("int8", "int16x8")
 
+_OPERATIONS = {
+    "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+    "int16x8": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+}
 # How much of the converter's own words an error repeats: the cause stands at their end.
 _ERROR_CHARACTERS = 300
 
@@ -20,7 +26,7 @@ def default_form(precision: str) -> str:
 
     Source: tflite_notes.md, "Hard-swish in int8"; `python -m benchmarks.int8_forms`, docs/results/int8.md.
     """
-    return "folded-rows" if check_precision(precision) == "int8" else "fused-rows"
+    return {"int8": "folded-rows", "int16x8": "folded"}.get(check_precision(precision), "fused-rows")
 
 
 def check_precision(precision: str) -> str:
@@ -36,21 +42,25 @@ def convert(
     *,
     representative: Iterable[np.ndarray] | None = None,
     prepare: Callable[[tf.Tensor], tf.Tensor] | None = None,
-    input_type: str = "int8",
-    output_type: str = "int8",
+    input_type: str | None = None,
+    output_type: str | None = None,
+    batch_size: int = 1,
 ) -> bytes:
-    """Converts a Keras model to a TFLite file for one image at a time, without a word on the terminal.
+    """Converts a Keras model to a TFLite file, without a word on the terminal.
 
     Args:
         model: a functional model of one input with static height, width and channels.
         precision: "float32"; "float16" (weights stored in 16 bits); "dynamic" (weights in 8 bits, computed in float
-            where the runtime cannot do better); "int8" (weights, activations and arithmetic in 8 bits).
-        representative: for "int8", float32 inputs of the model, each (height, width, channels), from which the
-            ranges of all activations are taken.
-        prepare: what the graph does to uint8 images before the model, for the float precisions: the file then takes
-            uint8. Without it the file takes what the model takes.
-        input_type: "int8" or "uint8", of the file's input in "int8".
-        output_type: the same of its output.
+            where the runtime cannot do better); "int8" (weights, activations and arithmetic in 8 bits); "int16x8"
+            (weights in 8 bits, activations in 16; the file takes and gives float32).
+        representative: for "int8" and "int16x8", float32 inputs of the model, each (height, width, channels), from
+            which the ranges of all activations are taken.
+        prepare: what the graph does to images before the model, for the float precisions. Without it the file takes
+            what the model takes.
+        input_type: of the file. For "int8" one of `BORDER_TYPES`, "int8" unless given; with `prepare` "uint8" or
+            "float32", "uint8" unless given.
+        output_type: of a file in "int8", one of `BORDER_TYPES`, "int8" unless given.
+        batch_size: images that the file takes at once.
 
     Returns:
         The file's bytes.
@@ -63,11 +73,18 @@ def convert(
         data = convert(net.extract(arch), "float16")
     """
     check_precision(precision)
-    if (precision == "int8") != (representative is not None):
-        raise InputError(f"conversion to {precision}: representative inputs are for int8, and needed there")
-    if precision == "int8" and prepare is not None:
-        raise InputError("conversion to int8: the input's scale normalizes images; fold the rest into the weights")
-    function = _concrete_function(model, prepare)
+    integer = precision in INTEGER_PRECISIONS
+    if integer != (representative is not None):
+        raise InputError(
+            f"conversion to {precision}: representative inputs are needed for {' and '.join(INTEGER_PRECISIONS)}, and "
+            f"only there"
+        )
+    if integer and prepare is not None:
+        raise InputError(
+            f"conversion to {precision}: the input's scale normalizes images; fold the rest into the weights"
+        )
+    taken = "float32" if prepare is None else input_type or "uint8"
+    function = _concrete_function(model, prepare, (batch_size, *model.inputs[0].shape[1:]), taken)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
     # Writing and reading a SavedModel is most of the time that a small model takes.
     converter.experimental_lower_to_saved_model = False
@@ -75,14 +92,15 @@ def convert(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8":
-        inputs = [np.asarray(image, np.float32)[None] for image in representative]
+    if integer:
+        inputs = [np.asarray(image, np.float32)[None].repeat(batch_size, axis=0) for image in representative]
         if not inputs:
-            raise InputError("conversion to int8: no representative inputs; give at least one")
+            raise InputError(f"conversion to {precision}: no representative inputs; give at least one")
         converter.representative_dataset = lambda: ([image] for image in inputs)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.as_dtype(input_type)
-        converter.inference_output_type = tf.as_dtype(output_type)
+        converter.target_spec.supported_ops = [_OPERATIONS[precision]]
+    if precision == "int8":
+        converter.inference_input_type = tf.as_dtype(input_type or "int8")
+        converter.inference_output_type = tf.as_dtype(output_type or "int8")
     with captured_output() as written:
         try:
             return converter.convert()
@@ -91,9 +109,8 @@ def convert(
             raise OfaError(f"conversion of {model.name} to {precision} failed: ...{words}") from error
 
 
-def _concrete_function(model: keras.Model, prepare: Callable | None):
-    shape = (1, *model.inputs[0].shape[1:])
-    signature = [tf.TensorSpec(shape, tf.float32 if prepare is None else tf.uint8, name="images")]
+def _concrete_function(model: keras.Model, prepare: Callable | None, shape: tuple[int, ...], input_type: str):
+    signature = [tf.TensorSpec(shape, input_type, name="images")]
 
     def forward(images):
         return model(images if prepare is None else prepare(images), training=False)

@@ -1,5 +1,6 @@
 """`Runner`: the one place where TFLite files are run."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -17,12 +18,30 @@ from ofa_tf.deploy.timing import Timing
 # A flatbuffer begins with the offset of its root and the file's identifier.
 _IDENTIFIER = b"TFL3"
 _SMALLEST_BYTES = 64
-_DELEGATE = "DELEGATE"
+# What stands for the operations that a delegate took over.
+DELEGATE = "DELEGATE"
 _COARSEST_CLOCK_SECONDS = 1e-6
 
 
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """An operation of a graph, or a partition that a delegate took over.
+
+    Args:
+        name: its kind, `DELEGATE` for a partition.
+        inputs: the tensors that it reads, by index, constants among them.
+        outputs: those that it writes.
+        output_types: their NumPy types, by name.
+    """
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    output_types: tuple[str, ...]
+
+
 class Runner:
-    """Runs a TFLite model of one input and one output, one image at a time.
+    """Runs a TFLite model of one input and one output, as many images at a time as its input takes.
 
     Files from elsewhere can bring the interpreter down; what is checked is that it begins as a TFLite file does.
 
@@ -67,7 +86,7 @@ class Runner:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of the input, batch dimension (1) first."""
+        """Shape of the input, batch dimension first."""
         return tuple(int(size) for size in self.input_details["shape"])
 
     @property
@@ -81,10 +100,18 @@ class Runner:
         return np.dtype(self.output_details["dtype"]).name
 
     @property
-    def operations(self) -> list[str]:
-        """Names of the operations of the graph, and DELEGATE for every partition that a delegate took over."""
+    def nodes(self) -> list[Node]:
+        """The operations of the graph, and after them one `DELEGATE` for every partition that a delegate took over."""
         try:
-            return [operation["op_name"] for operation in self._interpreter._get_ops_details()]
+            return [
+                Node(
+                    details["op_name"],
+                    tuple(map(int, details["inputs"])),
+                    tuple(map(int, details["outputs"])),
+                    tuple(np.dtype(kind).name for kind in details["result_types"]),
+                )
+                for details in self._interpreter._get_ops_details()
+            ]
         except (AttributeError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self.source}: this version of ai_edge_litert does not tell its operations ({error!r}); install "
@@ -92,9 +119,14 @@ class Runner:
             ) from error
 
     @property
+    def operations(self) -> list[str]:
+        """The kinds of `nodes`."""
+        return [node.name for node in self.nodes]
+
+    @property
     def partitions(self) -> int:
         """Number of parts of the graph that XNNPACK runs; 1 is fastest, 0 means that it runs none."""
-        return Counter(self.operations)[_DELEGATE]
+        return Counter(self.operations)[DELEGATE]
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """The dequantized outputs.
@@ -116,14 +148,17 @@ class Runner:
             )
         outputs = np.empty((len(images), *self.output_details["shape"][1:]), np.float32)
         scale, zero_point = self.output_details["quantization"]
-        for index, image in enumerate(images):
-            self.fill(image[None])
+        batch = self.input_shape[0]
+        for first in range(0, len(images), batch):
+            part = images[first : first + batch]
+            # A last batch that is not full is filled up with its last image.
+            self.fill(np.concatenate([part, part[-1:].repeat(batch - len(part), axis=0)]))
             self._interpreter.invoke()
-            outputs[index] = self._interpreter.get_tensor(self.output_details["index"])[0]
+            outputs[first : first + batch] = self._interpreter.get_tensor(self.output_details["index"])[: len(part)]
         return (outputs - zero_point) * np.float32(scale) if scale else outputs
 
     def fill(self, inputs: np.ndarray) -> None:
-        """Sets the input, (1, height, width, channels) of its type, for `run_ms`."""
+        """Sets the input, (batch, height, width, channels) of its type, for `run_ms`."""
         self._interpreter.set_tensor(self.input_details["index"], inputs)
 
     def run_ms(self) -> float:

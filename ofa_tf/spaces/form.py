@@ -5,6 +5,10 @@ import itertools
 
 from ofa_tf.common import InputError
 
+# Of an exported file: of weights, activations and arithmetic.
+PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
+# What a file in "int8" can take and give.
+BORDER_TYPES = ("uint8", "int8", "float32")
 HARD_SWISHES = ("fused", "split", "folded")
 PADDINGS = ("written", "same")
 KERNELS = ("whole", "rows")

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mobile_bench.block_models import model_bytes
 from ofa_tf import networks, spaces
 from ofa_tf.data.preprocessing import SYMMETRIC
 from ofa_tf.spaces import Arch
@@ -38,3 +39,16 @@ def subnet() -> Subnet:
     images = rng.integers(0, 256, (48, 4, 4, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
     _, statistics = net.batch_statistics(SYMMETRIC.normalize(images), arch)
     return Subnet(net, arch, statistics.numpy(), images)
+
+
+@pytest.fixture(scope="session")
+def int8_models(subnet) -> dict[str, bytes]:
+    """Files of the subnet with random weights, by form."""
+    blocks = subnet.net.space.blocks(subnet.arch)
+    return {form: model_bytes(blocks, "int8", form=form) for form in ("folded", "fused")}
+
+
+@pytest.fixture(scope="session")
+def float_model(subnet) -> bytes:
+    """The same in float32."""
+    return model_bytes(subnet.net.space.blocks(subnet.arch), "float32")

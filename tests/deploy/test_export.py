@@ -2,13 +2,14 @@ import importlib
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from ofa_tf import deploy
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.data.preprocessing import PUBLISHED, SYMMETRIC
 
 # How far the logits of a file may be from the Keras model's, in units of their spread.
-LOGITS_TOLERANCE = {"float32": 1e-4, "float16": 0.02, "dynamic": 0.2, "int8": 0.6}
+LOGITS_TOLERANCE = {"float32": 1e-4, "float16": 0.02, "dynamic": 0.2, "int8": 0.6, "int16x8": 0.3}
 
 
 def _export(subnet, path, precision="int8", preprocessing=SYMMETRIC, max_drop=0.2, **options):
@@ -55,6 +56,86 @@ def test_int8_normalizes_by_its_input_scale_alone(subnet, tmp_path, preprocessin
     details = runner._interpreter.get_tensor_details()
     # XNNPACK names none of its own tensors.
     assert {np.dtype(tensor["dtype"]).kind for tensor in details if tensor["name"]} <= set("iu")
+
+
+@pytest.mark.parametrize(
+    ("precision", "input_type", "output_type"),
+    [
+        ("float32", "float32", "float32"),
+        ("int8", "int8", "int8"),
+        ("int8", "float32", "float32"),
+        ("int16x8", "float32", "float32"),
+    ],
+)
+def test_other_borders_compute_the_same(subnet, tmp_path, precision, input_type, output_type):
+    """Protects apps that do not hold pixels as uint8: centred images give the class that raw ones give."""
+    raw = _export(subnet, tmp_path / "raw.tflite", precision, PUBLISHED)
+    other = _export(
+        subnet, tmp_path / "other.tflite", precision, PUBLISHED, input_type=input_type, output_type=output_type
+    )
+    assert (other.input_type, other.output_type) == (input_type, output_type)
+    centred = subnet.images.astype(np.int16) - 128
+    centred = centred.astype(np.int8) if input_type == "int8" else centred.astype(np.float32) / 128
+    expected = deploy.Runner(raw.path).predict(subnet.images)
+    found = deploy.Runner(other.path).predict(centred)
+    # A step of an int8 output apart.
+    assert np.abs(found - expected).max() <= 0.02 * np.ptp(expected)
+
+
+def test_unusable_borders_are_refused(subnet, tmp_path):
+    """Protects against a file that silently takes something else than was asked for."""
+    with pytest.raises(InputError, match="float32: input_type is 'int8', expected one of uint8, float32"):
+        _export(subnet, tmp_path / "m.tflite", "float32", input_type="int8")
+    with pytest.raises(InputError, match="int16x8: output_type is 'int8', expected one of float32"):
+        _export(subnet, tmp_path / "m.tflite", "int16x8", output_type="int8")
+    with pytest.raises(InputError, match="batch_size is 0"):
+        _export(subnet, tmp_path / "m.tflite", batch_size=0)
+
+
+def test_a_batch_at_a_time(subnet, tmp_path):
+    """Protects files that take several images at once: each gets the logits that it gets alone, the last ones too."""
+    one = _export(subnet, tmp_path / "one.tflite", "float32")
+    several = _export(subnet, tmp_path / "several.tflite", "float32", batch_size=5)
+    assert several.batch_size == deploy.Runner(several.path).input_shape[0] == 5
+    expected, found = (deploy.Runner(report.path).predict(subnet.images[:7]) for report in (one, several))
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.ptp(expected))
+
+
+def test_a_file_says_what_it_is(subnet, tmp_path):
+    """Protects the description inside the file, its signature, and the model card beside it."""
+    labels = _keras_logits(subnet, PUBLISHED).argmax(-1)
+    facts = {
+        "labels": ["cat", "dog", "bird", "fish"],
+        "checked": {"split": "holdout"},
+        "provenance": {"supernet": "a test"},
+    }
+    report = _export(
+        subnet,
+        tmp_path / "model.tflite",
+        preprocessing=PUBLISHED,
+        check_images=subnet.images,
+        check_labels=labels,
+        facts=facts,
+    )
+    found = deploy.read_description(report.path)
+    assert found["labels"] == facts["labels"]
+    assert found["arch"] == subnet.arch.to_dict()
+    assert found["preprocessing"] == PUBLISHED.to_config()
+    assert found["input"] == {"type": "uint8", "shape": [1, 32, 32, 3], "scale": 1 / 128, "zero_point": 128}
+    assert found["checked"] == {
+        "split": "holdout",
+        "images": 48,
+        "agreement": round(report.agreement, 6),
+        "keras_top1": 1.0,
+        "tflite_top1": round(report.tflite_top1, 6),
+    }
+    interpreter = Interpreter(model_path=report.path)
+    classify = interpreter.get_signature_runner("classify")
+    logits = classify(images=subnet.images[:1])["logits"]
+    assert logits.argmax() == deploy.Runner(report.path).predict(subnet.images[:1]).argmax()
+    card = (tmp_path / "model.md").read_text(encoding="utf-8")
+    for words in ("cat, dog, bird, fish", f"{100 * report.tflite_top1:.1f}%", "int8", "split holdout", "a test"):
+        assert words in card
 
 
 def test_split_form_is_one_partition(subnet, tmp_path):

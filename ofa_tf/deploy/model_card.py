@@ -1,0 +1,122 @@
+"""The page that goes with a file: what it takes and gives, how good it is, where it comes from."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ofa_tf.deploy.model_file import INPUT_NAME, OUTPUT_NAME, SIGNATURE, read_description
+
+_MANY_LABELS = 20
+# What an app does with a pixel, by the input's type.
+_PIXELS = {
+    "uint8": "the pixels as they are, 0 to 255",
+    "int8": "pixel - 128",
+    "float32": "(pixel - 128) / 128",
+}
+
+
+def model_card(name: str, data: bytes) -> str:
+    """The model card of an exported file, in Markdown.
+
+    Args:
+        name: the file's name.
+        data: its bytes, with a description inside (`model_file.described`).
+
+    Example:
+        write_text("model.md", model_card("model.tflite", pathlib.Path("model.tflite").read_bytes()))
+    """
+    facts = read_description(data)
+    parts = [_title(name, facts, len(data)), _use(name, facts), _accuracy(facts), _network(facts), _provenance(facts)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _title(name: str, facts: Mapping[str, Any], size: int) -> str:
+    classes = facts["output"]["shape"][-1]
+    return (
+        f"# {name}\n\n"
+        f"Image classifier of {classes} classes in TensorFlow Lite format: {facts['precision']}, {size:,} bytes. "
+        f"A Once-for-All sub-network, exported by ofa_tf; this page is written from what the file says of itself."
+    )
+
+
+def _use(name: str, facts: Mapping[str, Any]) -> str:
+    taken, given = facts["input"], facts["output"]
+    batch, side = taken["shape"][0], taken["shape"][1]
+    lines = [
+        "## Input and output",
+        "",
+        f"- `{INPUT_NAME}`: {taken['type']} {tuple(taken['shape'])}, RGB, {_PIXELS[taken['type']]}. "
+        "Normalization is inside the file.",
+    ]
+    fraction = facts.get("preprocessing", {}).get("crop_fraction")
+    if fraction:
+        lines.append(
+            f"- Images are to be prepared as those it was checked on: the short side resized to "
+            f"{math.ceil(side / fraction)} pixels (bilinear, low-pass filtered), the centre {side}x{side} cropped."
+        )
+    logits = f"- `{OUTPUT_NAME}`: {given['type']} {tuple(given['shape'])}; the largest is the answer"
+    if "scale" in given:
+        logits += f"; logits are (value - {given['zero_point']}) * {given['scale']:.6g}"
+    lines.append(f"{logits}.")
+    lines.append(f"- Signature `{SIGNATURE}`. {'One image' if batch == 1 else f'{batch} images'} at a time.")
+    labels = facts.get("labels")
+    if labels:
+        shown = ", ".join(labels[:_MANY_LABELS]) + (", ..." if len(labels) > _MANY_LABELS else "")
+        lines.append(f"- Classes, in the output's order (all of them are in the file's metadata): {shown}.")
+    lines += [
+        "",
+        "```python",
+        "from ai_edge_litert.interpreter import Interpreter",
+        "",
+        f'classify = Interpreter("{name}").get_signature_runner("{SIGNATURE}")',
+        f'logits = classify({INPUT_NAME}=images)["{OUTPUT_NAME}"]  # images: {taken["type"]} {tuple(taken["shape"])}',
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+def _accuracy(facts: Mapping[str, Any]) -> str:
+    checked = facts["checked"]
+    split = f" of the split {checked['split']}" if "split" in checked else ""
+    lines = ["## Accuracy", "", f"On {checked['images']} images{split}, run through this file:", ""]
+    if "tflite_top1" in checked:
+        lines += ["| | top-1 | top-5 |", "|---|---|---|"]
+        for title, kind in (("this file", "tflite"), ("the same network in float, in Keras", "keras")):
+            values = [checked.get(f"{kind}_{top}") for top in ("top1", "top5")]
+            lines.append(f"| {title} | " + " | ".join("" if v is None else f"{100 * v:.1f}%" for v in values) + " |")
+        lines.append("")
+    lines.append(f"Both give the same class on {100 * checked['agreement']:.1f}% of them.")
+    lines.append("On images of another kind than those it was trained on it may be worse; nothing here says how much.")
+    return "\n".join(lines)
+
+
+def _network(facts: Mapping[str, Any]) -> str:
+    if "arch" not in facts:
+        return ""
+    lines = ["## Network", ""]
+    counts = [f"{facts[key] / 1e6:.2f} million {words}" for key, words in _COUNTS if key in facts]
+    lines.append(f"Space `{facts.get('space', 'unnamed')}`" + (f": {', '.join(counts)}." if counts else "."))
+    lines += ["", "| choice | |", "|---|---|"]
+    for field, value in facts["arch"].items():
+        shown = " ".join(f"{item:g}" for item in value) if isinstance(value, list) else value
+        lines.append(f"| {_FIELDS.get(field, field)} | {shown} |")
+    lines.append("")
+    lines.append(f"Written in the form `{facts['form']}` (ofa_tf/spaces/form.py).")
+    return "\n".join(lines)
+
+
+_COUNTS = (("macs", "multiply-accumulates"), ("params", "parameters"))
+_FIELDS = {
+    "ks": "kernel size of each block (0: skipped)",
+    "e": "expand ratio of each block",
+    "d": "depth of each stage",
+    "w": "width index of each stage",
+    "r": "image side in pixels",
+}
+
+
+def _provenance(facts: Mapping[str, Any]) -> str:
+    found = facts.get("provenance", {})
+    if not found:
+        return ""
+    return "\n".join(["## Provenance", "", *(f"- {key}: {value}" for key, value in found.items())])

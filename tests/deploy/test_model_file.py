@@ -1,0 +1,32 @@
+"""Descriptions, signatures and image inputs that are written into files."""
+
+import numpy as np
+import pytest
+
+from ofa_tf.common import InputError
+from ofa_tf.deploy import Runner, read_description
+from ofa_tf.deploy.model_file import described
+
+
+def test_a_description_comes_back_and_is_replaced(int8_models):
+    """Protects metadata, and files from growing with every description."""
+    data = int8_models["folded"]
+    first = described(data, {"labels": ["cat", "dog"], "name": "\u00e9"})
+    again = described(first, {"labels": ["dog"] * 2, "name": "x"})
+    assert read_description(first) == {"labels": ["cat", "dog"], "name": "\u00e9"}
+    assert read_description(again)["name"] == "x"
+    assert abs(len(again) - len(first)) < 64
+    images = np.random.default_rng(0).integers(0, 256, (4, *Runner(data).input_shape[1:]), np.uint8)
+    np.testing.assert_array_equal(Runner(again).predict(images), Runner(data).predict(images))
+
+
+def test_files_without_a_description_are_told_apart(int8_models, tmp_path):
+    """Protects users who give a file from elsewhere, a truncated one, or none."""
+    with pytest.raises(InputError, match=r"holds no description.*tools\.export_tflite"):
+        read_description(int8_models["folded"])
+    path = tmp_path / "half.tflite"
+    path.write_bytes(described(int8_models["folded"], {"name": "x"})[:100])
+    with pytest.raises(InputError, match="not a whole TFLite file"):
+        read_description(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_description(tmp_path / "none.tflite")
