@@ -91,8 +91,8 @@ def time_blocks(
         everything = np.concatenate(times)
         latencies.append(
             BlockLatency(
-                median_ms=_above_zero(_quiet([np.median(part) for part in times]) - empty_ms),
-                p95_ms=_above_zero(np.percentile(everything, 95) - empty_ms),
+                median_ms=above_zero(_quiet([np.median(part) for part in times]) - empty_ms),
+                p95_ms=above_zero(np.percentile(everything, 95) - empty_ms),
                 std_ms=float(everything.std()),
                 count=len(everything),
             )
@@ -152,6 +152,7 @@ def _quiet(medians_ms: Sequence[float]) -> float:
     return float(np.percentile(medians_ms, _QUIET_QUANTILE))
 
 
-def _above_zero(time_ms: float) -> float:
+def above_zero(time_ms: float) -> float:
+    """A difference of two times, in milliseconds, that a latency can be."""
     # Noise can make the difference of two times negative.
     return float(max(time_ms, 1e-6))

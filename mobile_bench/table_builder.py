@@ -1,10 +1,7 @@
 """`build_table`: the latency table of a space's blocks on this machine."""
 
-import dataclasses
-import datetime
 import math
 import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,9 +10,8 @@ from tqdm import tqdm
 from mobile_bench import host, measure
 from mobile_bench.block_models import model_bytes
 from mobile_bench.reference import TOLERANCE, Reference
-from ofa_tf.common import InputError
+from mobile_bench.table_file import extended, start_table
 from ofa_tf.deploy import Runner, default_form
-from ofa_tf.predictors.block_latency import BlockLatency
 from ofa_tf.predictors.latency_table import LatencyTable
 from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.form import Form
@@ -65,7 +61,8 @@ def build_table(
     blocks = distinct_blocks(space, resolutions)
     row_length = len(space.blocks(space.largest()))
     rng = np.random.default_rng(seed)
-    table = _start(output, precision, threads, form)
+    new = LatencyTable(host.DEVICE, precision, threads, form, versions=host.describe())
+    table = start_table(output, new, ("cpu", "ai-edge-litert"))
     missing = table.missing(blocks)
     if not missing:
         return table
@@ -94,9 +91,9 @@ def build_table(
             if level_ms <= worst_ms:
                 versions = {
                     "method": _method(row_length, rounds, empty_ms),
-                    _reference(space): f"{reference.quiet_ms:.6f}",
+                    reference_key(space): f"{reference.quiet_ms:.6f}",
                 }
-                table = _adding(table, group, latencies, versions)
+                table = extended(table, group, latencies[: len(group)], {**host.describe(), **versions})
                 if output is not None:
                     table.save(output)
             return level_ms
@@ -122,33 +119,14 @@ def middle(space: Space) -> Arch:
 def reference_ms(table: LatencyTable, space: Space) -> float | None:
     """The time of the space's reference network when the table was measured, in milliseconds."""
     try:
-        return float(table.versions[_reference(space)])
+        return float(table.versions[reference_key(space)])
     except (KeyError, ValueError):
         return None
 
 
-def _reference(space: Space) -> str:
+def reference_key(space: Space) -> str:
+    """Under what name a table keeps the time of the space's reference network."""
     return f"reference_ms of {space.name}"
-
-
-def _start(output, precision: str, threads: int, form: str) -> LatencyTable:
-    table = LatencyTable(host.DEVICE, precision, threads, form, versions=host.describe(), date=_now())
-    if output is None or not pathlib.Path(output).exists():
-        return table
-    old = LatencyTable.load(output)
-    for name in ("device", "precision", "threads", "activation_form"):
-        _compare(output, name, getattr(old, name), getattr(table, name))
-    for name in ("cpu", "ai-edge-litert"):
-        _compare(output, name, old.versions.get(name), table.versions[name])
-    return old
-
-
-def _compare(output, name: str, found, expected) -> None:
-    if found != expected:
-        raise InputError(
-            f"{output}: holds a table with {name} {found!r}, to go on with it {expected!r} was expected; "
-            f"give another --output"
-        )
 
 
 def _groups(missing: Sequence[Block], row_length: int, rng: np.random.Generator) -> list[list[Block]]:
@@ -165,20 +143,9 @@ def _company(group: Sequence[Block], blocks: Sequence[Block], row_length: int, r
     return [others[index] for index in rng.permutation(len(others))[:count]]
 
 
-def _adding(table: LatencyTable, group: Sequence[Block], latencies: Sequence[BlockLatency], versions) -> LatencyTable:
-    new = {block.key: latency for block, latency in zip(group, latencies, strict=False)}
-    # A correction belongs to the sums it was fitted on.
-    table = table.adding(new).with_correction(None)
-    return dataclasses.replace(table, versions={**table.versions, **host.describe(), **versions}, date=_now())
-
-
 def _method(row_length: int, rounds: int, empty_ms: float) -> str:
     return (
         f"each block in rows of {row_length} different blocks with fresh inputs: lower quartile of {rounds} rounds' "
         f"medians, less an empty model's {empty_ms * 1e3:.1f} us; rounds in which the reference network took more than "
         f"{TOLERANCE:g} of its time were tried again"
     )
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

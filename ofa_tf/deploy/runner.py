@@ -16,7 +16,7 @@ from ofa_tf.deploy.captured_output import captured_output
 from ofa_tf.deploy.timing import Timing
 
 # A flatbuffer begins with the offset of its root and the file's identifier.
-_IDENTIFIER = b"TFL3"
+IDENTIFIER = b"TFL3"
 _SMALLEST_BYTES = 64
 # What stands for the operations that a delegate took over.
 DELEGATE = "DELEGATE"
@@ -64,10 +64,10 @@ class Runner:
         self.source = "model in memory" if isinstance(model, bytes) else os.fspath(model)
         self.model_bytes = model if isinstance(model, bytes) else _read(pathlib.Path(model))
         self.threads = threads
-        if len(self.model_bytes) < _SMALLEST_BYTES or self.model_bytes[4:8] != _IDENTIFIER:
+        if len(self.model_bytes) < _SMALLEST_BYTES or self.model_bytes[4:8] != IDENTIFIER:
             raise InputError(
                 f"{self.source}: not a whole TFLite model ({len(self.model_bytes)} bytes, expected the identifier "
-                f"{_IDENTIFIER.decode()}); export it anew"
+                f"{IDENTIFIER.decode()}); export it anew"
             )
         with captured_output() as written:
             try:

@@ -1,0 +1,58 @@
+"""Tables that grow: begun, gone on with, and extended, whatever is measured."""
+
+import dataclasses
+import datetime
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from ofa_tf.common import InputError
+from ofa_tf.predictors.block_latency import BlockLatency
+from ofa_tf.predictors.latency_table import LatencyTable
+from ofa_tf.spaces import Block
+
+_CONDITIONS = ("device", "precision", "threads", "activation_form")
+
+
+def start_table(output: str | os.PathLike | None, new: LatencyTable, versions: Sequence[str]) -> LatencyTable:
+    """The table at a path, to go on with, or the new one where there is none.
+
+    Args:
+        output: the table's file; None for a table in memory.
+        new: without blocks, with the conditions of the measurement that begins.
+        versions: names of those versions that must be the same.
+
+    Raises:
+        InputError: the table there was measured under other conditions.
+    """
+    new = dataclasses.replace(new, date=_now())
+    if output is None or not pathlib.Path(output).exists():
+        return new
+    old = LatencyTable.load(output)
+    for name in _CONDITIONS:
+        _compare(output, name, getattr(old, name), getattr(new, name))
+    for name in versions:
+        _compare(output, name, old.versions.get(name), new.versions[name])
+    return old
+
+
+def extended(
+    table: LatencyTable, blocks: Sequence[Block], latencies: Sequence[BlockLatency], versions: Mapping[str, str]
+) -> LatencyTable:
+    """The table with more blocks (one for each of the latencies), measured now by these versions."""
+    new = {block.key: latency for block, latency in zip(blocks, latencies, strict=True)}
+    # A correction belongs to the sums it was fitted on.
+    table = table.adding(new).with_correction(None)
+    return dataclasses.replace(table, versions={**table.versions, **versions}, date=_now())
+
+
+def _compare(output, name: str, found, expected) -> None:
+    if found != expected:
+        raise InputError(
+            f"{output}: holds a table with {name} {found!r}, to go on with it {expected!r} was expected; "
+            f"give another --output"
+        )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
