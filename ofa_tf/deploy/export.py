@@ -12,6 +12,7 @@ from ofa_tf.common import InputError, OfaError, atomic_path
 from ofa_tf.data.preprocessing import SYMMETRIC, Preprocessing
 from ofa_tf.deploy.convert import check_precision, convert, default_form
 from ofa_tf.deploy.export_report import ExportReport
+from ofa_tf.deploy.quantization import quantize
 from ofa_tf.deploy.runner import Runner
 from ofa_tf.networks.plain import build_plain, formed_weights
 from ofa_tf.networks.supernet import Supernet, set_plain_weights
@@ -169,7 +170,7 @@ def _convert_int8(blocks, weights, form, preprocessing, images) -> bytes:
     # Both ends of the range must occur; two pixels leave the ranges inside the network as they are.
     images[0, 0, 0], images[0, -1, -1] = 0, 255
     representative = (images.astype(np.float32) - 128) / 128
-    return convert(model, "int8", representative=representative, input_type="uint8", output_type="uint8")
+    return quantize(model, representative).data
 
 
 def _for_symmetric_inputs(weights: dict, stem: str, preprocessing: Preprocessing) -> dict:
