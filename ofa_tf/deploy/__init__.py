@@ -10,6 +10,8 @@ Example:
 from ofa_tf.deploy.convert import PRECISIONS, convert, default_form
 from ofa_tf.deploy.export import DEFAULT_MAX_DROP, export, export_blocks
 from ofa_tf.deploy.export_report import ExportReport
+from ofa_tf.deploy.layer_error import LayerError
+from ofa_tf.deploy.quantization import Quantized, quantize
 from ofa_tf.deploy.runner import Runner
 from ofa_tf.deploy.timing import Timing
 
@@ -17,10 +19,13 @@ __all__ = [
     "DEFAULT_MAX_DROP",
     "PRECISIONS",
     "ExportReport",
+    "LayerError",
+    "Quantized",
     "Runner",
     "Timing",
     "convert",
     "default_form",
     "export",
     "export_blocks",
+    "quantize",
 ]

@@ -1,7 +1,8 @@
 """The ranges that activations are quantized in, and how they are found: by running the float32 file.
 
-tf.lite's own calibration is not used: it notes what an operation read after the operation ran, when one that writes where
-it reads has overwritten it, and so finds ranges that are up to six times too wide (docs/results/int8.md, "Ranges").
+tf.lite's own calibration is not used: it notes what an operation read after the operation ran, when one that writes
+where it reads has overwritten it, and so finds ranges that are up to six times too wide (docs/results/int8.md,
+"Ranges").
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,8 +21,8 @@ _PERCENTILE = 90
 def activation_ranges(graph: FloatGraph, inputs: Sequence[np.ndarray]) -> dict[str, tuple[float, float]]:
     """The range of every tensor that is worth an 8-bit scale.
 
-    The ends are the 10th and 90th percentile, over the inputs, of the least and the greatest value that a tensor has for
-    each: a few images would else make all others coarse. What does not matter (`FloatGraph.needed_ranges`) is left
+    The ends are the 10th and 90th percentile, over the inputs, of the least and the greatest value that a tensor has
+    for each: a few images would else make all others coarse. What does not matter (`FloatGraph.needed_ranges`) is left
     out. Input and output keep all that occurred.
 
     Args:
@@ -53,8 +54,8 @@ def activation_ranges(graph: FloatGraph, inputs: Sequence[np.ndarray]) -> dict[s
 def inner_tensors(data: bytes, inputs: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     """Runs a file, and gives what each operation wrote, by name; integers are dequantized.
 
-    Without XNNPACK, which keeps the tensors inside its partitions to itself, and with memory of its own for every tensor:
-    operations that write where they read would else have overwritten it.
+    Without XNNPACK, which keeps the tensors inside its partitions to itself, and with memory of its own for every
+    tensor: operations that write where they read would else have overwritten it.
 
     Args:
         data: a TFLite file of one input.

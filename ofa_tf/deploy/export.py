@@ -164,7 +164,7 @@ def _check(side: int, precision: str, representative_images, check_images, check
 
 def _convert_int8(blocks, weights, form, preprocessing, images) -> bytes:
     model = build_plain(blocks, keras, form=form)
-    symmetric = _for_symmetric_inputs(weights, blocks[0].name, preprocessing)
+    symmetric = for_symmetric_inputs(weights, blocks[0].name, preprocessing)
     set_plain_weights(model, formed_weights(blocks, symmetric, form))
     images = images.copy()
     # Both ends of the range must occur; two pixels leave the ranges inside the network as they are.
@@ -173,7 +173,7 @@ def _convert_int8(blocks, weights, form, preprocessing, images) -> bytes:
     return quantize(model, representative).data
 
 
-def _for_symmetric_inputs(weights: dict, stem: str, preprocessing: Preprocessing) -> dict:
+def for_symmetric_inputs(weights: dict, stem: str, preprocessing: Preprocessing) -> dict:
     """Weights under which a network that takes (x - 128) / 128 does what it did with the preprocessing's inputs.
 
     At the image's border, where the padding's zeros now mean grey and not the mean colour, it is not quite the same.

@@ -1,4 +1,4 @@
-"""Post-training quantization to int8, by tf.lite or by ai-edge-quantizer, with the worst layers left in float if asked."""
+"""Post-training quantization to int8, by tf.lite or ai-edge-quantizer, with the worst layers left in float if asked."""
 
 import dataclasses
 import functools
@@ -11,7 +11,6 @@ from ofa_tf.common import InputError
 from ofa_tf.deploy.activation_ranges import activation_ranges
 from ofa_tf.deploy.border_types import with_border_types
 from ofa_tf.deploy.convert import convert, quantize_ranged
-from ofa_tf.deploy.edge_quantizer import quantize_by_recipe
 from ofa_tf.deploy.float_graph import FloatGraph
 from ofa_tf.deploy.layer_error import LayerError
 from ofa_tf.deploy.layer_errors import layer_errors, worst_layers
@@ -78,6 +77,9 @@ def quantize(
     if quantizer == "tflite":
         work = functools.partial(quantize_ranged, graph.with_ranges(ranges))
     else:
+        # Takes most of a second to import.
+        from ofa_tf.deploy.edge_quantizer import quantize_by_recipe
+
         work = functools.partial(quantize_by_recipe, graph.data, ranges)
     errors, kept = [], []
     if float_layers or with_errors:
