@@ -2,8 +2,8 @@
 
 Two figures for every layer. The error at its own output, in the int8 file beside the float one, shows where the error
 is, but piles up with depth, and says nothing about what it does to the result. The error at the logits with this layer
-alone in int8 does, and so `worst_layers` goes by it. Measured (docs/results/int8.md, "Layers in float"): of three orders
-it gains the most.
+alone in int8 does, and so `worst_layers` goes by it: of three orders it was found to gain the most
+(docs/results/int8.md, "Layers in float").
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
