@@ -42,6 +42,7 @@ setuptools.setup(
     install_requires=[
         "absl-py",
         "ai-edge-litert",
+        "ai-edge-quantizer",
         "jinja2",
         "keras>=3.15,<4",
         "matplotlib",

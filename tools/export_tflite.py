@@ -11,11 +11,12 @@ name; the figures are printed as JSON. Classes, architecture, accuracy and origi
 """
 
 import json
+import sys
 
 from absl import flags
 
 from ofa_tf.common import cli
-from ofa_tf.spaces.form import BORDER_TYPES, FORMS, PRECISIONS
+from ofa_tf.spaces.form import BORDER_TYPES, FORMS, PRECISIONS, QUANTIZERS
 from tools import source_flags
 
 _SOURCE = source_flags.define()
@@ -30,6 +31,13 @@ _OUTPUT_TYPE = flags.DEFINE_enum(
     "output_type", None, list(BORDER_TYPES), "of the logits; uint8 in int8 and float32 in all others unless given"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "images that the file takes at once", lower_bound=1)
+_QUANTIZER = flags.DEFINE_enum("quantizer", "tflite", list(QUANTIZERS), "what makes int8")
+_FLOAT_LAYERS = flags.DEFINE_integer(
+    "float_layers", 0, "in int8: so many layers stay in float, those that cost most", lower_bound=0
+)
+_LAYER_ERRORS = flags.DEFINE_string(
+    "layer_errors", None, "in int8: a JSON file for what each layer costs; printed, too (a second for each layer)"
+)
 _IMAGES = flags.DEFINE_integer("images", 1000, "hold-out images of the check", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float(
     "max_drop", 0.02, "the top-1 that the file may lose against Keras, 0..1", lower_bound=0.0
@@ -40,6 +48,8 @@ _OUTPUT = flags.DEFINE_string("output", None, "the .tflite file", required=True)
 def main(argv):
     """Exports."""
     del argv
+    from ofa_tf.common import write_json
+    from ofa_tf.deploy.layer_errors import table
     from tools.opening import open_source, read_arch
     from tools.pipeline import export_subnet
 
@@ -57,8 +67,16 @@ def main(argv):
         input_type=_INPUT_TYPE.value,
         output_type=_OUTPUT_TYPE.value,
         batch_size=_BATCH_SIZE.value,
+        quantizer=_QUANTIZER.value,
+        float_layers=_FLOAT_LAYERS.value,
+        with_errors=_LAYER_ERRORS.value is not None,
     )
-    print(json.dumps(report.to_dict()))
+    figures = report.to_dict()
+    errors = figures.pop("layer_errors")
+    if _LAYER_ERRORS.value:
+        write_json(_LAYER_ERRORS.value, errors)
+        print(table(report.layer_errors), file=sys.stderr)
+    print(json.dumps(figures))
 
 
 def run():

@@ -12,8 +12,10 @@ from ofa_tf.deploy.convert import convert, default_form
 from ofa_tf.deploy.export import export, export_blocks
 from ofa_tf.deploy.export_report import ExportReport
 from ofa_tf.deploy.graph_summary import GraphSummary, summarize
+from ofa_tf.deploy.layer_error import LayerError
 from ofa_tf.deploy.model_card import model_card
 from ofa_tf.deploy.model_file import read_description
+from ofa_tf.deploy.quantization import Quantized, quantize
 from ofa_tf.deploy.runner import Runner
 from ofa_tf.deploy.timing import Timing
 from ofa_tf.spaces.form import BORDER_TYPES, PRECISIONS
@@ -25,6 +27,8 @@ __all__ = [
     "Expected",
     "ExportReport",
     "GraphSummary",
+    "LayerError",
+    "Quantized",
     "Runner",
     "Timing",
     "convert",
@@ -33,6 +37,7 @@ __all__ = [
     "export_blocks",
     "keep_checked",
     "model_card",
+    "quantize",
     "read_description",
     "summarize",
 ]

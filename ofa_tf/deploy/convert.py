@@ -1,10 +1,11 @@
 """Keras models to TFLite files: the only module that touches `tf.lite`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python.convert import mlir_quantize
 
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.deploy.captured_output import captured_output
@@ -107,6 +108,31 @@ def convert(
         except Exception as error:
             words = " ".join(f"{written()} {error}".split())[-_ERROR_CHARACTERS:]
             raise OfaError(f"conversion of {model.name} to {precision} failed: ...{words}") from error
+
+
+def quantize_ranged(data: bytes, float_operations: Sequence[str] = ()) -> bytes:
+    """Quantizes a file by tf.lite: weights and activations in 8 bits, weights by channel.
+
+    Args:
+        data: a float32 TFLite file with the ranges of all that operations write (`FloatGraph.with_ranges`).
+        float_operations: those that stay in float, each by the name of the tensor that it writes.
+
+    Returns:
+        A file that takes and gives float32.
+
+    Raises:
+        OfaError: the converter refused; the message ends with what it wrote.
+
+    Example:
+        quantize_ranged(graph.with_ranges(activation_ranges(graph, inputs)))
+    """
+    with captured_output() as written:
+        try:
+            # What `QuantizationDebugger.get_nondebug_quantized_model` calls, after a calibration of its own.
+            return mlir_quantize(data, denylisted_nodes=list(float_operations))
+        except Exception as error:
+            words = " ".join(f"{written()} {error}".split())[-_ERROR_CHARACTERS:]
+            raise OfaError(f"quantization by tf.lite failed: ...{words}") from error
 
 
 def _concrete_function(model: keras.Model, prepare: Callable | None, shape: tuple[int, ...], input_type: str):

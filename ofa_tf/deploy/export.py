@@ -1,5 +1,6 @@
 """Sub-networks as checked `.tflite` files that take raw images."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,11 @@ import numpy as np
 
 from ofa_tf.common import InputError
 from ofa_tf.data.preprocessing import SYMMETRIC, Preprocessing
+from ofa_tf.deploy.border_types import with_image_input
 from ofa_tf.deploy.checked_file import Expected, keep_checked
 from ofa_tf.deploy.convert import INTEGER_PRECISIONS, check_precision, convert, default_form
 from ofa_tf.deploy.export_report import ExportReport
-from ofa_tf.deploy.model_file import with_image_input
+from ofa_tf.deploy.quantization import Quantized, quantize
 from ofa_tf.networks.plain import build_plain, formed_weights
 from ofa_tf.networks.supernet import Supernet, set_plain_weights
 from ofa_tf.spaces import Arch, Block
@@ -78,6 +80,9 @@ def export_blocks(
     input_type: str = "uint8",
     output_type: str | None = None,
     batch_size: int = 1,
+    quantizer: str = "tflite",
+    float_layers: int = 0,
+    with_errors: bool = False,
     facts: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> ExportReport:
@@ -105,6 +110,9 @@ def export_blocks(
         input_type: "uint8": pixels as they are; "float32": (pixel - 128) / 128; in "int8" also "int8": pixel - 128.
         output_type: in "int8" one of `BORDER_TYPES`, "uint8" unless given; else "float32".
         batch_size: images that the file takes at once.
+        quantizer: in "int8", one of `spaces.form.QUANTIZERS`.
+        float_layers: in "int8", so many layers stay in float, those that cost the logits the most.
+        with_errors: in "int8", whether to measure what each layer costs also where none stays in float.
         facts: JSON-ready data to put into the file: `labels`, `provenance`, `checked` (the `split`), and any other.
         threads: the interpreter's threads for the check.
 
@@ -115,27 +123,46 @@ def export_blocks(
     form = form or default_form(check_precision(precision))
     output_type = output_type or ("uint8" if precision == "int8" else "float32")
     _check_borders(precision, input_type, output_type, batch_size)
+    if precision != "int8" and (float_layers or with_errors):
+        raise InputError(f"export to {precision}: float_layers and with_errors are for int8; leave them out")
     if check_images is None:
         check_images, check_labels = representative_images, None
     _check(blocks[0].input_size, precision, representative_images, check_images, check_labels)
-    border = {"input_type": input_type, "output_type": output_type, "batch_size": batch_size}
     model = _plain(blocks, weights, form)
     if precision in INTEGER_PRECISIONS:
-        data = _convert_integer(blocks, weights, precision, form, preprocessing, representative_images, **border)
+        quantized = _quantized(
+            blocks,
+            weights,
+            precision,
+            form,
+            preprocessing,
+            representative_images,
+            input_type=input_type,
+            output_type=output_type,
+            batch_size=batch_size,
+            quantizer=quantizer,
+            float_layers=float_layers,
+            with_errors=with_errors,
+        )
     else:
         # What brings float32 inputs back to pixels, too, is folded into the stem.
         prepare = _from_centred(preprocessing) if input_type == "float32" else preprocessing.normalize
-        data = convert(model, precision, prepare=prepare, **border)
-    return keep_checked(
+        quantized = Quantized(convert(model, precision, prepare=prepare, input_type=input_type, batch_size=batch_size))
+    report = keep_checked(
         path,
-        data,
+        quantized.data,
         Expected(check_images, _keras_logits(model, preprocessing, check_images), check_labels),
         precision=precision,
         form=form,
         max_drop=max_drop,
-        description={"preprocessing": preprocessing.to_config(), **(facts or {})},
+        description={
+            "preprocessing": preprocessing.to_config(),
+            **(facts or {}),
+            **({"float_layers": list(quantized.float_layers)} if quantized.float_layers else {}),
+        },
         threads=threads,
     )
+    return dataclasses.replace(report, float_layers=quantized.float_layers, layer_errors=quantized.errors)
 
 
 def _check_borders(precision: str, input_type: str, output_type: str, batch_size: int) -> None:
@@ -172,17 +199,21 @@ def _from_centred(preprocessing: Preprocessing):
     return lambda images: preprocessing.normalize(images * 128 + 128)
 
 
-def _convert_integer(blocks, weights, precision: str, form: str, preprocessing, images, *, input_type: str, **border):
-    model = _plain(blocks, _for_symmetric_inputs(weights, blocks[0].name, preprocessing), form)
+def _quantized(
+    blocks, weights, precision: str, form: str, preprocessing, images, *, input_type: str, batch_size: int, **options
+) -> Quantized:
+    model = _plain(blocks, for_symmetric_inputs(weights, blocks[0].name, preprocessing), form)
     images = images.copy()
     # Both ends of the range must occur; two pixels leave the ranges inside the network as they are.
     images[0, 0, 0], images[0, -1, -1] = 0, 255
     representative = (images.astype(np.float32) - 128) / 128
-    data = convert(model, precision, representative=representative, input_type=input_type, **border)
-    return with_image_input(data) if precision == "int16x8" and input_type == "uint8" else data
+    if precision == "int8":
+        return quantize(model, representative, input_type=input_type, batch_size=batch_size, **options)
+    data = convert(model, precision, representative=representative, batch_size=batch_size)
+    return Quantized(with_image_input(data) if input_type == "uint8" else data)
 
 
-def _for_symmetric_inputs(weights: dict, stem: str, preprocessing: Preprocessing) -> dict:
+def for_symmetric_inputs(weights: dict, stem: str, preprocessing: Preprocessing) -> dict:
     """Weights under which a network that takes (x - 128) / 128 does what it did with the preprocessing's inputs.
 
     At the image's border, where the padding's zeros now mean grey and not the mean colour, it is not quite the same.

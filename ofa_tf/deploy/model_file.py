@@ -1,4 +1,4 @@
-"""What a TFLite file carries besides its graph: a named signature, a description of the model, raw images as input.
+"""What a TFLite file carries besides its graph: a named signature, a description of the model.
 
 The description is JSON in a metadata buffer of the file, which interpreters pass over.
 """
@@ -69,32 +69,6 @@ def read_description(model: str | os.PathLike | bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{source}: holds no description of {METADATA_NAME}; give a file of tools.export_tflite")
     return found
-
-
-def with_image_input(data: bytes) -> bytes:
-    """The file with uint8 images in place of its float32 input, which they become as (x - 128) / 128.
-
-    For "int16x8", whose converter knows no such input.
-    """
-    model = flatbuffer_utils.read_model_from_bytearray(data)
-    graph = model.subgraphs[0]
-    floats = graph.tensors[graph.inputs[0]]
-    images = schema.TensorT()
-    images.name, images.type, images.buffer = INPUT_NAME, schema.TensorType.UINT8, 0
-    images.shape, images.shapeSignature = list(floats.shape), None
-    images.quantization = schema.QuantizationParametersT()
-    images.quantization.scale, images.quantization.zeroPoint = [1 / 128], [128]
-    graph.tensors.append(images)
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
-    code.version = 2
-    model.operatorCodes.append(code)
-    operator = schema.OperatorT()
-    operator.opcodeIndex = len(model.operatorCodes) - 1
-    operator.inputs, operator.outputs = [len(graph.tensors) - 1], [graph.inputs[0]]
-    graph.operators.insert(0, operator)
-    graph.inputs = [len(graph.tensors) - 1]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _entry(name: str, tensors) -> schema.TensorMapT:

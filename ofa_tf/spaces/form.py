@@ -12,6 +12,8 @@ BORDER_TYPES = ("uint8", "int8", "float32")
 HARD_SWISHES = ("fused", "split", "folded")
 PADDINGS = ("written", "same")
 KERNELS = ("whole", "rows")
+# What can quantize to "int8".
+QUANTIZERS = ("tflite", "ai_edge")
 # XNNPACK's depthwise convolutions have code for so many taps; more run an order of magnitude slower.
 MAX_TAPS = 25
 

@@ -146,7 +146,7 @@ def test_split_form_is_one_partition(subnet, tmp_path):
 
 def test_failed_check_leaves_nothing(subnet, tmp_path, monkeypatch):
     """Protects users from files that do not do what the network does."""
-    module = importlib.import_module("ofa_tf.deploy.export")
+    module = importlib.import_module("ofa_tf.deploy.quantization")
 
     def convert_something_else(model, *arguments, **options):
         classifier = model.get_layer("head_classifier")

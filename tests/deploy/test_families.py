@@ -29,7 +29,7 @@ def four_classes(count: int):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_files_agree_with_keras(tmp_path, family):
-    """float32: logits within 1e-4 of the largest. int8: the same class on 95%, logits correlated to 0.98."""
+    """float32: logits within 1e-4 of the largest. int8: the same class on 95%, logits correlated to 0.97."""
     space = FAMILIES[family]()
     keras.utils.set_random_seed(0)
     net = networks.build(space, seed=1)
@@ -60,4 +60,4 @@ def test_files_agree_with_keras(tmp_path, family):
         if precision == "float32":
             np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
         else:
-            assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.98
+            assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.97
