@@ -1,7 +1,7 @@
 """The ranges that activations are quantized in, and how they are found: by running the float32 file.
 
 tf.lite's own calibration is not used: it notes what an operation read after the operation ran, when one that writes
-where it reads has overwritten it, and so finds ranges that are up to six times too wide (docs/results/int8.md,
+where it reads has overwritten it, and so finds ranges of which some are six times too wide (docs/results/int8.md,
 "Ranges").
 """
 
