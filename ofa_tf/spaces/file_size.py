@@ -24,9 +24,9 @@ class FileSize:
     per_block: float
     constant: int
 
-    def block_bytes(self, block: Block) -> int:
-        """A block's part of the file."""
-        layers = kernel_sizes_and_outputs(block)
+    def block_bytes(self, block: Block, form: str = "fused-rows") -> int:
+        """A block's part of the file, which is written in one of `spaces.form.FORMS`."""
+        layers = kernel_sizes_and_outputs(block, Form.parse(form))
         weights, outputs = (sum(column) for column in zip(*layers, strict=True))
         size = self.per_weight * weights + self.per_output * outputs + self.per_layer * len(layers) + self.per_block
         return round(size)  # whole bytes add up without rounding errors
@@ -42,17 +42,19 @@ FILE_SIZES = {
 }
 
 
-def kernel_sizes_and_outputs(block: Block) -> list[tuple[int, int]]:
+def kernel_sizes_and_outputs(block: Block, form: Form) -> list[tuple[int, int]]:
     """For each convolution and dense layer of a block, the weights of its kernel and its output channels."""
     before, mid, out, hidden = block.in_channels, block.mid_channels, block.out_channels, block.se_channels
-    area = block.kernel_size**2
+    side = form.kernel_side(block.kernel_size, block.stride, block.input_size)
+    area = side**2
     if block.kind == "stem":
         return [(area * before * out, out)]
     if block.kind == "mbconv":
         expand = [(before * mid, mid)] if block.expand else []
         squeeze_excite = [(mid * hidden, hidden), (hidden * mid, mid)] if hidden else []
-        groups = Form(kernels="rows").row_groups(block.kernel_size, block.stride, block.input_size)
-        depthwise = [(rows * block.kernel_size * mid, mid) for _, rows in groups]
+        groups = form.row_groups(block.kernel_size, block.stride, block.input_size)
+        whole = groups == [(0, block.kernel_size)]
+        depthwise = [(area * mid, mid)] if whole else [(rows * block.kernel_size * mid, mid) for _, rows in groups]
         return [*expand, *depthwise, *squeeze_excite, (mid * out, out)]
     if block.kind == "bottleneck":
         shortcut = [] if block.residual else [(before * out, out)]

@@ -22,6 +22,8 @@ def mobilenet_v3(
     base_widths: Sequence[int] = (16, 16, 24, 40, 80, 112, 160),
     strides: Sequence[int] = (2, 2, 2, 1, 2),
     head_widths: tuple[int, int] = (960, 1280),
+    activation: str = "h_swish",
+    squeeze_excite: bool = True,
     name: str | None = None,
 ) -> MobileNetSpace:
     """A MobileNetV3 space.
@@ -37,6 +39,9 @@ def mobilenet_v3(
         base_widths: of the stem, the first block and each stage, before `width_mult`.
         strides: of each stage.
         head_widths: of the two last 1x1 convolutions, before `width_mult`.
+        activation: "h_swish" as published, of the stem, the later stages and the head; or "relu6", which every runtime
+            takes into the convolution before it, so that it costs neither time nor memory in int8.
+        squeeze_excite: whether the second, fourth and fifth stage have it, as published.
         name: built from the choices unless given.
 
     Source: reference facts, "MobileNetV3"; Cai et al., section 4.1.
@@ -49,31 +54,34 @@ def mobilenet_v3(
             f"mobilenet_v3: {len(base_widths)} base_widths for {len(strides)} strides, expected two more widths"
         )
     _check_width_mult("mobilenet_v3", width_mult)
+    if activation not in ("h_swish", "relu6"):
+        raise InputError(f"mobilenet_v3: activation is {activation!r}, expected h_swish or relu6")
     widths = [make_divisible(width * width_mult) for width in base_widths]
     # ReLU in the first two elastic stages, squeeze-and-excite in the second, fourth and fifth, as published.
-    activations = ["relu" if index < 2 else "h_swish" for index in range(len(strides))]
-    squeeze_excites = [index in (1, 3, 4) for index in range(len(strides))]
+    activations = ["relu" if index < 2 else activation for index in range(len(strides))]
+    squeeze_excites = [squeeze_excite and index in (1, 3, 4) for index in range(len(strides))]
+    unpublished = ("" if activation == "h_swish" else f"_{activation}") + ("" if squeeze_excite else "_plain")
     return MobileNetSpace(
-        name=name or f"mbv3_{_choices(d, e, ks)}_w{width_mult}",
+        name=name or f"mbv3_{_choices(d, e, ks)}_w{width_mult}{unpublished}",
         num_classes=num_classes,
         resolutions=tuple(resolutions),
         ks=tuple(ks),
         e=tuple(e),
         stages=tuple(
-            Stage(width, stride, activation, squeeze_excite, tuple(d))
-            for width, stride, activation, squeeze_excite in zip(
+            Stage(width, stride, stage_activation, gated, tuple(d))
+            for width, stride, stage_activation, gated in zip(
                 widths[2:], strides, activations, squeeze_excites, strict=True
             )
         ),
         stem_width=widths[0],
         stem_stride=stem_stride,
-        stem_activation="h_swish",
+        stem_activation=activation,
         first_width=widths[1],
         first_activation="relu",
         first_residual=True,
         head_width=make_divisible(head_widths[0] * width_mult),
         feature_width=make_divisible(head_widths[1] * width_mult),
-        head_activation="h_swish",
+        head_activation=activation,
     )
 
 
@@ -212,12 +220,38 @@ def _tiny() -> MobileNetSpace:
     )
 
 
+def _half_relu6() -> MobileNetSpace:
+    """As `_half`, where int8 has no question of form: for runtimes and accelerators that know no hard-swish."""
+    name = "ofa_mbv3_d234_e346_k357_w0.5_relu6"
+    return mobilenet_v3(0.5, resolutions=tuple(range(96, 161, 16)), activation="relu6", name=name)
+
+
+def _micro() -> MobileNetSpace:
+    """For boards of 256 KB SRAM and 1 MB flash, int8, up to 96 x 96 pixels: every sub-network fits.
+
+    A stem that halves the image and few channels until it is halved again keep the peak low; neither squeeze-and-excite
+    nor hard-swish, whose tensors stand beside those that they change.
+    """
+    return mobilenet_v3(
+        num_classes=10,
+        d=(1, 2, 3),
+        resolutions=(64, 80, 96),
+        base_widths=(16, 8, 16, 24, 32, 48, 64),
+        head_widths=(192, 256),
+        activation="relu6",
+        squeeze_excite=False,
+        name="ofa_micro",
+    )
+
+
 _FACTORIES: dict[str, Callable[[], Space]] = {
     "ofa_mbv3_d234_e346_k357_w1.0": lambda: _published(1.0),
     "ofa_mbv3_d234_e346_k357_w1.2": lambda: _published(1.2),
     "ofa_proxyless_d234_e346_k357_w1.3": lambda: proxyless(1.3, name="ofa_proxyless_d234_e346_k357_w1.3"),
     "ofa_resnet50": lambda: resnet50(name="ofa_resnet50"),
     "ofa_mbv3_d234_e346_k357_w0.5": _half,
+    "ofa_mbv3_d234_e346_k357_w0.5_relu6": _half_relu6,
+    "ofa_micro": _micro,
     "ofa_cifar": _cifar,
     "ofa_tiny": _tiny,
 }
