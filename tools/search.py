@@ -11,12 +11,13 @@
 Any combination of limits may be given. The output holds the architecture under "arch", for tools.evaluate and
 tools.export_tflite, its predicted top-1 and its predicted costs. A budget that nothing fits ends with the smallest
 value that can be reached. With `--front` the output holds the best accuracies over the whole range up to the first
-limit given (latency, MACs, parameters, file bytes, peak bytes, in this order); `.csv` and `.svg` beside it hold the same as
-a table and as a plot.
+limit given (latency, MACs, parameters, file bytes, peak bytes, in this order); `.csv` and `.svg` beside it hold the
+same as a table and as a plot.
 
 `--max_model_bytes` and `--max_peak_memory_bytes` are of the file as tools.export_tflite writes it with the same
-`--precision` and `--form`. The peak is that of the activations, as a microcontroller's runtime places them in its arena; with
-a limit on it, the form is "fused-same" unless given. docs/microcontrollers.md says what else takes a board's memory.
+`--precision` and `--form`. The peak is that of the activations, as a microcontroller's runtime places them in its
+arena; with a limit on it, the form is "fused-same" unless given. docs/microcontrollers.md says what else takes a
+board's memory.
 
 `--predictor` takes the name of a predictor that ships (ofa_mbv3_d234_e346_k357_w1.0: ImageNet top-1 at 224 pixels, so
 that no training and no data set is needed), a file of tools.fit_accuracy_predictor, or a published `.pth`.
@@ -37,7 +38,7 @@ _LATENCY_TABLE = flags.DEFINE_string("latency_table", None, "predicts the latenc
 _MAX_LATENCY_MS = flags.DEFINE_float("max_latency_ms", None, "latency limit in milliseconds, needs --latency_table")
 _MAX_MACS = flags.DEFINE_float("max_macs", None, "limit of multiply-accumulates, for example 200e6")
 _MAX_PARAMS = flags.DEFINE_float("max_params", None, "limit of parameters")
-_MAX_MODEL_BYTES = flags.DEFINE_float("max_model_bytes", None, "limit of the .tflite file's bytes in --precision")
+_MAX_MODEL_BYTES = flags.DEFINE_float("max_model_bytes", None, "limit of the .tflite file's bytes")
 _MAX_PEAK_MEMORY_BYTES = flags.DEFINE_float(
     "max_peak_memory_bytes", None, "limit of the activations' bytes at their peak, in int8 or float32"
 )

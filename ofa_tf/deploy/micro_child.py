@@ -1,0 +1,50 @@
+"""The process in which the microcontroller's runtime runs a model; `micro_runtime` starts it by its path.
+
+    python -P ofa_tf/deploy/micro_child.py FOLDER ARENA_BYTES
+
+FOLDER holds model.tflite, and may hold images.npy; result.npz is written there. What the runtime says goes to stdout
+and stderr. Nothing of this project is imported: the package would bring TensorFlow.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+
+REFUSED_EXIT_CODE = 3
+
+
+def main(folder: pathlib.Path, arena_bytes: int) -> None:
+    """Runs the model on every image, or once on zeros."""
+    from tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_bytes((folder / "model.tflite").read_bytes(), arena_size=arena_bytes)
+    inputs, outputs = interpreter.get_input_details(0), interpreter.get_output_details(0)
+    shape, dtype = tuple(inputs["shape"].tolist()), np.dtype(inputs["dtype"])
+    images = np.zeros(shape, dtype)
+    if (folder / "images.npy").exists():
+        images = np.load(folder / "images.npy", allow_pickle=False)
+    if images.shape[1:] != shape[1:] or images.dtype != dtype:
+        raise ValueError(f"images are {images.dtype} {images.shape[1:]}, the model takes {dtype} {shape[1:]}")
+    found = []
+    for image in images:
+        interpreter.set_input(image[None], 0)
+        interpreter.invoke()
+        found.append(interpreter.get_output(0)[0])
+    quantization = outputs["quantization_parameters"]
+    interpreter.print_allocations()
+    np.savez(
+        folder / "result.npz",
+        outputs=np.stack(found),
+        scale=np.float32(quantization["scales"][:1] if len(quantization["scales"]) else [0.0]),
+        zero_point=np.int64(quantization["zero_points"][:1] if len(quantization["zero_points"]) else [0]),
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
+    except Exception as error:
+        # A damaged file makes the runtime's reader raise anything; a line says it.
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        sys.exit(REFUSED_EXIT_CODE)
