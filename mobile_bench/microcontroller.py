@@ -50,7 +50,8 @@ def main(argv):
             raise InputError(f"{_IMAGES.value}: holds no images, expected (N, {runner.input_shape[1:]})")
     expected = runner.predict(images)
     run = run_micro(path, images)
-    same = int((run.outputs.argmax(-1) == expected.argmax(-1)).sum())
+    found, expected = (outputs.reshape(len(images), -1) for outputs in (run.outputs, expected))
+    same = int((found.argmax(-1) == expected.argmax(-1)).sum())
     result = {
         "model": path,
         "model_bytes": run.model_bytes,
@@ -60,7 +61,7 @@ def main(argv):
         "board_arena_bytes": run.board_arena_bytes,
         "images": len(images),
         "same_class_as_litert": same,
-        "largest_difference": float(np.abs(run.outputs - expected).max()),
+        "largest_difference": float(np.abs(found - expected).max()),
     }
     if _OUTPUT.value:
         write_json(_OUTPUT.value, result)
@@ -69,13 +70,13 @@ def main(argv):
         f"a board about {run.board_arena_bytes}), flash {run.model_bytes} bytes; the same class as LiteRT on {same} of "
         f"{len(images)} images, outputs differ by at most {result['largest_difference']:.4g}"
     )
-    for what, found, limit in (
+    for what, taken, limit in (
         ("arena", run.arena_bytes, _MAX_ARENA_BYTES.value),
         ("file", run.model_bytes, _MAX_MODEL_BYTES.value),
     ):
-        if limit is not None and found > limit:
+        if limit is not None and taken > limit:
             raise OfaError(
-                f"{path}: its {what} takes {found} bytes, at most {limit:.0f} were allowed; search again with lower limits"
+                f"{path}: its {what} takes {taken} bytes, at most {limit:.0f} were allowed; search again with lower limits"
             )
     if _MAX_ARENA_BYTES.value is not None:
         # What was added up is shown to be enough.

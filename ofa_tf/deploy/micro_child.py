@@ -1,9 +1,6 @@
-"""The process in which the microcontroller's runtime runs a model; `micro_runtime` starts it by its path.
+"""What `micro_runtime` runs in a process of its own, by this file's path: the microcontroller's runtime with a model.
 
-    python -P ofa_tf/deploy/micro_child.py FOLDER ARENA_BYTES
-
-FOLDER holds model.tflite, and may hold images.npy; result.npz is written there. What the runtime says goes to stdout
-and stderr. Nothing of this project is imported: the package would bring TensorFlow.
+Nothing of this project is imported: the package would bring TensorFlow.
 """
 
 import pathlib
@@ -11,11 +8,25 @@ import sys
 
 import numpy as np
 
-REFUSED_EXIT_CODE = 3
+_REFUSED_EXIT_CODE = 3
 
 
-def main(folder: pathlib.Path, arena_bytes: int) -> None:
-    """Runs the model on every image, or once on zeros."""
+def run(folder: str, arena_bytes: str) -> None:
+    """Runs a model and exits; what the runtime says goes to stdout and stderr.
+
+    Args:
+        folder: holds model.tflite, and may hold images.npy; result.npz is written there.
+        arena_bytes: of the arena.
+    """
+    try:
+        _run(pathlib.Path(folder), int(arena_bytes))
+    except Exception as error:
+        # A damaged file makes the runtime's reader raise anything.
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        sys.exit(_REFUSED_EXIT_CODE)
+
+
+def _run(folder: pathlib.Path, arena_bytes: int) -> None:
     from tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_bytes((folder / "model.tflite").read_bytes(), arena_size=arena_bytes)
@@ -40,11 +51,3 @@ def main(folder: pathlib.Path, arena_bytes: int) -> None:
         zero_point=np.int64(quantization["zero_points"][:1] if len(quantization["zero_points"]) else [0]),
     )
 
-
-if __name__ == "__main__":
-    try:
-        main(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
-    except Exception as error:
-        # A damaged file makes the runtime's reader raise anything; a line says it.
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        sys.exit(REFUSED_EXIT_CODE)

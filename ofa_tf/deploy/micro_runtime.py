@@ -15,6 +15,7 @@ import numpy as np
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.deploy import micro_child
 
+_CHILD = "import runpy, sys; runpy.run_path(sys.argv[1])['run'](*sys.argv[2:])"
 # More than any model for a microcontroller takes; only what is used is touched.
 _ARENA_BYTES = 1 << 26
 _WORDS = 300
@@ -92,7 +93,7 @@ def run_micro(
         (folder / "model.tflite").write_bytes(data)
         if images is not None:
             np.save(folder / "images.npy", np.asarray(images), allow_pickle=False)
-        words = _run(source, folder, arena_bytes or _ARENA_BYTES, timeout_s)
+        words = _run(source, folder, arena_bytes, timeout_s)
         with np.load(folder / "result.npz", allow_pickle=False) as result:
             outputs, scale, zero_point = (result[key] for key in ("outputs", "scale", "zero_point"))
     outputs = (outputs - zero_point) * scale if scale[0] else outputs
@@ -102,8 +103,8 @@ def run_micro(
     return MicroRun(outputs.astype(np.float32), len(data), head, tail, tail - pointers // 2)
 
 
-def _run(source: str, folder: pathlib.Path, arena_bytes: int, timeout_s: float) -> str:
-    command = [sys.executable, "-P", micro_child.__file__, str(folder), str(arena_bytes)]
+def _run(source: str, folder: pathlib.Path, arena_bytes: int | None, timeout_s: float) -> str:
+    command = [sys.executable, "-P", "-c", _CHILD, micro_child.__file__, str(folder), str(arena_bytes or _ARENA_BYTES)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(
@@ -119,9 +120,11 @@ def _run(source: str, folder: pathlib.Path, arena_bytes: int, timeout_s: float) 
     said = " ".join(words.split())[:_WORDS] or "it said nothing"
     if done.returncode < 0:
         said = f"ended by {signal.Signals(-done.returncode).name}: {said}"
+    inside = f" in an arena of {arena_bytes} bytes" if arena_bytes else ""
+    advice = "export it anew, or give it a larger arena" if arena_bytes else "export it anew"
     raise InputError(
-        f"{source}: the microcontroller's runtime does not run it in an arena of {arena_bytes} bytes ({said}); it takes "
-        f"int8 and float32 files of operations that it has: export it anew, or give it more memory"
+        f"{source}: the microcontroller's runtime does not run it{inside} ({said}); it takes int8 and float32 files of "
+        f"operations that it has: {advice}"
     )
 
 

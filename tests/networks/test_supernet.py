@@ -45,11 +45,13 @@ def test_extraction_is_exact():
     [
         spaces.proxyless(0.2, num_classes=10, resolutions=(48, 64)),
         spaces.resnet50((0.0625, 0.09375, 0.125), num_classes=10, resolutions=(48, 64)),
+        spaces.mobilenet_v3(0.2, num_classes=10, resolutions=(48, 64), activation="relu6", name="relu6"),
+        spaces.get("ofa_micro").replace(resolutions=(32, 48)),
     ],
-    ids=lambda space: space.family,
+    ids=lambda space: space.name,
 )
-def test_extraction_is_exact_in_other_families(space):
-    """ReLU6 blocks without squeeze-and-excite; bottlenecks with elastic width and stem."""
+def test_extraction_is_exact_in_other_spaces(space):
+    """ReLU6 blocks with and without squeeze-and-excite; bottlenecks with elastic width and stem."""
     check_extraction(networks.build(space), 6)
 
 
