@@ -61,7 +61,9 @@ def main(argv):
                         "model_bytes": len(data),
                     }
                 )
-    print("space | precision | sub-networks | KB at the peak | peak, predicted against runtime | file, predicted against it")
+    print(
+        "space | precision | sub-networks | KB at the peak | peak, predicted against runtime | file, predicted against it"
+    )
     for name in names:
         for precision in PRECISIONS:
             found = [row for row in rows if (row["space"], row["precision"]) == (name, precision)]

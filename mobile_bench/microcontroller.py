@@ -45,7 +45,9 @@ def main(argv):
         try:
             images = np.load(_IMAGES.value, allow_pickle=False)[: _COUNT.value]
         except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{_IMAGES.value}: cannot be read as images ({error}); write them by numpy.save") from error
+            raise InputError(
+                f"{_IMAGES.value}: cannot be read as images ({error}); write them by numpy.save"
+            ) from error
         if not np.ndim(images) or not len(images):
             raise InputError(f"{_IMAGES.value}: holds no images, expected (N, {runner.input_shape[1:]})")
     expected = runner.predict(images)

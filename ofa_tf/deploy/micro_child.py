@@ -50,4 +50,3 @@ def _run(folder: pathlib.Path, arena_bytes: int) -> None:
         scale=np.float32(quantization["scales"][:1] if len(quantization["scales"]) else [0.0]),
         zero_point=np.int64(quantization["zero_points"][:1] if len(quantization["zero_points"]) else [0]),
     )
-

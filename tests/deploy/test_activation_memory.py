@@ -7,6 +7,7 @@ from mobile_bench.block_models import model_bytes
 from ofa_tf import spaces
 from ofa_tf.deploy.micro_runtime import run_micro
 from ofa_tf.spaces.activation_memory import ActivationMemory
+from ofa_tf.spaces.form import MICROCONTROLLER_FORM
 
 SPACES = {
     "ofa_micro": None,
@@ -31,3 +32,17 @@ def test_it_is_what_the_runtime_allocates(name, precision):
         form = ("fused", "split", "fused-same", "folded-same")[place]
         found = run_micro(model_bytes(blocks, precision, form=form)).head_bytes
         assert ActivationMemory(precision, form).network_bytes(blocks) == found
+
+
+def test_the_largest_for_microcontrollers_fits_the_board():
+    """256 KB SRAM and 1 MB flash, less 32 KB and 128 KB: in an arena of that size it runs, and no other takes more."""
+    pytest.importorskip("tflite_micro")
+    space = spaces.get("ofa_micro")
+    memory = ActivationMemory("int8", MICROCONTROLLER_FORM)
+    blocks = space.blocks(space.largest())
+    data = model_bytes(blocks, "int8", form=MICROCONTROLLER_FORM)
+    run = run_micro(data, arena_bytes=(256 - 32) * 1024)
+    assert run.head_bytes == memory.network_bytes(blocks)
+    assert len(data) <= (1024 - 128) * 1024
+    drawn = (space.sample(np.random.default_rng(seed)) for seed in range(200))
+    assert max(memory.network_bytes(space.blocks(arch)) for arch in drawn) <= run.head_bytes

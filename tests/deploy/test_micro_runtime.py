@@ -79,7 +79,9 @@ def test_what_it_does_not_run_is_one_line(tmp_path):
 
 
 def test_images_that_do_not_fit_are_named(model):
-    check_refused(model, "images are int8 (8, 9, 3), the model takes int8 (8, 8, 3)", images=np.zeros((1, 8, 9, 3), "b"))
+    check_refused(
+        model, "images are int8 (8, 9, 3), the model takes int8 (8, 8, 3)", images=np.zeros((1, 8, 9, 3), "b")
+    )
     check_refused(model, "images are uint8", images=np.zeros((1, 8, 8, 3), np.uint8))
 
 
