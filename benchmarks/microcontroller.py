@@ -1,4 +1,4 @@
-"""A sub-network for a board of 256 KB SRAM and 1 MB flash: searched, exported, and run in the microcontroller's runtime.
+"""A sub-network for a board of 256 KB SRAM and 1 MB flash: searched, exported, run in the microcontroller's runtime.
 
     python -m benchmarks.microcontroller --supernet=ofa_imagenette_mbv3 --data_dir=imagenette \
         --predictor=ofa_imagenette_mbv3 --resolutions=96 --output=benchmarks/results/microcontroller_imagenette.json
@@ -6,8 +6,8 @@
     python -m benchmarks.microcontroller --supernet=benchmarks/results/cifar10.npz --data_dir=cifar10 \
         --predictor=cifar10.npz --output=benchmarks/results/microcontroller_cifar10.json
 
-The int8 file is run in LiteRT and in tflite-micro on the same hold-out images. 32 KB of the SRAM and 128 KB of the flash
-are left to the stack, the application and the runtime's code.
+The int8 file is run in LiteRT and in tflite-micro on the same hold-out images. 32 KB of the SRAM and 128 KB of the
+flash are left to the stack, the application and the runtime's code.
 """
 
 from absl import flags

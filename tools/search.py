@@ -5,8 +5,8 @@
     python -m tools.search --predictor=RUN/accuracy_predictor.npz --max_macs=3e6 --output=arch.json
     python -m tools.search --predictor=RUN/accuracy_predictor.npz --latency_table=host_int8.json --max_latency_ms=5 \
         --front --output=front.json
-    python -m tools.search --predictor=RUN/accuracy_predictor.npz --max_peak_memory_bytes=180e3 --max_model_bytes=800e3 \
-        --output=arch.json
+    python -m tools.search --predictor=RUN/accuracy_predictor.npz --max_peak_memory_bytes=150e3 \
+        --max_model_bytes=900e3 --output=arch.json
 
 Any combination of limits may be given. The output holds the architecture under "arch", for tools.evaluate and
 tools.export_tflite, its predicted top-1 and its predicted costs. A budget that nothing fits ends with the smallest

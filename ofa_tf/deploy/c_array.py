@@ -73,8 +73,8 @@ def c_array(model: bytes, name: str, *, header: str, arena_bytes: int | None = N
     guard, arena = f"{name.upper()}_TFLITE_H_", ""
     if arena_bytes is not None:
         arena = (
-            f"\n// What the arena of tflite-micro's interpreter needs for this model: its activations at their peak, and\n"
-            f"// what the interpreter keeps about it. Kernels other than the reference ones may need more.\n"
+            f"\n// What the arena of tflite-micro's interpreter needs for this model: its activations at their peak,\n"
+            f"// and what is kept about its layers. Kernels other than the reference ones may need more.\n"
             f"#define {name.upper()}_ARENA_BYTES {arena_bytes}\n"
         )
     declarations = (

@@ -15,7 +15,7 @@ def run(folder: str, arena_bytes: str) -> None:
     """Runs a model and exits; what the runtime says goes to stdout and stderr.
 
     Args:
-        folder: holds model.tflite, and may hold images.npy; result.npz is written there.
+        folder: holds model.tflite, and may hold images.npy; then result.npz is written there.
         arena_bytes: of the arena.
     """
     try:
@@ -30,11 +30,12 @@ def _run(folder: pathlib.Path, arena_bytes: int) -> None:
     from tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_bytes((folder / "model.tflite").read_bytes(), arena_size=arena_bytes)
+    interpreter.print_allocations()
+    if not (folder / "images.npy").exists():
+        return
     inputs, outputs = interpreter.get_input_details(0), interpreter.get_output_details(0)
     shape, dtype = tuple(inputs["shape"].tolist()), np.dtype(inputs["dtype"])
-    images = np.zeros(shape, dtype)
-    if (folder / "images.npy").exists():
-        images = np.load(folder / "images.npy", allow_pickle=False)
+    images = np.load(folder / "images.npy", allow_pickle=False)
     if images.shape[1:] != shape[1:] or images.dtype != dtype:
         raise ValueError(f"images are {images.dtype} {images.shape[1:]}, the model takes {dtype} {shape[1:]}")
     found = []
@@ -43,7 +44,6 @@ def _run(folder: pathlib.Path, arena_bytes: int) -> None:
         interpreter.invoke()
         found.append(interpreter.get_output(0)[0])
     quantization = outputs["quantization_parameters"]
-    interpreter.print_allocations()
     np.savez(
         folder / "result.npz",
         outputs=np.stack(found),

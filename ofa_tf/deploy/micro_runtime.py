@@ -26,7 +26,7 @@ class MicroRun:
     """What the microcontroller's runtime did with a model, and the memory it took.
 
     Args:
-        outputs: float32 (N, ...), dequantized: one for each image.
+        outputs: float32 (N, ...), dequantized: one for each image; None where no images were given.
         model_bytes: of the file: flash, where it is read in place.
         head_bytes: of the arena: activations at their peak. The same on every machine.
         tail_bytes: of the arena: what the runtime keeps about each layer, on this machine of 64 bits. Most of it is a
@@ -35,7 +35,7 @@ class MicroRun:
             lists of tensors and operations are pointers but for a few numbers, and take half).
     """
 
-    outputs: np.ndarray
+    outputs: np.ndarray | None
     model_bytes: int
     head_bytes: int
     tail_bytes: int
@@ -65,14 +65,15 @@ def run_micro(
 
     Args:
         model: the path of a `.tflite` file, or its bytes.
-        images: (N, height, width, channels) of the input's type, uint8 for exported networks; one of zeros unless
-            given.
+        images: (N, height, width, channels) of the input's type, uint8 for exported networks. Unless given, the
+            runtime only makes the model ready: it places its tensors, and the memory is known.
         arena_bytes: what the runtime may use; it refuses a model that needs more. As much as it wants unless given.
         timeout_s: after so long it counts as failed.
 
     Raises:
-        InputError: tflite-micro is not installed, or it does not run the file: an operation that it lacks, a precision
-            other than int8 and float32, too small an arena, damage.
+        InputError: tflite-micro is not installed, or it does not run the file: an operation or a type that it lacks,
+            too small an arena, damage. Exported float32 files become ready but do not run: it lacks their conversion
+            from uint8.
         OfaError: it took too long.
 
     Example:
@@ -94,13 +95,17 @@ def run_micro(
         if images is not None:
             np.save(folder / "images.npy", np.asarray(images), allow_pickle=False)
         words = _run(source, folder, arena_bytes, timeout_s)
-        with np.load(folder / "result.npz", allow_pickle=False) as result:
-            outputs, scale, zero_point = (result[key] for key in ("outputs", "scale", "zero_point"))
-    outputs = (outputs - zero_point) * scale if scale[0] else outputs
+        outputs = None if images is None else _outputs(folder / "result.npz")
     tail = _figure(words, "Arena allocation tail")
     pointers = _figure(words, "'TfLiteEvalTensor data' used") + _figure(words, "'NodeAndRegistration struct' used")
     head = _figure(words, "Arena allocation head")
-    return MicroRun(outputs.astype(np.float32), len(data), head, tail, tail - pointers // 2)
+    return MicroRun(outputs, len(data), head, tail, tail - pointers // 2)
+
+
+def _outputs(path: pathlib.Path) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as result:
+        outputs, scale, zero_point = (result[key] for key in ("outputs", "scale", "zero_point"))
+    return ((outputs - zero_point) * scale if scale[0] else outputs).astype(np.float32)
 
 
 def _run(source: str, folder: pathlib.Path, arena_bytes: int | None, timeout_s: float) -> str:
@@ -121,10 +126,9 @@ def _run(source: str, folder: pathlib.Path, arena_bytes: int | None, timeout_s: 
     if done.returncode < 0:
         said = f"ended by {signal.Signals(-done.returncode).name}: {said}"
     inside = f" in an arena of {arena_bytes} bytes" if arena_bytes else ""
-    advice = "export it anew, or give it a larger arena" if arena_bytes else "export it anew"
+    larger = ", or give it a larger arena" if arena_bytes else ""
     raise InputError(
-        f"{source}: the microcontroller's runtime does not run it{inside} ({said}); it takes int8 and float32 files of "
-        f"operations that it has: {advice}"
+        f"{source}: the microcontroller's runtime does not run it{inside} ({said}); export it anew in int8{larger}"
     )
 
 
