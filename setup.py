@@ -67,6 +67,7 @@ setuptools.setup(
             "ruff",
             "tflite-micro>=0.dev0",
         ],
+        "micro": ["tflite-micro>=0.dev0"],
         "qat": ["tensorflow-model-optimization", "tf_keras>=2.21,<2.22"],
         "ray": ["ray"],
         "torch": ["torch"],

@@ -70,8 +70,8 @@ def main(argv):
     if _OUTPUT.value:
         write_json(_OUTPUT.value, result)
     print(
-        f"{path}: runs; SRAM {run.arena_bytes} bytes (activations {run.head_bytes}, about layers {run.tail_bytes}; on a "
-        f"board about {run.board_arena_bytes}), flash {run.model_bytes} bytes; the same class as LiteRT on {same} of "
+        f"{path}: runs; SRAM {run.arena_bytes} bytes (activations {run.head_bytes}, about layers {run.tail_bytes}; on "
+        f"a board about {run.board_arena_bytes}), flash {run.model_bytes} bytes; the same class as LiteRT on {same} of "
         f"{len(images)} images, outputs differ by at most {result['largest_difference']:.4g}"
     )
     for what, taken, limit in (
