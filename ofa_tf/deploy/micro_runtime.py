@@ -122,7 +122,9 @@ def _run(source: str, folder: pathlib.Path, arena_bytes: int | None, timeout_s: 
     words = (done.stdout + b"\n" + done.stderr).decode(errors="replace")
     if done.returncode == 0:
         return words
-    said = " ".join(words.split())[:_WORDS] or "it said nothing"
+    # Its figures come before what went wrong.
+    lines = (line for line in words.splitlines() if not line.startswith("[RecordingMicroAllocator]"))
+    said = " ".join(" ".join(lines).split())[:_WORDS] or "it said nothing"
     if done.returncode < 0:
         said = f"ended by {signal.Signals(-done.returncode).name}: {said}"
     inside = f" in an arena of {arena_bytes} bytes" if arena_bytes else ""
