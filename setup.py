@@ -12,6 +12,7 @@ README = ROOT / "README.md"
 BINARIES = (
     "mobile_bench.benchmark",
     "mobile_bench.build_latency_table",
+    "mobile_bench.microcontroller",
     "mobile_bench.verify",
     "tools.collect_accuracy",
     "tools.demo",
@@ -67,6 +68,7 @@ setuptools.setup(
             "ruff",
             "tflite-micro>=0.dev0",
         ],
+        "micro": ["tflite-micro>=0.dev0"],
         "qat": ["tensorflow-model-optimization", "tf_keras>=2.21,<2.22"],
         "ray": ["ray"],
         "torch": ["torch"],

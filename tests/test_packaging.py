@@ -100,7 +100,9 @@ def test_the_lock_fits_what_is_asked_for(setup, locked):
 
 def test_the_library_asks_for_what_it_imports(setup):
     asked = {Requirement(line).name for line in setup["install_requires"]}
-    asked |= {Requirement(line).name for extra in ("qat", "ray", "torch") for line in setup["extras_require"][extra]}
+    asked |= {
+        Requirement(line).name for extra in ("micro", "qat", "ray", "torch") for line in setup["extras_require"][extra]
+    }
     asked = {re.sub(r"[-_.]+", "_", name).lower() for name in asked}
     deps = {
         dep.removeprefix("@pypi//")

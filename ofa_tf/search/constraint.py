@@ -1,6 +1,7 @@
 """`Constraint`: one limit that a searched architecture must keep."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,9 +10,10 @@ from ofa_tf.common import InputError
 from ofa_tf.spaces import Arch, Space, costs
 from ofa_tf.spaces.activation_memory import ActivationMemory
 from ofa_tf.spaces.file_size import FILE_SIZES
+from ofa_tf.spaces.form import Form
 from ofa_tf.spaces.population import CostTable, cost_table
 
-KINDS = ("latency_ms", "macs", "params", "model_bytes", "peak_bytes")
+KINDS = ("latency_ms", "macs", "params", "model_bytes", "peak_memory_bytes")
 
 
 class LatencyPredictor(Protocol):
@@ -26,11 +28,13 @@ class Constraint:
     """An upper limit on one cost.
 
     Args:
-        kind: "latency_ms", "macs", "params", "model_bytes" (of the file) or "peak_bytes" (of the activations).
+        kind: "latency_ms", "macs", "params", "model_bytes" (of the file) or "peak_memory_bytes" (of the activations at
+            their peak).
         limit: the largest value that is allowed, in the kind's unit.
         predictor: for "latency_ms", predicts it.
         precision: for "model_bytes", the file's, a key of `spaces.file_size.FILE_SIZES`.
-        memory: for "peak_bytes", how the network is written.
+        form: for "model_bytes", how the file is written, one of `spaces.form.FORMS`.
+        memory: for "peak_memory_bytes", how the network is written.
 
     Raises:
         InputError: a field is missing or unusable.
@@ -38,12 +42,14 @@ class Constraint:
     Example:
         Constraint("latency_ms", 20, predictor=LatencyTable.load("host_int8.json"))
         Constraint("model_bytes", 4_000_000, precision="int8")
+        Constraint("peak_memory_bytes", 180_000, memory=ActivationMemory("int8", "fused-same"))
     """
 
     kind: str
     limit: float
     predictor: LatencyPredictor | None = None
     precision: str = "float32"
+    form: str = "fused-rows"
     memory: ActivationMemory | None = None
 
     def __post_init__(self):
@@ -53,10 +59,11 @@ class Constraint:
             raise InputError(f"constraint: the limit of {self.kind} is {self.limit!r}, expected a number above 0")
         if (self.kind == "latency_ms") != (self.predictor is not None):
             raise InputError(f"constraint: {self.kind} takes {'a' if self.predictor is None else 'no'} predictor")
-        if (self.kind == "peak_bytes") != (self.memory is not None):
+        if (self.kind == "peak_memory_bytes") != (self.memory is not None):
             raise InputError(f"constraint: {self.kind} takes {'a' if self.memory is None else 'no'} memory")
         if self.precision not in FILE_SIZES:
             raise InputError(f"constraint: precision is {self.precision!r}, expected one of {', '.join(FILE_SIZES)}")
+        Form.parse(self.form)
 
     def compile(self, space: Space, resolutions: Sequence[int] | None = None) -> CostTable:
         """The constrained cost as a table over the space's blocks."""
@@ -69,7 +76,8 @@ class Constraint:
         if self.memory is not None:
             return cost_table(space, self.memory.block_bytes, resolutions=resolutions, largest=True)
         size = FILE_SIZES[self.precision]
-        return cost_table(space, size.block_bytes, resolutions=resolutions, offset=size.constant)
+        block_bytes = functools.partial(size.block_bytes, form=self.form)
+        return cost_table(space, block_bytes, resolutions=resolutions, offset=size.constant)
 
     def exact(self, space: Space, arch: Arch) -> float | None:
         """What an architecture takes, where the table gives only a lower bound; None where the table is exact."""

@@ -25,7 +25,7 @@ class ActivationMemory:
     Args:
         precision: "float32" or "int8".
         form: how the network is written, one of `spaces.form.FORMS` that leave kernels whole. A microcontroller is best
-            off with "fused-same".
+            off with `spaces.form.MICROCONTROLLER_FORM`.
 
     Raises:
         InputError: one of them is unknown.

@@ -16,6 +16,9 @@ KERNELS = ("whole", "rows")
 QUANTIZERS = ("tflite", "ai_edge")
 # XNNPACK's depthwise convolutions have code for so many taps; more run an order of magnitude slower.
 MAX_TAPS = 25
+# What a microcontroller's runtime is best off with: it has a hard-swish of its own in every precision, which needs one
+# tensor less than the others, and no partition that it could break; nothing is padded in memory.
+MICROCONTROLLER_FORM = "fused-same"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,11 +11,14 @@ from ofa_tf.data import PUBLISHED
 # little else than rounding errors in int8.
 FAMILIES = {
     "mobilenet_v3": lambda: spaces.mobilenet_v3(0.35, num_classes=4, ks=(5,), e=(3,), d=(2,)),
+    "mobilenet_v3 of ReLU6": lambda: spaces.mobilenet_v3(
+        0.35, num_classes=4, ks=(5,), e=(3,), d=(2,), activation="relu6"
+    ),
     "proxyless": lambda: spaces.proxyless(0.35, num_classes=4, ks=(5,), e=(3,), d=(2,)),
     "resnet50": lambda: spaces.resnet50((0.125,), num_classes=4, e=(0.25,), d=(0,)),
 }
 # XNNPACK does not take int8 average pools, of which three ResNet stages have one in their shortcut.
-INT8_PARTITIONS = {"mobilenet_v3": 1, "proxyless": 1, "resnet50": 4}
+INT8_PARTITIONS = {"mobilenet_v3": 1, "mobilenet_v3 of ReLU6": 1, "proxyless": 1, "resnet50": 4}
 
 
 def four_classes(count: int):

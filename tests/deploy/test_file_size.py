@@ -7,6 +7,7 @@ from mobile_bench.block_models import model_bytes
 from ofa_tf import spaces
 from ofa_tf.search import Constraint
 from ofa_tf.spaces import population
+from ofa_tf.spaces.file_size import FILE_SIZES
 
 
 @pytest.mark.parametrize(
@@ -20,3 +21,13 @@ def test_predicted_file_size(precision, tolerance):
     predicted = population.evaluate(table, population.encode(space, archs))
     for arch, size in zip(archs, predicted, strict=True):
         assert size == pytest.approx(len(model_bytes(space.blocks(arch), precision)), rel=tolerance)
+
+
+@pytest.mark.parametrize(("name", "form"), [("ofa_micro", "fused-same"), ("ofa_cifar", "folded-same")])
+def test_predicted_file_size_for_microcontrollers(name, form):
+    """Kernels whole and padded by the convolutions, in int8."""
+    space = spaces.get(name)
+    blocks = space.blocks(space.sample(np.random.default_rng(103)))
+    size = FILE_SIZES["int8"].network_bytes(blocks, form)
+    assert size == pytest.approx(len(model_bytes(blocks, "int8", form=form)), rel=0.02)
+    assert size != FILE_SIZES["int8"].network_bytes(blocks)

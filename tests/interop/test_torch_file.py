@@ -39,9 +39,12 @@ def test_what_is_no_number_is_named(tmp_path, torch):
             read_state_dict(path)
 
 
-@pytest.mark.parametrize("name", spaces.names())
+@pytest.mark.parametrize("name", [name for name in spaces.names() if not name.endswith("_relu6")])
 def test_named_spaces_are_found(tmp_path, torch, name):
-    """From the names and shapes of its tensors alone, each named space is told from the others."""
+    """From the names and shapes of its tensors alone, each named space is told from the others.
+
+    An activation has no tensor: a ReLU6 space is only told by its name, and nobody published one.
+    """
     space = spaces.get(name, 5)
     blocks = space.blocks(space.largest())
     head = blocks[-1]

@@ -45,3 +45,31 @@ def test_benchmark_measures_files(tmp_path):
     measured = json.loads((tmp_path / "result.json").read_text())
     assert measured["models"][str(path)]["count"] >= 50
     assert (measured["unit"], measured["device"]) == ("ms", "host")
+
+
+def test_microcontroller_judges_files(tmp_path):
+    """Inside the limits: figures and exit code 0; over one of them, which one; refused: one line."""
+    pytest.importorskip("tflite_micro")
+    inputs = keras.Input((8, 8, 3))
+    path, output = tmp_path / "model.tflite", tmp_path / "result.json"
+    path.write_bytes(deploy.convert(keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs)), "float32"))
+    source = tmp_path / "net.cc"
+    limits = ("--max_arena_bytes=20e3", "--max_model_bytes=1e5")
+    told = (f"--output={output}", f"--c_array={source}")
+    result = _run("microcontroller", f"--model={path}", *limits, "--count=3", *told)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(output.read_text())
+    assert found["peak_memory_bytes"] == 4 * (8 * 8 * 3 + 6 * 6 * 4)
+    assert found["model_bytes"] == path.stat().st_size
+    assert (found["images"], found["same_class_as_litert"]) == (3, 3)
+    assert f"SRAM {found['arena_bytes']} bytes" in result.stdout
+    assert f"NET_ARENA_BYTES {found['arena_bytes']}\n" in source.with_suffix(".h").read_text()
+    assert f"net_tflite_size = {found['model_bytes']}u" in source.read_text()
+    for limit, said in (("--max_arena_bytes=1000", "its arena takes"), ("--max_model_bytes=100", "its file takes")):
+        result = _run("microcontroller", f"--model={path}", limit)
+        assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+        assert said in result.stderr
+    path.write_bytes(b"no model")
+    result = _run("microcontroller", f"--model={path}")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "does not run it" in result.stderr

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from ofa_tf import networks, spaces
 from ofa_tf.common import InputError
+from ofa_tf.networks.plain import build_plain
 from ofa_tf.spaces import TENSOR_COLUMNS
-from ofa_tf.spaces.form import FORMS
+from ofa_tf.spaces.form import FORMS, HARD_SWISHES
 from ofa_tf.training import sort_channels
 from tests.micro import micro_net, micro_space, random_images
 
@@ -45,11 +46,13 @@ def test_extraction_is_exact():
     [
         spaces.proxyless(0.2, num_classes=10, resolutions=(48, 64)),
         spaces.resnet50((0.0625, 0.09375, 0.125), num_classes=10, resolutions=(48, 64)),
+        spaces.mobilenet_v3(0.2, num_classes=10, resolutions=(48, 64), activation="relu6", name="relu6"),
+        spaces.get("ofa_micro").replace(resolutions=(32, 48)),
     ],
-    ids=lambda space: space.family,
+    ids=lambda space: space.name,
 )
-def test_extraction_is_exact_in_other_families(space):
-    """ReLU6 blocks without squeeze-and-excite; bottlenecks with elastic width and stem."""
+def test_extraction_is_exact_in_other_spaces(space):
+    """ReLU6 blocks with and without squeeze-and-excite; bottlenecks with elastic width and stem."""
     check_extraction(networks.build(space), 6)
 
 
@@ -93,6 +96,18 @@ def test_all_forms_agree(space, form):
         expected = net.extract(sized)(images, training=False)
         found = net.extract(sized, form=form)(images, training=False)
         np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+
+
+def test_relu6_leaves_no_question_of_form():
+    """Without hard-swish and gates, every way of writing them is the same model."""
+    space = spaces.get("ofa_micro")
+    blocks = space.blocks(space.smallest())
+    written = []
+    for form in HARD_SWISHES:
+        # Layers without a name of ours are numbered from the beginning.
+        keras.utils.clear_session()
+        written.append(build_plain(blocks, keras, form=form).to_json())
+    assert written == [written[0]] * len(HARD_SWISHES)
 
 
 def test_extracted_model_is_plain_keras(tmp_path):

@@ -272,17 +272,17 @@ def test_limits_of_peak_memory():
     predictor = untrained(space, (8,))
     memory = ActivationMemory("int8")
     middle = memory.network_bytes(space.blocks(space.arch(e=3, r=128)))
-    constraints = [Constraint("macs", 40e6), Constraint("peak_bytes", middle, memory=memory)]
+    constraints = [Constraint("macs", 40e6), Constraint("peak_memory_bytes", middle, memory=memory)]
     for limits in (constraints, constraints[::-1], constraints[1:]):
         result = evolutionary_search(space, predictor, limits, population=20, generations=20)
         for candidate in [*result.candidates, *random_search(space, limits, 5)]:
-            assert candidate.costs["peak_bytes"] == memory.network_bytes(space.blocks(candidate.arch)) <= middle
-    with pytest.raises(InputError, match="peak_bytes of at most 1000 cannot be kept") as caught:
-        evolutionary_search(space, predictor, Constraint("peak_bytes", 1000, memory=memory))
+            assert candidate.costs["peak_memory_bytes"] == memory.network_bytes(space.blocks(candidate.arch)) <= middle
+    with pytest.raises(InputError, match="peak_memory_bytes of at most 1000 cannot be kept") as caught:
+        evolutionary_search(space, predictor, Constraint("peak_memory_bytes", 1000, memory=memory))
     smallest = float(re.search(r" has ([\d.e+]+);", str(caught.value))[1])
-    evolutionary_search(space, predictor, Constraint("peak_bytes", smallest, memory=memory), generations=2)
-    with pytest.raises(InputError, match="peak_bytes takes a memory"):
-        Constraint("peak_bytes", 1000)
+    evolutionary_search(space, predictor, Constraint("peak_memory_bytes", smallest, memory=memory), generations=2)
+    with pytest.raises(InputError, match="peak_memory_bytes takes a memory"):
+        Constraint("peak_memory_bytes", 1000)
 
 
 def test_model_bytes_fall_with_the_precision():

@@ -1,5 +1,6 @@
 """Spaces: how many architectures, which blocks they have, how they are drawn, named and stored."""
 
+import dataclasses
 import itertools
 import json
 
@@ -140,6 +141,7 @@ def test_same_weights_ignores_name_and_resolutions_only(case):
         (lambda: spaces.mobilenet_v3(resolutions=(224, 128)), "ascending image sides"),
         (lambda: spaces.mobilenet_v3(resolutions=(4,)), "from 8"),
         (lambda: spaces.mobilenet_v3(strides=(2, 2)), "two more"),
+        (lambda: spaces.mobilenet_v3(activation="swish"), "expected h_swish or relu6"),
         (lambda: spaces.from_config({}), "space description"),
         (lambda: spaces.from_config(None), "space description"),
         (lambda: spaces.from_config({"family": "unheard of"}), "unheard of"),
@@ -150,6 +152,21 @@ def test_a_bad_space_is_one_line_of_error(make, found):
     with pytest.raises(InputError, match=found) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_relu6_spaces_differ_in_nothing_else():
+    """The same blocks with another activation, and the gates as published, unless they are left out."""
+    published, relu6 = (spaces.get(f"ofa_mbv3_d234_e346_k357_w0.5{end}") for end in ("", "_relu6"))
+    for seed in range(5):
+        arch = published.sample(np.random.default_rng(seed))
+        for block, other in zip(published.blocks(arch), relu6.blocks(arch), strict=True):
+            activation = "relu6" if block.activation == "h_swish" else block.activation
+            assert other == dataclasses.replace(block, activation=activation)
+    micro = spaces.get("ofa_micro")
+    assert not any(block.se_channels or block.activation == "h_swish" for block in micro.blocks(micro.largest()))
+    assert not relu6.same_weights(published)
+    own = spaces.mobilenet_v3(0.5, activation="relu6", squeeze_excite=False)
+    assert own.name == "mbv3_d234_e346_k357_w0.5_relu6_plain"
 
 
 def test_restricted_spaces():
