@@ -2,7 +2,8 @@
 
     python -m mobile_bench.benchmark --device=host --model=largest.tflite,smallest.tflite --output=latency.json
 
-Prints one line per file: median, 95th percentile, standard deviation, runs, partitions that XNNPACK took over.
+Prints one line per file: median, 95th percentile, standard deviation, runs, partitions that XNNPACK took over. Files are
+opened and timed in a process of their own: one that brings the interpreter down ends in one line, too.
 """
 
 from absl import flags
@@ -26,21 +27,25 @@ def main(argv):
     import dataclasses
 
     from ofa_tf.common import write_json
-    from ofa_tf.deploy.runner import Runner
+    from ofa_tf.deploy.foreign_file import open_foreign, open_foreign_files
 
     # A file that cannot be run is found before anything is measured.
-    runners = [Runner(path, threads=_THREADS.value) for path in _MODEL.value]
+    for found in open_foreign_files(_MODEL.value, threads=_THREADS.value):
+        if isinstance(found, Exception):
+            raise found
     models = {}
-    for runner in runners:
-        timing = runner.time(_RUNS.value, _SECONDS.value)
-        models[runner.source] = {
+    for path in _MODEL.value:
+        found = open_foreign(path, threads=_THREADS.value, min_runs=_RUNS.value, min_seconds=_SECONDS.value)
+        timing = found.timing
+        models[path] = {
             **dataclasses.asdict(timing),
-            "model_bytes": len(runner.model_bytes),
-            "partitions": runner.partitions,
+            "model_bytes": found.model_bytes,
+            "partitions": found.partitions,
         }
         print(
-            f"{runner.source}: {timing.median_ms:.4f} ms (p95 {timing.p95_ms:.4f}, std {timing.std_ms:.4f}, "
-            f"{timing.count} runs), {len(runner.model_bytes) / 1000:.1f} KB, {runner.partitions} partitions"
+            f"{path}: {timing.median_ms:.4f} ms (p95 {timing.p95_ms:.4f}, std {timing.std_ms:.4f}, "
+            f"{timing.count} runs), {found.model_bytes / 1000:.1f} KB, {found.partitions} partitions",
+            flush=True,
         )
     if _OUTPUT.value:
         result = {"unit": "ms", "device": _DEVICE.value, "threads": _THREADS.value, "versions": host.describe()}

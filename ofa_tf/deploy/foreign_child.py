@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import resource
 import signal
@@ -99,4 +98,4 @@ def _limit(seconds: float, size: int) -> None:
 
 
 def _limit_seconds(seconds: float) -> None:
-    signal.setitimer(signal.ITIMER_REAL, min(math.ceil(seconds), _MOST_SECONDS))
+    signal.setitimer(signal.ITIMER_REAL, min(max(seconds, 1e-6), _MOST_SECONDS))
