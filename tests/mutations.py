@@ -1,5 +1,6 @@
 """Seeded damage to files, as copies, disks and curious people do it."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -145,3 +146,60 @@ def _constant(model: Any, rng: np.random.Generator) -> None:
 
 
 _NONSENSE = (_tensor_shape, _tensor_type, _edges, _operation, _option, _constant)
+
+
+def json_mutant(value: Any, rng: np.random.Generator) -> Any:
+    """Valid JSON in which a value or two are not what they should be."""
+    value = json.loads(json.dumps(value))
+    for _ in range(int(rng.choice([1, 1, 2]))):
+        places = list(_places(value))
+        if not places:
+            break
+        holder, place = _one(places, rng)
+        damage = rng.integers(4)
+        if damage == 0:
+            del holder[place]
+        elif damage == 1 and isinstance(holder, dict):
+            holder[_one(["", "x", "format", "\x1b[31m", str(place).upper()], rng)] = holder.pop(place)
+        else:
+            holder[place] = json.loads(_one(_JUNK, rng))
+    return value
+
+
+def _places(value: Any):
+    for place, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        yield value, place
+        if isinstance(item, (dict, list)):
+            yield from _places(item)
+
+
+_JUNK = (
+    "null", "true", "false", "0", "1", "-1", "2.5", "1e308", "1e400", "-1e400", "NaN", "1" + "0" * 40, '""', '"8"', '"x"', '"\\u0000\\n"',
+    "[]", "[[]]", "[null]", "[1, 1]", '["a", "b"]', "{}", '{"a": []}', "[3, 2, 1]", "4294967296", '"' + "long " * 1000 + '"',
+)  # fmt: skip
+
+
+def npz_mutant(arrays: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The arrays of a whole archive, of which one or two are not what they should be; texts are taken as JSON."""
+    arrays = dict(arrays)
+    texts = [name for name, array in arrays.items() if array.dtype.kind == "U"]
+    for _ in range(int(rng.choice([1, 1, 2]))):
+        name = _one([name for name in texts if name in arrays] or list(arrays), rng) if rng.integers(2) else _one(
+            list(arrays), rng
+        )
+        array, damage = arrays[name], rng.integers(6)
+        texts = [text for text in texts if text != name] if damage < 4 else texts
+        if damage == 0:
+            del arrays[name]
+        elif damage == 1:
+            arrays[_one([f"{name}/x", "x", f"net/{name}", "layer0_weights"], rng)] = arrays.pop(name)
+        elif damage == 2:
+            kind = _one(["float16", "int8", "complex64", "S3", "U5", "bool", "datetime64[s]"], rng)
+            arrays[name] = np.zeros(array.shape, kind)
+        elif damage == 3:
+            arrays[name] = np.zeros(_one([(), (0,), (1,), (2, 3), (*array.shape, 1), array.shape[1:], array.shape[::-1]], rng), array.dtype)
+        elif name in texts:
+            arrays[name] = np.array(json.dumps(json_mutant(json.loads(str(array)), rng)))
+        else:
+            arrays[name] = np.full_like(array, _one([np.nan, np.inf, -1, 0], rng) if array.dtype.kind == "f" else -1)
+    return arrays

@@ -14,13 +14,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from ofa_tf.common import InputError, OfaError
+from ofa_tf.common import InputError, OfaError, brief
 from ofa_tf.deploy.timing import Timing
 
 LIMIT_SECONDS = 60.0
 LIMIT_BYTES = 4 << 30
-# How much of what a crash wrote an error repeats: the cause stands at its end.
-_WORDS_CHARACTERS = 200
 
 # The package's own __init__ brings TensorFlow along, which running a file does not need.
 _CHILD = """
@@ -126,14 +124,8 @@ def open_foreign_files(
     )
     answers = child.stdout.splitlines()
     if len(answers) != len(names):
-        words = printable(child.stderr)[-_WORDS_CHARACTERS:]
-        raise OfaError(f"the process that opens TFLite files ended early ({child.returncode}: ...{words})")
+        raise OfaError(f"the process that opens TFLite files ended early ({child.returncode}: {brief(child.stderr)})")
     return [_found(name, json.loads(answer)) for name, answer in zip(names, answers, strict=True)]
-
-
-def printable(text: str) -> str:
-    """What a program wrote, as one line that is fit for a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
 
 
 def _found(name: str, answer: dict) -> ForeignFile | InputError:
@@ -143,8 +135,8 @@ def _found(name: str, answer: dict) -> ForeignFile | InputError:
         timing = found["timing"] and Timing(**found["timing"])
         return ForeignFile(**{**found, **shapes, "path": name, "timing": timing})
     if "error" in answer:
-        return InputError(f"{name}: {printable(answer['error'])}")
-    said = printable(answer["words"])[-_WORDS_CHARACTERS:]
+        return InputError(f"{name}: {brief(answer['error'], 400)}")
+    said = brief(answer["words"])
     said = f", after {said!r}" if said else ""
     if answer["signal"] == signal.SIGALRM:
         return InputError(f"{name}: ran for {answer['seconds']:.0f} s without an end{said}; export it anew, or smaller")

@@ -103,13 +103,15 @@ class RunDirectory:
         description = read_json(path / "run.json", "run description")
         try:
             if description["format"] != FORMAT:
-                raise InputError(f"{path}/run.json: format {description['format']}, expected {FORMAT}; train it anew")
+                raise InputError(f"format {description['format']}, expected {FORMAT}")
             space = spaces.from_config(description["space"])
             recipe, initial = Recipe.from_config(description["recipe"]), description.get("initial", {})
             replicas = description.get("replicas", 1)
             return RunDirectory(path, space, description["dataset"], recipe, initial, replicas)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}/run.json: not a run description ({error!r}); train it anew") from error
+        except InputError as error:
+            raise InputError(f"{path}/run.json: {error}; train it anew") from error
 
     def checkpoint(self, stage: str, step: int) -> pathlib.Path:
         """Where the state before a step of a stage is kept."""
