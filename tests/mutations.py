@@ -24,7 +24,9 @@ def mutant(data: bytes, rng: np.random.Generator) -> bytes:
 def _place(data: bytes, rng: np.random.Generator) -> int:
     # What holds a file together stands at its ends more often than anywhere else.
     edge = min(len(data), 2048)
-    return int((rng.integers(edge + 1), len(data) - rng.integers(edge + 1), rng.integers(len(data) + 1))[rng.integers(3)])
+    return int(
+        (rng.integers(edge + 1), len(data) - rng.integers(edge + 1), rng.integers(len(data) + 1))[rng.integers(3)]
+    )
 
 
 def _part(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
@@ -184,8 +186,10 @@ def npz_mutant(arrays: dict[str, np.ndarray], rng: np.random.Generator) -> dict[
     arrays = dict(arrays)
     texts = [name for name, array in arrays.items() if array.dtype.kind == "U"]
     for _ in range(int(rng.choice([1, 1, 2]))):
-        name = _one([name for name in texts if name in arrays] or list(arrays), rng) if rng.integers(2) else _one(
-            list(arrays), rng
+        name = (
+            _one([name for name in texts if name in arrays] or list(arrays), rng)
+            if rng.integers(2)
+            else _one(list(arrays), rng)
         )
         array, damage = arrays[name], rng.integers(6)
         texts = [text for text in texts if text != name] if damage < 4 else texts
@@ -197,7 +201,9 @@ def npz_mutant(arrays: dict[str, np.ndarray], rng: np.random.Generator) -> dict[
             kind = _one(["float16", "int8", "complex64", "S3", "U5", "bool", "datetime64[s]"], rng)
             arrays[name] = np.zeros(array.shape, kind)
         elif damage == 3:
-            arrays[name] = np.zeros(_one([(), (0,), (1,), (2, 3), (*array.shape, 1), array.shape[1:], array.shape[::-1]], rng), array.dtype)
+            arrays[name] = np.zeros(
+                _one([(), (0,), (1,), (2, 3), (*array.shape, 1), array.shape[1:], array.shape[::-1]], rng), array.dtype
+            )
         elif name in texts:
             arrays[name] = np.array(json.dumps(json_mutant(json.loads(str(array)), rng)))
         else:

@@ -46,7 +46,9 @@ class LatencyCorrection:
         except TypeError:
             usable = False
         if not usable:
-            raise InputError(f"found the correction {brief(repr(fields))}, expected scale (above 0), offset_ms and networks")
+            raise InputError(
+                f"found the correction {brief(repr(fields))}, expected scale (above 0), offset_ms and networks"
+            )
         return correction
 
 

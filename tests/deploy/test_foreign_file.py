@@ -33,7 +33,9 @@ def test_whole_files_are_described(models, tmp_path):
         assert (found.input_shape, found.input_type) == (runner.input_shape, runner.input_type)
         assert (found.output_shape, found.output_type) == ((1, 10), runner.output_type)
         assert (found.model_bytes, found.partitions) == (len(data), runner.partitions)
-        assert sorted(runner.operations) == sorted(name for name, count in found.operations.items() for _ in range(count))
+        assert sorted(runner.operations) == sorted(
+            name for name, count in found.operations.items() for _ in range(count)
+        )
         assert found.timing.count == 3
         assert found.timing.median_ms > 0
 
