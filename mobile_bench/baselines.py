@@ -119,7 +119,7 @@ def baseline_file(
     top1 = BASELINES[name].published_top1.get(precision) if resolution == 224 else None
     trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     source = _SOURCE if top1 else ""
-    return BaselineFile(name, resolution, precision, path, _macs(model), trainable, top1, source)
+    return BaselineFile(name, resolution, precision, path, macs(model), trainable, top1, source)
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -149,7 +149,7 @@ def _converted(model: keras.Model, precision: str) -> bytes:
     return convert(model, precision, representative=images, input_type="uint8", output_type="uint8")
 
 
-def _macs(model: keras.Model) -> int:
+def macs(model: keras.Model) -> int:
     """Of convolutions and dense layers, as `spaces.costs` counts them."""
     total = 0
     for layer in model.layers:
