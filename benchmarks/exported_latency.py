@@ -115,7 +115,8 @@ def main(argv):
     print("sub-network | pixels | by hand, ms | " + " | ".join(f"{form}, ms (ratio)" for form in _FORMS))
     for row in rows:
         forms = " | ".join(f"{row[f'{form}_ms']:.2f} ({row[f'{form}_ratio']:.3f})" for form in _FORMS)
-        print(f"{row['subnet']}, {row['macs'] / 1e6:.0f} M MACs | {row['resolution']} | {row['by_hand_ms']:.2f} | {forms}")
+        name = f"{row['subnet']}, {row['macs'] / 1e6:.0f} M MACs"
+        print(f"{name} | {row['resolution']} | {row['by_hand_ms']:.2f} | {forms}")
     ratios = {form: [row[f"{form}_ratio"] for row in rows] for form in _FORMS}
     for form, values in ratios.items():
         print(f"{form}: ratio {np.median(values):.3f} ({min(values):.3f} to {max(values):.3f})")

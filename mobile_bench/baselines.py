@@ -45,9 +45,7 @@ def _mobilenet_v3(build: Callable[..., keras.Model]) -> Callable[..., keras.Mode
 BASELINES = {
     "mobilenet_v2": Baseline(keras.applications.MobileNetV2),
     "mobilenet_v3_small": Baseline(_mobilenet_v3(keras.applications.MobileNetV3Small), {"float32": 67.5}),
-    "mobilenet_v3_large": Baseline(
-        _mobilenet_v3(keras.applications.MobileNetV3Large), {"float32": 75.2, "int8": 73.9}
-    ),
+    "mobilenet_v3_large": Baseline(_mobilenet_v3(keras.applications.MobileNetV3Large), {"float32": 75.2, "int8": 73.9}),
     "efficientnet_b0": Baseline(keras.applications.EfficientNetB0, {"float32": 76.3}, first="stem_conv_pad"),
 }
 

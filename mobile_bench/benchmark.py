@@ -2,8 +2,8 @@
 
     python -m mobile_bench.benchmark --device=host --model=largest.tflite,smallest.tflite --output=latency.json
 
-Prints one line per file: median, 95th percentile, standard deviation, runs, partitions that XNNPACK took over. Files are
-opened and timed in a process of their own: one that brings the interpreter down ends in one line, too.
+Prints one line per file: median, 95th percentile, standard deviation, runs, partitions that XNNPACK took over.
+Files are opened and timed in a process of their own: one that brings the interpreter down ends in one line, too.
 With --baselines=mobilenet_v2,mobilenet_v3_small,mobilenet_v3_large,efficientnet_b0 these networks, with random weights,
 are converted as ours are (once; the files are kept in ~/.cache/ofa_tf/baselines) and measured in the same way.
 """
@@ -63,8 +63,9 @@ def main(argv):
             references.append({**baselines[path].to_dict(timing.median_ms), **measured})
         else:
             models[path] = measured
+        name = baselines[path].name if path in baselines else path
         print(
-            f"{baselines[path].name if path in baselines else path}: {timing.median_ms:.4f} ms (p95 {timing.p95_ms:.4f}, std {timing.std_ms:.4f}, "
+            f"{name}: {timing.median_ms:.4f} ms (p95 {timing.p95_ms:.4f}, std {timing.std_ms:.4f}, "
             f"{timing.count} runs), {found.model_bytes / 1000:.1f} KB, {found.partitions} partitions",
             flush=True,
         )

@@ -42,7 +42,7 @@ def test_whole_files_are_described(models, tmp_path):
 
 @pytest.mark.parametrize(("make", "seed"), [(mutant, 0), (tflite_mutant, 1)])
 def test_damaged_files_run_or_say_why_not(models, tmp_path, make, seed):
-    """200 mutants, as disks make them and as no disk could: each gives a description or one line that names the file."""
+    """200 mutants, as disks make them and as no disk could: each is described, or refused in one line that names it."""
     rng = np.random.default_rng(seed)
     contents = [make(data, rng) for _ in range(50) for data in models.values()]
     results = opened(tmp_path, contents, limit_seconds=20)
