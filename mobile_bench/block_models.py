@@ -9,7 +9,7 @@ from ofa_tf.deploy.convert import convert, default_form
 from ofa_tf.networks.plain import build_plain
 from ofa_tf.spaces import Block
 
-_SAMPLES = 4
+SAMPLES = 4
 _SCALE, _OFFSET = np.float32([1 / 128] * 3), np.float32([-1] * 3)
 
 
@@ -31,11 +31,11 @@ def model_bytes(blocks: Sequence[Block], precision: str, *, form: str | None = N
     """
     rng = np.random.default_rng(seed)
     model = build_plain(blocks, keras, form=form or default_form(precision))
-    images = rng.standard_normal((_SAMPLES, *model.inputs[0].shape[1:]), np.float32)
-    _randomize(model, images, rng)
+    images = rng.standard_normal((SAMPLES, *model.inputs[0].shape[1:]), np.float32)
+    randomize(model, images, rng)
     takes_images, gives_logits = blocks[0].kind == "stem", blocks[-1].kind == "head"
     if precision != "int8":
-        return convert(model, precision, prepare=_normalize if takes_images else None)
+        return convert(model, precision, prepare=normalize if takes_images else None)
     return convert(
         model,
         precision,
@@ -45,12 +45,12 @@ def model_bytes(blocks: Sequence[Block], precision: str, *, form: str | None = N
     )
 
 
-def _normalize(images):
-    # The operations of every preprocessing, whatever its constants.
+def normalize(images):
+    """The operations of every preprocessing, whatever its constants."""
     return keras.ops.cast(images, "float32") * _SCALE + _OFFSET
 
 
-def _randomize(model: keras.Model, images: np.ndarray, rng: np.random.Generator) -> None:
+def randomize(model: keras.Model, images: np.ndarray, rng: np.random.Generator) -> None:
     """Sets random weights under which every batch norm's output is of about unit variance.
 
     Activations that grow from block to block have scales so far apart that XNNPACK refuses some int8 additions: such a

@@ -175,7 +175,12 @@ def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
         arch = space.smallest()
     else:
         found = read_json(text, "architecture")
-        arch = Arch.from_json(found["arch"] if isinstance(found, dict) and "arch" in found else found)
+        try:
+            arch = space.canonical(
+                Arch.from_json(found["arch"] if isinstance(found, dict) and "arch" in found else found)
+            )
+        except InputError as error:
+            raise InputError(f"{text}: {error}") from error
     if resolution is not None:
         arch = dataclasses.replace(arch, r=resolution)
     return space.canonical(arch)

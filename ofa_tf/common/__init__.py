@@ -1,5 +1,6 @@
 """What every room may use: errors for users, atomic files. Imports nothing of this project and no TensorFlow."""
 
+from ofa_tf.common.brief import brief
 from ofa_tf.common.errors import InputError, OfaError
 from ofa_tf.common.files import (
     append_json_line,
@@ -18,6 +19,7 @@ __all__ = [
     "OfaError",
     "append_json_line",
     "atomic_path",
+    "brief",
     "file_sha256",
     "load_npz",
     "read_json",

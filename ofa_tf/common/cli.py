@@ -32,6 +32,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 
+from ofa_tf.common.brief import brief
 from ofa_tf.common.errors import OfaError
 from ofa_tf.common.quiet import quiet_tensorflow
 
@@ -41,6 +42,8 @@ flags.disclaim_key_flags()
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
 BROKEN_PIPE_EXIT_CODE = 141
+# Messages are shorter, unless they quote what somebody else wrote.
+_ERROR_CHARACTERS = 2000
 
 
 def run(main: Callable[[Sequence[str]], Any]) -> NoReturn:
@@ -165,5 +168,5 @@ def _usage_error(message: str) -> NoReturn:
 
 
 def _exit(code: int, message: str) -> NoReturn:
-    print(f"{_program()}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{_program()}: {brief(message, _ERROR_CHARACTERS)}", file=sys.stderr)
     sys.exit(code)

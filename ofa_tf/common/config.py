@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, TypeVar
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, brief
 
 T = TypeVar("T")
 
@@ -47,3 +47,10 @@ def check_numbers(what: str, value: Any, count: int, low: float, high: float) ->
     if len(items) != count or not all(is_number(item) and low <= item <= high for item in items):
         form = "a number" if count == 1 else f"{count} numbers"
         raise InputError(f"{what} is {value!r}, expected {form} from {low:g} to {high:g}")
+
+
+def check_whole_numbers(what: str, value: Any, low: int, high: int) -> None:
+    """Raises `InputError` unless `value` is a whole number from `low` to `high`, or a tuple of such."""
+    for item in value if isinstance(value, tuple) else (value,):
+        if not isinstance(item, int) or isinstance(item, bool) or not low <= item <= high:
+            raise InputError(f"{what} is {brief(repr(value))}, expected whole numbers from {low} to {high}")

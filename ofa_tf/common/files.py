@@ -6,13 +6,12 @@ import json
 import os
 import pathlib
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from ofa_tf.common.brief import brief
 from ofa_tf.common.errors import InputError
 
 
@@ -125,11 +124,13 @@ def load_npz(path: str | os.PathLike, what: str = "npz file") -> dict[str, np.nd
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected: {what}; check the path")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, KeyError, AttributeError) as error:
+    # On a damaged file zipfile and NumPy raise nearly everything there is.
+    except Exception as error:
         raise InputError(
-            f"{path}: not a whole {what} ({error}); it may be truncated: use an older one or write it anew"
+            f"{path}: not a whole {what} ({brief(str(error) or type(error).__name__)}); it may be truncated: use an "
+            f"older one or write it anew"
         ) from error
 
 

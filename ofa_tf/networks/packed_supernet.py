@@ -86,13 +86,25 @@ class PackedSupernet:
         if header.get("version") != VERSION:
             raise InputError(f"{path}: version {header.get('version')!r}, this program reads {VERSION}; pack it anew")
         try:
-            net = build(from_config(header["space"]))
+            space = from_config(header["space"])
             facts = {key: header[key] for key in ("preprocessing", "augmentation", "dataset", "provenance")}
             class_names = tuple(header["class_names"])
+            if not all(isinstance(fact, dict) for fact in facts.values()):
+                raise TypeError(f"an object for each of {', '.join(facts)}")
+            if not all(isinstance(name, str) for name in class_names):
+                raise TypeError("the names of the classes")
+            weights = sum(value.size for value in arrays.values())
+            # Before that many are made: there may not be the memory.
+            if space.supernet_params > weights:
+                raise InputError(f"holds {weights} weights, its space has {space.supernet_params}")
+            net = build(space)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: lacks {error}, expected a whole supernet; pack it anew") from error
         except InputError as error:
             raise InputError(f"{path}: {error}; pack it anew") from error
-        state = {name.removeprefix("net/"): value.astype(np.float32) for name, value in arrays.items()}
+        state = {
+            name.removeprefix("net/"): value.astype(np.float32) if value.dtype.kind == "f" else value
+            for name, value in arrays.items()
+        }
         net.load_state(state, source=str(path))
         return PackedSupernet(net, class_names=class_names, **facts)

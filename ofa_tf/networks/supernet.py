@@ -21,6 +21,8 @@ from ofa_tf.spaces import Arch, Position, Space
 
 _LAYERS = {"stem": ElasticStem, "mbconv": ElasticInvertedResidual, "bottleneck": ElasticBottleneck, "head": ElasticHead}
 _HAVE_KERNEL_SIZES = {"mbconv"}
+# Ten times the largest published one; what a damaged description asks for would fill the memory.
+MAX_PARAMS = 500_000_000
 
 
 class Supernet(keras.Model):
@@ -42,6 +44,11 @@ class Supernet(keras.Model):
     """
 
     def __init__(self, space: Space, *, seed: int = 0, **kwargs):
+        if space.supernet_params > MAX_PARAMS:
+            raise InputError(
+                f"space {space.name}: its supernet has {space.supernet_params} parameters, expected at most "
+                f"{MAX_PARAMS}; check the widths"
+            )
         super().__init__(name="supernet", **kwargs)
         self.space = space
         generator = keras.random.SeedGenerator(seed)
@@ -131,6 +138,8 @@ class Supernet(keras.Model):
             what = "is missing" if name in own else "is unknown"
             raise InputError(f"{source}: tensor {name} {what}; the file belongs to another space or version")
         for name, variable in own.items():
+            if state[name].dtype.kind != "f":
+                raise InputError(f"{source}: tensor {name} is of {state[name].dtype}, expected float numbers")
             if tuple(variable.shape) != state[name].shape:
                 raise InputError(
                     f"{source}: tensor {name} has shape {state[name].shape}, space {self.space.name} expects "

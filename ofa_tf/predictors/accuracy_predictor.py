@@ -81,6 +81,8 @@ class AccuracyPredictor:
     def __post_init__(self):
         width = feature_count(self.space) + (self.costs.count if self.costs else 0)
         for weights, bias in self.layers:
+            if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in (weights, bias)):
+                raise InputError(f"accuracy predictor of space {self.space.name}: a weight is no finite number")
             if weights.ndim != 2 or weights.shape[0] != width or bias.shape != weights.shape[1:]:
                 raise InputError(
                     f"accuracy predictor of space {self.space.name}: a layer has shapes {weights.shape} and "
@@ -261,7 +263,7 @@ class AccuracyPredictor:
             costs = CostScaling.from_header(header.get("costs"))
             facts = header["metrics"], header["provenance"], trusted, resolutions, costs
             return AccuracyPredictor(from_config(header["space"]), layers, *facts)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, IndexError, OverflowError) as error:
             raise InputError(f"{path}: lacks {error}, expected a whole accuracy predictor; fit it anew") from error
-        except InputError as error:
+        except ValueError as error:
             raise InputError(f"{path}: {error}; fit it anew") from error

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, brief
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,5 +37,5 @@ class BlockLatency:
         except TypeError:
             usable = False
         if not usable:
-            raise InputError(f"found {fields!r}, expected median_ms, p95_ms, std_ms and count")
+            raise InputError(f"found {brief(repr(fields))}, expected median_ms, p95_ms, std_ms and count")
         return latency

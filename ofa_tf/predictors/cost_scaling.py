@@ -54,7 +54,14 @@ class CostScaling:
 
     @staticmethod
     def from_header(fields: Mapping[str, Any] | None) -> "CostScaling | None":
-        """Reads what `dataclasses.asdict` made of one; raises `KeyError` or `TypeError` where something is missing."""
+        """Reads what `dataclasses.asdict` made of one; raises `KeyError`, `TypeError` or `ValueError` where
+        something is missing."""
         if fields is None:
             return None
-        return CostScaling(*(tuple(map(float, fields[name])) for name in ("means", "scales")))
+        scaling = CostScaling(*(tuple(map(float, fields[name])) for name in ("means", "scales")))
+        if (
+            not len(scaling.means) == len(scaling.scales) == scaling.count
+            or not np.isfinite(dataclasses.astuple(scaling)).all()
+        ):
+            raise TypeError(f"{scaling.count} finite means and scales of costs")
+        return scaling

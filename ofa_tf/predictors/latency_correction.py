@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, brief
 
 # Relative residuals far beyond this (2%) hardly count, so that one disturbed measurement does not move the line.
 _ROBUST_SCALE = 0.02
@@ -46,7 +46,9 @@ class LatencyCorrection:
         except TypeError:
             usable = False
         if not usable:
-            raise InputError(f"found the correction {fields!r}, expected scale (above 0), offset_ms and networks")
+            raise InputError(
+                f"found the correction {brief(repr(fields))}, expected scale (above 0), offset_ms and networks"
+            )
         return correction
 
 

@@ -56,7 +56,13 @@ class LatencyRegression:
 
     def __post_init__(self):
         expected = (layout(self.space).size,)
-        if self.values.shape != expected or not np.isfinite(self.values).all() or not np.isfinite(self.offset_ms):
+        is_float = self.values.dtype.kind == "f"
+        if (
+            not is_float
+            or self.values.shape != expected
+            or not np.isfinite(self.values).all()
+            or not np.isfinite(self.offset_ms)
+        ):
             raise InputError(
                 f"latency regression of {self.device}: values of shape {self.values.shape}, expected finite ones of "
                 f"shape {expected} for space {self.space.name}"
@@ -204,7 +210,7 @@ class LatencyRegression:
                 header["metrics"],
                 header["provenance"],
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: {error}, expected a whole latency regression; fit it anew") from error
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, brief
 from ofa_tf.common.config import is_number
 
 FIELDS = ("ks", "e", "d", "w", "r")
@@ -65,7 +65,7 @@ class Arch:
             )
         unknown = sorted(set(fields) - set(FIELDS))
         if unknown or "r" not in fields or "d" not in fields:
-            found = ", ".join(map(str, fields)) or "nothing"
+            found = brief(", ".join(map(str, fields))) or "nothing"
             raise InputError(
                 f"architecture: found the fields {found}; expected d and r, and ks, e, w where the space has them"
             )
@@ -75,6 +75,6 @@ class Arch:
             items = [value] if name == "r" else value
             if not isinstance(items, (list, tuple)) or not all(is_number(item) for item in items):
                 expected = "a number" if name == "r" else "a list of numbers"
-                raise InputError(f"architecture: field {name!r} is {value!r}, expected {expected}")
+                raise InputError(f"architecture: field {name!r} is {brief(repr(value))}, expected {expected}")
             values[name] = value if name == "r" else tuple(value)
         return Arch(**values)

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+ACTIVATIONS = ("relu", "relu6", "h_swish")
+
 
 @dataclasses.dataclass(frozen=True)
 class Block:
@@ -22,7 +24,7 @@ class Block:
         input_size: height and width of the input, in pixels.
         kernel_size: side of the spatial convolution, in pixels.
         stride: of the spatial convolution.
-        activation: "relu", "relu6" or "h_swish".
+        activation: one of `ACTIVATIONS`.
         se_channels: hidden channels of squeeze-and-excite, 0 for none.
         expand: whether an mbconv begins with a 1x1 expansion.
         residual: whether the input is added to the output.

@@ -4,10 +4,17 @@ import dataclasses
 import functools
 from typing import ClassVar
 
-from ofa_tf.common import InputError
-from ofa_tf.spaces.block import Block
+from ofa_tf.common import InputError, brief
+from ofa_tf.common.config import check_numbers, check_whole_numbers
+from ofa_tf.spaces.block import ACTIVATIONS, Block
 from ofa_tf.spaces.divisible import make_divisible
-from ofa_tf.spaces.space import Gene, Position, Space
+from ofa_tf.spaces.space import MAX_DEPTH, MAX_RATIO, MAX_WIDTH, Gene, Position, Space
+
+
+def check_activation(what: str, found: str) -> None:
+    """Raises `InputError` unless it is one of `block.ACTIVATIONS`."""
+    if found not in ACTIVATIONS:
+        raise InputError(f"{what} is {brief(repr(found))}, expected one of {', '.join(ACTIVATIONS)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +24,7 @@ class Stage:
     Args:
         width: output channels, already rounded.
         stride: of the first block.
-        activation: "relu", "relu6" or "h_swish".
+        activation: one of `block.ACTIVATIONS`.
         squeeze_excite: whether its blocks have squeeze-and-excite.
         depths: the numbers of blocks it may have, ascending.
     """
@@ -27,6 +34,12 @@ class Stage:
     activation: str
     squeeze_excite: bool
     depths: tuple[int, ...]
+
+    def __post_init__(self):
+        check_whole_numbers("stage: width", self.width, 1, MAX_WIDTH)
+        check_whole_numbers("stage: stride", self.stride, 1, 2)
+        check_whole_numbers("stage: depths", self.depths, 1, MAX_DEPTH)
+        check_activation("stage: activation", self.activation)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +80,17 @@ class MobileNetSpace(Space):
 
     def __post_init__(self):
         super().__post_init__()
+        check_whole_numbers(f"space {self.name}: number of stages", len(self.stages), 1, MAX_DEPTH)
+        for field in ("stem_width", "first_width"):
+            check_whole_numbers(f"space {self.name}: {field}", getattr(self, field), 1, MAX_WIDTH)
+        for field in ("head_width", "feature_width"):
+            check_whole_numbers(f"space {self.name}: {field}", getattr(self, field), 0, MAX_WIDTH)
+        check_whole_numbers(f"space {self.name}: stem_stride", self.stem_stride, 1, 2)
+        for field in ("stem_activation", "first_activation", "head_activation"):
+            check_activation(f"space {self.name}: {field}", getattr(self, field))
+        check_whole_numbers(f"space {self.name}: ks", self.ks, 1, MAX_RATIO)
+        check_numbers(f"space {self.name}: e", self.e, len(self.e), 1, MAX_RATIO)
+        check_numbers(f"space {self.name}: norm_epsilon", self.norm_epsilon, 1, 0, 1)
         for field, values in (("ks", self.ks), ("e", self.e), *(("depths", stage.depths) for stage in self.stages)):
             if not values or list(values) != sorted(set(values)) or min(values) < 1:
                 raise InputError(f"space {self.name}: {field} is {values}, expected ascending values of at least 1")

@@ -5,9 +5,10 @@ import functools
 from typing import ClassVar
 
 from ofa_tf.common import InputError
+from ofa_tf.common.config import check_numbers, check_whole_numbers
 from ofa_tf.spaces.block import Block
 from ofa_tf.spaces.divisible import make_divisible
-from ofa_tf.spaces.space import Gene, Position, Space
+from ofa_tf.spaces.space import MAX_DEPTH, Gene, Position, Space
 
 _STEM_WIDTH = 64
 _STAGE_WIDTHS = (256, 512, 1024, 2048)
@@ -40,6 +41,11 @@ class ResNetSpace(Space):
 
     def __post_init__(self):
         super().__post_init__()
+        check_whole_numbers(f"space {self.name}: extra_depths", self.extra_depths, 0, MAX_DEPTH)
+        check_whole_numbers(f"space {self.name}: base_depths", self.base_depths, 1, MAX_DEPTH)
+        for field in ("e", "width_mults"):
+            values = getattr(self, field)
+            check_numbers(f"space {self.name}: {field}", values, len(values), 0, 8)
         for field in ("e", "extra_depths", "width_mults"):
             values = getattr(self, field)
             if not values or list(values) != sorted(set(values)) or min(values) < (field == "extra_depths") - 1:

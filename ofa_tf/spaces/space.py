@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ofa_tf.common import InputError
-from ofa_tf.common.config import is_number
+from ofa_tf.common import InputError, brief
+from ofa_tf.common.config import check_whole_numbers, is_number
 from ofa_tf.spaces import costs
 from ofa_tf.spaces.arch import FIELDS, Arch
 from ofa_tf.spaces.block import Block
@@ -27,6 +27,9 @@ TENSOR_COLUMNS = 6
 
 # An image smaller than the total stride leaves nothing to convolve; a larger one than this is a typing error.
 MIN_RESOLUTION, MAX_RESOLUTION = 8, 1024
+
+# Likewise: what is beyond these was never meant, and would not end.
+MAX_WIDTH, MAX_DEPTH, MAX_RATIO, MAX_CLASSES = 1 << 16, 64, 64, 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,18 +92,14 @@ class Space(abc.ABC):
     resolutions: tuple[int, ...]
 
     def __post_init__(self):
-        if isinstance(self.num_classes, bool) or not isinstance(self.num_classes, int) or self.num_classes < 2:
-            raise InputError(
-                f"space {self.name}: num_classes is {self.num_classes!r}, expected a whole number of at least 2"
-            )
+        if not isinstance(self.name, str) or not self.name.isprintable():
+            raise InputError(f"space description: name is {brief(repr(self.name))}, expected a name")
+        check_whole_numbers(f"space {self.name}: num_classes", self.num_classes, 2, MAX_CLASSES)
         sizes = self.resolutions
-        if (
-            not sizes
-            or list(sizes) != sorted(set(sizes))
-            or not MIN_RESOLUTION <= min(sizes) <= max(sizes) <= MAX_RESOLUTION
-        ):
+        check_whole_numbers(f"space {self.name}: resolutions", sizes, MIN_RESOLUTION, MAX_RESOLUTION)
+        if not isinstance(sizes, tuple) or not sizes or list(sizes) != sorted(set(sizes)):
             raise InputError(
-                f"space {self.name}: resolutions are {sizes}, expected ascending image sides "
+                f"space {self.name}: resolutions are {brief(sizes)}, expected ascending image sides "
                 f"from {MIN_RESOLUTION} to {MAX_RESOLUTION} pixels"
             )
 

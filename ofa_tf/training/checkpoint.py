@@ -70,7 +70,7 @@ def load_checkpoint(
     if optimizer is not None:
         for index, variable in enumerate(optimizer.variables):
             value = arrays.get(f"optimizer/{index}")
-            if value is None or value.shape != tuple(variable.shape):
+            if value is None or value.shape != tuple(variable.shape) or value.dtype != variable.dtype:
                 raise InputError(
                     f"{path}: optimizer slot {index} is missing or misshapen; delete the file to redo the stage"
                 )

@@ -7,12 +7,13 @@ import warnings
 from typing import Any
 
 from ofa_tf import networks, spaces
-from ofa_tf.common import InputError, append_json_line, read_json, read_json_lines, write_json, write_text
+from ofa_tf.common import InputError, append_json_line, brief, read_json, read_json_lines, write_json, write_text
+from ofa_tf.common.config import is_number
 from ofa_tf.data import ImageDataset, load
 from ofa_tf.networks import Supernet
 from ofa_tf.spaces import Space
 from ofa_tf.training.checkpoint import load_checkpoint
-from ofa_tf.training.recipe import Recipe
+from ofa_tf.training.recipe import Recipe, check_whole
 from ofa_tf.training.stage import stages_of
 
 FORMAT = 1
@@ -103,13 +104,17 @@ class RunDirectory:
         description = read_json(path / "run.json", "run description")
         try:
             if description["format"] != FORMAT:
-                raise InputError(f"{path}/run.json: format {description['format']}, expected {FORMAT}; train it anew")
+                raise InputError(f"format {description['format']}, expected {FORMAT}")
             space = spaces.from_config(description["space"])
             recipe, initial = Recipe.from_config(description["recipe"]), description.get("initial", {})
             replicas = description.get("replicas", 1)
+            check_whole("run:", "replicas", replicas, at_least=1)
+            _check_dataset(description["dataset"], initial)
             return RunDirectory(path, space, description["dataset"], recipe, initial, replicas)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}/run.json: not a run description ({error!r}); train it anew") from error
+        except InputError as error:
+            raise InputError(f"{path}/run.json: {error}; train it anew") from error
 
     def checkpoint(self, stage: str, step: int) -> pathlib.Path:
         """Where the state before a step of a stage is kept."""
@@ -189,6 +194,25 @@ class RunDirectory:
         if path.exists():
             kept = path.read_text(encoding="utf-8").split("\n")[:lines]
             write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def _check_dataset(dataset: Any, initial: Any) -> None:
+    names = dataset["class_names"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"class_names are {brief(repr(names))}, expected a list of names")
+    for name in ("dataset", "digest"):
+        if not isinstance(dataset[name], str):
+            raise InputError(f"{name} is {brief(repr(dataset[name]))}, expected a text")
+    unknown = sorted(set(dataset) - {"dataset", "data_dir", "holdout", "seed", "class_names", "digest"})
+    if unknown:
+        raise InputError(f"dataset has the field {brief(repr(unknown[0]))}, which is unknown")
+    data_dir, holdout = dataset.get("data_dir"), dataset.get("holdout")
+    if not isinstance(data_dir, (str, type(None))) or not (holdout is None or is_number(holdout)):
+        raise InputError(
+            f"data_dir is {brief(repr(data_dir))} and holdout {brief(repr(holdout))}, expected a path, a number"
+        )
+    if not isinstance(initial, dict):
+        raise InputError(f"initial is {brief(repr(initial))}, expected an object")
 
 
 def _difference(before: Any, now: Any) -> str:
