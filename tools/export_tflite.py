@@ -7,10 +7,12 @@ The file takes raw uint8 RGB images (1, r, r, 3) whatever the precision (--input
 inside. int8 and int16x8 take their ranges from augmented training images. The file is run through the interpreter on
 the hold-out, with one and with several threads, next to the Keras sub-network on the same images, before it gets its
 name; the figures are printed as JSON. Classes, architecture, accuracy and origin are put into the file
-(ofa_tf.deploy.read_description), and into a page beside it (.md).
+(ofa_tf.deploy.read_description), and into a page beside it (.md). --format=cc writes the file as a C array, too;
+mobile_bench.microcontroller says what SRAM it needs.
 """
 
 import json
+import pathlib
 import sys
 
 from absl import flags
@@ -42,23 +44,32 @@ _IMAGES = flags.DEFINE_integer("images", 1000, "hold-out images of the check", l
 _MAX_DROP = flags.DEFINE_float(
     "max_drop", 0.02, "the top-1 that the file may lose against Keras, 0..1", lower_bound=0.0
 )
-_OUTPUT = flags.DEFINE_string("output", None, "the .tflite file", required=True)
+_FORMAT = flags.DEFINE_enum(
+    "format", "tflite", ["tflite", "cc"], "cc: C source with the file's bytes as well, for firmware"
+)
+_OUTPUT = flags.DEFINE_string("output", None, "the .tflite file, or the .cc file", required=True)
 
 
 def main(argv):
     """Exports."""
     del argv
-    from ofa_tf.common import write_json
+    from ofa_tf.common import InputError, write_json
+    from ofa_tf.deploy.c_array import write_c_array
     from ofa_tf.deploy.layer_errors import table
     from tools.opening import open_source, read_arch
     from tools.pipeline import export_subnet
 
+    output = model = pathlib.Path(_OUTPUT.value)
+    if _FORMAT.value == "cc":
+        if output.suffix != ".cc":
+            raise InputError(f"--output={output}: expected a name that ends with .cc, as --format=cc asks for")
+        model = output.with_suffix(".tflite")
     opened = open_source(**_SOURCE.values())
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     report = export_subnet(
         opened,
         arch,
-        _OUTPUT.value,
+        model,
         split="holdout",
         limit=_IMAGES.value,
         precision=_PRECISION.value,
@@ -76,6 +87,8 @@ def main(argv):
     if _LAYER_ERRORS.value:
         write_json(_LAYER_ERRORS.value, errors)
         print(table(report.layer_errors), file=sys.stderr)
+    if _FORMAT.value == "cc":
+        write_c_array(model.read_bytes(), output)
     print(json.dumps(figures))
 
 
