@@ -1,4 +1,4 @@
-"""TFLite: conversion, quantization, the one interpreter runner, checked export.
+"""TFLite: conversion, quantization, quantization-aware training, the one interpreter runner, checked export.
 
 Example:
     from ofa_tf import deploy
@@ -10,6 +10,8 @@ Example:
 from ofa_tf.deploy.convert import PRECISIONS, convert, default_form
 from ofa_tf.deploy.export import DEFAULT_MAX_DROP, export, export_blocks
 from ofa_tf.deploy.export_report import ExportReport
+from ofa_tf.deploy.qat import quantization_aware
+from ofa_tf.deploy.quantization_recipe import QuantizationRecipe
 from ofa_tf.deploy.runner import Runner
 from ofa_tf.deploy.timing import Timing
 
@@ -17,10 +19,12 @@ __all__ = [
     "DEFAULT_MAX_DROP",
     "PRECISIONS",
     "ExportReport",
+    "QuantizationRecipe",
     "Runner",
     "Timing",
     "convert",
     "default_form",
     "export",
     "export_blocks",
+    "quantization_aware",
 ]

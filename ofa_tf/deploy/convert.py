@@ -35,6 +35,7 @@ def convert(
     precision: str,
     *,
     representative: Iterable[np.ndarray] | None = None,
+    trained_ranges: bool = False,
     prepare: Callable[[tf.Tensor], tf.Tensor] | None = None,
     input_type: str = "int8",
     output_type: str = "int8",
@@ -47,6 +48,7 @@ def convert(
             where the runtime cannot do better); "int8" (weights, activations and arithmetic in 8 bits).
         representative: for "int8", float32 inputs of the model, each (height, width, channels), from which the
             ranges of all activations are taken.
+        trained_ranges: for "int8" instead, a model that rounds all its values itself, in ranges that it was trained in.
         prepare: what the graph does to uint8 images before the model, for the float precisions: the file then takes
             uint8. Without it the file takes what the model takes.
         input_type: "int8" or "uint8", of the file's input in "int8".
@@ -63,8 +65,10 @@ def convert(
         data = convert(net.extract(arch), "float16")
     """
     check_precision(precision)
-    if (precision == "int8") != (representative is not None):
-        raise InputError(f"conversion to {precision}: representative inputs are for int8, and needed there")
+    if (representative is not None) + trained_ranges != (precision == "int8"):
+        raise InputError(
+            f"conversion to {precision}: representative inputs, or trained ranges, are for int8, and needed there"
+        )
     if precision == "int8" and prepare is not None:
         raise InputError("conversion to int8: the input's scale normalizes images; fold the rest into the weights")
     function = _concrete_function(model, prepare)
@@ -75,12 +79,14 @@ def convert(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8":
+    # With the operations of int8 set, the converter would ask for representative inputs whatever the model rounds.
+    if precision == "int8" and not trained_ranges:
         inputs = [np.asarray(image, np.float32)[None] for image in representative]
         if not inputs:
             raise InputError("conversion to int8: no representative inputs; give at least one")
         converter.representative_dataset = lambda: ([image] for image in inputs)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if precision == "int8":
         converter.inference_input_type = tf.as_dtype(input_type)
         converter.inference_output_type = tf.as_dtype(output_type)
     with captured_output() as written:
