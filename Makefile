@@ -41,6 +41,8 @@ format: $(READY)
 
 setup: $(READY)
 
+# The lock is whole, so nothing is resolved anew; tensorflow-model-optimization asks for an absl-py that is older than
+# what the rest is tested with, and works with this one.
 # The mark of an unfinished set-up becomes the mark of a finished one only at the end; where a set-up was interrupted,
 # the next one starts from an empty environment.
 $(READY): requirements.lock setup.py
@@ -52,7 +54,8 @@ $(READY): requirements.lock setup.py
 	@test ! -e $(UNFINISHED) || rm -rf $(VENV)
 	@mkdir -p $(VENV) && touch $(UNFINISHED)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --no-input --disable-pip-version-check --require-virtualenv -r requirements.lock
+	$(BIN)/python -m pip install --no-input --disable-pip-version-check --require-virtualenv --no-deps \
+		-r requirements.lock
 	$(BIN)/python -m pip install --no-input --disable-pip-version-check --require-virtualenv --quiet \
 		--no-deps --no-build-isolation -e .
 	@mv $(UNFINISHED) $(READY)

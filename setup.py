@@ -23,6 +23,7 @@ BINARIES = (
     "tools.fit_latency_predictor",
     "tools.import_ofa",
     "tools.pack_supernet",
+    "tools.quantize_aware",
     "tools.search",
     "tools.train",
 )

@@ -4,7 +4,8 @@
         --output=benchmarks/results/quantized_accuracy.json
 
 The front of predicted accuracy over MACs is searched, and sub-networks evenly spaced over it in log MACs are exported
-in every kind, as tools.export_tflite does it, and run on the hold-out. What is in the output already is not done again.
+in every kind, as tools.export_tflite ("trained": tools.quantize_aware) does it, and run on the hold-out. What is in the
+output already is not done again.
 """
 
 import pathlib
@@ -18,7 +19,7 @@ from tools import source_flags
 _SOURCE = source_flags.define()
 _PREDICTOR = flags.DEFINE_string("predictor", "ofa_imagenette_mbv3", "predicts the accuracy, as for tools.search")
 _COUNT = flags.DEFINE_integer("count", 10, "sub-networks", lower_bound=2)
-_KINDS = flags.DEFINE_list("kinds", ["float32", "int8", "int16x8"], "of files: precisions")
+_KINDS = flags.DEFINE_list("kinds", ["float32", "int8", "int16x8", "trained"], "of files: precisions, and trained int8")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures", required=True)
 
 
@@ -30,7 +31,7 @@ def main(argv):
     from ofa_tf.common import read_json, write_json
     from ofa_tf.search import Constraint, pareto_search
     from tools.opening import open_accuracy_predictor, open_source
-    from tools.pipeline import export_subnet
+    from tools.pipeline import export_subnet, train_quantized
 
     opened = open_source(**_SOURCE.values())
     space = opened.net.space
@@ -48,7 +49,10 @@ def main(argv):
             with tempfile.TemporaryDirectory() as folder:
                 # Whatever the file loses is the result here.
                 path = pathlib.Path(folder) / "model.tflite"
-                report = export_subnet(opened, arch, path, split="holdout", precision=kind, max_drop=1.0).to_dict()
+                if kind == "trained":
+                    report = train_quantized(opened, arch, path, split="holdout", max_drop=1.0).to_dict()
+                else:
+                    report = export_subnet(opened, arch, path, split="holdout", precision=kind, max_drop=1.0).to_dict()
             kept = ("images", "keras_top1", "tflite_top1", "agreement", "logits_error", "model_bytes", "partitions")
             rows.append(
                 {

@@ -23,7 +23,7 @@ RULES = {
 LISTS = ("srcs", "data", "deps")
 HEADER = "# Kept in step with the tree by `make format`; what is added by hand stays, but for comments.\n"
 # Packages of extras, imported only where they are used; the lock, and so Bazel, does not have them.
-OPTIONAL = {"ofa", "pymoo", "ray", "tensorflow_model_optimization", "torch"}
+OPTIONAL = {"ofa", "pymoo", "ray", "torch"}
 NOT_SOURCES = {"build", "dist", "runs", "__pycache__"}
 
 

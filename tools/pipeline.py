@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ofa_tf.common import InputError, OfaError
-from ofa_tf.deploy import ExportReport, Runner, export
+from ofa_tf.deploy import ExportReport, Runner, arch_facts, export, quantization_aware
 from ofa_tf.evaluation import Evaluator, Farm, collect, draw_architectures
 from ofa_tf.predictors import PairsFile
 from ofa_tf.spaces import Arch
@@ -95,6 +95,41 @@ def export_subnet(
         check_images=images,
         check_labels=labels,
         facts=opened.facts(split),
+        **options,
+    )
+
+
+def train_quantized(
+    opened: Opened,
+    arch: Arch,
+    path: str | os.PathLike,
+    *,
+    split: str,
+    limit: int | None = None,
+    **options: Any,
+) -> ExportReport:
+    """Calibrates a sub-network, trains it as an int8 file, and checks that on a split's images.
+
+    Args:
+        opened: the supernet and its images.
+        arch: the sub-network.
+        path: the `.tflite` file.
+        split: which images check it.
+        limit: only the first so many of them.
+        options: recipe, form and all else that `deploy.quantization_aware` takes.
+    """
+    evaluator, space = opened.evaluator, opened.net.space
+    images, labels = evaluator.images(split, arch.r, limit)
+    return quantization_aware(
+        space.blocks(arch),
+        opened.net.plain_weights(arch, evaluator.calibrate(arch)),
+        path,
+        dataset=opened.dataset,
+        preprocessing=evaluator.preprocessing,
+        augmentation=evaluator.augmentation,
+        check_images=images,
+        check_labels=labels,
+        facts={**arch_facts(space, arch), **opened.facts(split)},
         **options,
     )
 

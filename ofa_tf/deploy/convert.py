@@ -42,6 +42,7 @@ def convert(
     precision: str,
     *,
     representative: Iterable[np.ndarray] | None = None,
+    trained_ranges: bool = False,
     prepare: Callable[[tf.Tensor], tf.Tensor] | None = None,
     input_type: str | None = None,
     output_type: str | None = None,
@@ -56,6 +57,7 @@ def convert(
             (weights in 8 bits, activations in 16; the file takes and gives float32).
         representative: for "int8" and "int16x8", float32 inputs of the model, each (height, width, channels), from
             which the ranges of all activations are taken.
+        trained_ranges: for "int8" instead, a model that rounds all its values itself, in ranges that it was trained in.
         prepare: what the graph does to images before the model, for the float precisions. Without it the file takes
             what the model takes.
         input_type: of the file. For "int8" one of `BORDER_TYPES`, "int8" unless given; with `prepare` "uint8" or
@@ -75,10 +77,10 @@ def convert(
     """
     check_precision(precision)
     integer = precision in INTEGER_PRECISIONS
-    if integer != (representative is not None):
+    if integer != (representative is not None) + trained_ranges or (trained_ranges and precision != "int8"):
         raise InputError(
-            f"conversion to {precision}: representative inputs are needed for {' and '.join(INTEGER_PRECISIONS)}, and "
-            f"only there"
+            f"conversion to {precision}: representative inputs (or, for int8, trained ranges) are needed for "
+            f"{' and '.join(INTEGER_PRECISIONS)}, and only there"
         )
     if integer and prepare is not None:
         raise InputError(
@@ -93,7 +95,8 @@ def convert(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if integer:
+    # With the operations of int8 set, the converter would ask for representative inputs whatever the model rounds.
+    if integer and not trained_ranges:
         inputs = [np.asarray(image, np.float32)[None].repeat(batch_size, axis=0) for image in representative]
         if not inputs:
             raise InputError(f"conversion to {precision}: no representative inputs; give at least one")

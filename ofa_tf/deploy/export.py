@@ -1,7 +1,6 @@
 """Sub-networks as checked `.tflite` files that take raw images."""
 
 import dataclasses
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,18 +9,17 @@ import keras
 import numpy as np
 
 from ofa_tf.common import InputError
-from ofa_tf.data.preprocessing import SYMMETRIC, Preprocessing
+from ofa_tf.data.preprocessing import Preprocessing
 from ofa_tf.deploy.border_types import with_image_input
 from ofa_tf.deploy.checked_file import Expected, keep_checked
 from ofa_tf.deploy.convert import INTEGER_PRECISIONS, check_precision, convert, default_form
 from ofa_tf.deploy.export_report import ExportReport
+from ofa_tf.deploy.float_network import check_images_fit, for_symmetric_inputs, keras_logits
 from ofa_tf.deploy.quantization import Quantized, quantize
 from ofa_tf.networks.plain import build_plain, formed_weights
 from ofa_tf.networks.supernet import Supernet, set_plain_weights
-from ofa_tf.spaces import Arch, Block
+from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.form import BORDER_TYPES
-
-_BATCH = 64
 
 
 def export(
@@ -54,15 +52,19 @@ def export(
         report = export(net, arch, statistics, "model.tflite", precision="int8", preprocessing=preprocessing,
                         representative_images=images)
     """
-    space = net.space
-    known = {
+    weights = net.plain_weights(arch, statistics)
+    facts = {**arch_facts(net.space, arch), **(facts or {})}
+    return export_blocks(net.space.blocks(arch), weights, path, facts=facts, **options)
+
+
+def arch_facts(space: Space, arch: Arch) -> dict[str, Any]:
+    """What a file says of its architecture."""
+    return {
         "space": space.name,
         "arch": arch.to_dict(),
         "macs": space.count_macs(arch),
         "params": space.count_params(arch),
     }
-    weights = net.plain_weights(arch, statistics)
-    return export_blocks(space.blocks(arch), weights, path, facts={**known, **(facts or {})}, **options)
 
 
 def export_blocks(
@@ -127,7 +129,9 @@ def export_blocks(
         raise InputError(f"export to {precision}: float_layers and with_errors are for int8; leave them out")
     if check_images is None:
         check_images, check_labels = representative_images, None
-    _check(blocks[0].input_size, precision, representative_images, check_images, check_labels)
+    if precision in INTEGER_PRECISIONS and representative_images is None:
+        raise InputError(f"export to {precision}: no representative images; give some of the training split")
+    check_images_fit(blocks[0].input_size, representative_images, check_images, check_labels)
     model = _plain(blocks, weights, form)
     if precision in INTEGER_PRECISIONS:
         quantized = _quantized(
@@ -151,7 +155,7 @@ def export_blocks(
     report = keep_checked(
         path,
         quantized.data,
-        Expected(check_images, _keras_logits(model, preprocessing, check_images), check_labels),
+        Expected(check_images, keras_logits(model, preprocessing, check_images), check_labels),
         precision=precision,
         form=form,
         max_drop=max_drop,
@@ -172,21 +176,6 @@ def _check_borders(precision: str, input_type: str, output_type: str, batch_size
             raise InputError(f"export to {precision}: {name} is {found!r}, expected one of {', '.join(known)}")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise InputError(f"export: batch_size is {batch_size!r}, expected a whole number of at least 1")
-
-
-def _check(side: int, precision: str, representative_images, check_images, check_labels) -> None:
-    if precision in INTEGER_PRECISIONS and representative_images is None:
-        raise InputError(f"export to {precision}: no representative images; give some of the training split")
-    if check_images is None:
-        raise InputError("export: no images to check the file on; give check_images or representative_images")
-    shape = (side, side, 3)
-    for name, images in (("representative_images", representative_images), ("check_images", check_images)):
-        if images is not None and (images.dtype != np.uint8 or images.shape[1:] != shape or len(images) == 0):
-            raise InputError(
-                f"export: {name} are {images.dtype} {images.shape}, expected uint8 (at least 1, {side}, {side}, 3)"
-            )
-    if check_labels is not None and np.shape(check_labels) != (len(check_images),):
-        raise InputError(f"export: {np.shape(check_labels)} check_labels for {len(check_images)} check_images")
 
 
 def _plain(blocks, weights, form: str) -> keras.Model:
@@ -211,28 +200,3 @@ def _quantized(
         return quantize(model, representative, input_type=input_type, batch_size=batch_size, **options)
     data = convert(model, precision, representative=representative, batch_size=batch_size)
     return Quantized(with_image_input(data) if input_type == "uint8" else data)
-
-
-def for_symmetric_inputs(weights: dict, stem: str, preprocessing: Preprocessing) -> dict:
-    """Weights under which a network that takes (x - 128) / 128 does what it did with the preprocessing's inputs.
-
-    At the image's border, where the padding's zeros now mean grey and not the mean colour, it is not quite the same.
-    Source: tflite_notes.md, "Input".
-    """
-    if preprocessing.mean == SYMMETRIC.mean and preprocessing.std == SYMMETRIC.std:
-        return weights
-    mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
-    scale, offset = 128 / (255 * std), (128 / 255 - mean) / std
-    (kernel,) = weights[f"{stem}_conv"]
-    gamma, beta, moving_mean, moving_variance = weights[f"{stem}_norm"]
-    moving_mean = moving_mean - np.einsum("hwio,i->o", kernel, offset)
-    return {
-        **weights,
-        f"{stem}_conv": [(kernel * scale[:, None]).astype(np.float32)],
-        f"{stem}_norm": [gamma, beta, moving_mean.astype(np.float32), moving_variance],
-    }
-
-
-def _keras_logits(model: keras.Model, preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:
-    batches = np.array_split(images, math.ceil(len(images) / _BATCH))
-    return np.concatenate([np.asarray(model(preprocessing.normalize(batch), training=False)) for batch in batches])

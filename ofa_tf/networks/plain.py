@@ -70,6 +70,18 @@ def formed_weights(
     return formed
 
 
+def folded_norm(norm: Sequence[np.ndarray], epsilon: float) -> tuple[np.ndarray, np.ndarray]:
+    """What a batch norm multiplies each channel by and what it adds, float32 (channels,) both.
+
+    Args:
+        norm: its gamma, beta, mean and variance.
+        epsilon: of its variance.
+    """
+    gamma, beta, mean, variance = norm
+    factor = gamma / np.sqrt(variance + epsilon)
+    return factor.astype(np.float32), (beta - mean * factor).astype(np.float32)
+
+
 # The layer with the kernel of more than one pixel.
 _SPATIAL = {"stem": "conv", "mbconv": "depthwise", "bottleneck": "spatial"}
 
@@ -89,9 +101,8 @@ def _row_name(block: Block, first: int) -> str:
 def _without_norm(weights: dict[str, list[np.ndarray]], block: Block) -> tuple[np.ndarray, np.ndarray]:
     """The depthwise kernel and a bias that do what it and its batch norm do: a sum has no norm to take into itself."""
     (kernel,) = weights.pop(f"{block.name}_depthwise")
-    gamma, beta, mean, variance = weights.pop(f"{block.name}_depthwise_norm")
-    factor = gamma / np.sqrt(variance + block.norm_epsilon)
-    return (kernel * factor[:, None]).astype(np.float32), (beta - mean * factor).astype(np.float32)
+    factor, bias = folded_norm(weights.pop(f"{block.name}_depthwise_norm"), block.norm_epsilon)
+    return kernel * factor[:, None], bias
 
 
 def _folded(block: Block, form: Form) -> dict[str, float]:

@@ -35,5 +35,9 @@ def test_representative_inputs_are_for_int8():
         deploy.convert(_model(), "int8")
     with pytest.raises(InputError, match="representative"):
         deploy.convert(_model(), "float32", representative=[np.ones((8, 8, 3), np.float32)])
+    with pytest.raises(InputError, match="trained ranges"):
+        deploy.convert(_model(), "float32", trained_ranges=True)
+    with pytest.raises(InputError, match="trained ranges"):
+        deploy.convert(_model(), "int8", representative=[np.ones((8, 8, 3), np.float32)], trained_ranges=True)
     with pytest.raises(InputError, match="no representative inputs"):
         deploy.convert(_model(), "int8", representative=[])

@@ -1,0 +1,68 @@
+"""Trains a sub-network with the rounding of an int8 file inside, and writes the file, checked on the hold-out.
+
+    python -m tools.quantize_aware --run_dir=RUN --arch=arch.json --output=model.tflite
+    python -m tools.quantize_aware --supernet=ofa_imagenette_mbv3 --arch=smallest --data_dir=DIR --output=model.tflite
+
+For where the int8 file of tools.export_tflite loses more than you want. The sub-network learns its own float outputs
+on training images for a few epochs; each epoch's figures and those of the check are printed as JSON. The file is of the
+same kind: raw uint8 RGB images (1, r, r, 3) in, uint8 logits out. The state after each epoch is kept in
+OUTPUT.checkpoint.npz: the same command resumes. Needs the extra `qat` (pip install ofa_tf[qat]).
+"""
+
+import json
+
+from absl import flags
+
+from ofa_tf.common import cli
+from ofa_tf.spaces.form import FORMS
+from tools import source_flags
+
+_SOURCE = source_flags.define()
+_ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
+_RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
+_EPOCHS = flags.DEFINE_integer("epochs", 2, "passes over the training images", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "images per step", lower_bound=1)
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-4, "of the first step", lower_bound=0.0)
+_SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_bound=0)
+_FORM = flags.DEFINE_enum(
+    "form", "folded-rows", [name for name, form in FORMS.items() if form.hard_swish != "fused"], "how it is written"
+)
+_IMAGES = flags.DEFINE_integer("images", 1000, "hold-out images of the check", lower_bound=1)
+_MAX_DROP = flags.DEFINE_float(
+    "max_drop", 0.005, "the top-1 that the file may lose against Keras, 0..1", lower_bound=0.0
+)
+_OUTPUT = flags.DEFINE_string("output", None, "the .tflite file", required=True)
+
+
+def main(argv):
+    """Trains and writes."""
+    del argv
+    from ofa_tf.deploy import QuantizationRecipe
+    from tools.opening import open_source, read_arch
+    from tools.pipeline import train_quantized
+
+    opened = open_source(**_SOURCE.values())
+    report = train_quantized(
+        opened,
+        read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value),
+        _OUTPUT.value,
+        split="holdout",
+        limit=_IMAGES.value,
+        recipe=QuantizationRecipe(
+            epochs=_EPOCHS.value, batch_size=_BATCH_SIZE.value, learning_rate=_LEARNING_RATE.value, seed=_SEED.value
+        ),
+        form=_FORM.value,
+        max_drop=_MAX_DROP.value,
+        checkpoint=f"{_OUTPUT.value}.checkpoint.npz",
+        after_epoch=lambda epoch, figures: print(json.dumps({"epoch": epoch, **figures}), flush=True),
+    )
+    print(json.dumps(report.to_dict()))
+
+
+def run():
+    """The console script."""
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    run()
