@@ -72,7 +72,8 @@ def keep_checked(
     inputs = _as_taken(expected.images, runner.input_type)
     logits = runner.predict(inputs)
     report = _compared(path, data, runner, logits, expected, precision=precision, form=form)
-    _judge(report, DEFAULT_MAX_DROP[precision] if max_drop is None else max_drop)
+    trained = "trained_for_int8" in (description or {})
+    _judge(report, DEFAULT_MAX_DROP[precision] if max_drop is None else max_drop, trained=trained)
     spread = float(expected.logits.std()) or 1.0
     _require_same(path, Runner(data, threads=_OTHER_THREADS), inputs, logits, spread, f"with {_OTHER_THREADS} threads")
     data = described(data, _full_description(description or {}, path, report, runner))
@@ -124,19 +125,20 @@ def _top5(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean((np.argsort(-logits, axis=-1, kind="stable")[:, :5] == np.asarray(labels)[:, None]).any(-1)))
 
 
-def _judge(report: ExportReport, max_drop: float) -> None:
+def _judge(report: ExportReport, max_drop: float, *, trained: bool) -> None:
     if report.keras_top1 is not None:
         drop = report.keras_top1 - report.tflite_top1
         found = f"top-1 {report.tflite_top1:.4f} against the Keras model's {report.keras_top1:.4f}"
     else:
         drop = 1 - report.agreement
         found = f"the Keras model's class on {report.agreement:.4f} of them"
+    remedy = "more epochs" if trained else "more representative images, another precision"
     # Shares of a few images are multiples of one of them, with rounding errors.
     if drop > max_drop + 1e-9:
         raise OfaError(
             f"{report.path}: the {report.precision} file was checked on {report.images} images and found to have "
-            f"{found}, a difference of at most {max_drop:.4f} was expected; it was not kept: give more "
-            f"representative images, another precision, or a larger max_drop"
+            f"{found}, a difference of at most {max_drop:.4f} was expected; it was not kept: give {remedy}, or a "
+            f"larger max_drop"
         )
 
 
