@@ -41,6 +41,7 @@ setuptools.setup(
     package_data={"ofa_tf": ["**/*.html", "**/*.jpg", "**/*.json", "**/*.npz"]},
     install_requires=[
         "absl-py",
+        "adbutils",
         "ai-edge-litert",
         "jinja2",
         "keras>=3.15,<4",

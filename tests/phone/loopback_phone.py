@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 
 from tests.phone.faults import Faults
@@ -55,6 +56,7 @@ class LoopbackPhone:
         self._model, self._port = model, 0
         self._write_files(cores_khz)
         self._transports: list[Transport] = []
+        self._helper: subprocess.Popen | None = None
         # The options of every run of the tool, in order.
         self.tool_runs: list[list[str]] = []
 
@@ -63,9 +65,6 @@ class LoopbackPhone:
         self._asked.bind(str(self.root / "faults"))
         self._asked.listen()
         threading.Thread(target=self._tell_faults, daemon=True).start()
-        command = [sys.executable, str(_HERE / "benchmark_helper.py"), str(self.root)]
-        self._helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._helper.stdout.readline()
         self.come_back()
         return self
 
@@ -73,8 +72,9 @@ class LoopbackPhone:
         self.leave()
         self._asked.shutdown(socket.SHUT_RDWR)
         self._asked.close()
-        self._helper.kill()
-        self._helper.communicate()
+        if self._helper is not None:
+            self._helper.kill()
+            self._helper.communicate()
         shutil.rmtree(self.root, ignore_errors=True)
 
     @property
@@ -114,6 +114,10 @@ class LoopbackPhone:
 
     def write_tool(self, path: pathlib.Path, abi: str | None = None) -> pathlib.Path:
         """Writes a `benchmark_model` that runs on this phone, or one for another ABI, which does not."""
+        if self._helper is None:
+            command = [sys.executable, str(_HERE / "benchmark_helper.py"), str(self.root)]
+            self._helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self._helper.stdout.readline()
         text = (_HERE / "benchmark_model.py").read_text()
         path.write_text(f"#!{sys.executable} -SEB\n{text}\n\nsys.exit(main({abi or self.abi!r}))\n")
         return path
@@ -126,6 +130,13 @@ class LoopbackPhone:
                 if mark in (folder / "environ").read_bytes().split(b"\0"):
                     found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
         return [line for line in found if line]
+
+    def is_idle(self, seconds: float = 2.0) -> bool:
+        """Whether nothing runs on it, or soon nothing does."""
+        end = time.monotonic() + seconds
+        while self.processes() and time.monotonic() < end:
+            time.sleep(0.01)
+        return not self.processes()
 
     def files(self) -> list[str]:
         """Everything in its temporary folder."""
