@@ -12,6 +12,7 @@ README = ROOT / "README.md"
 BINARIES = (
     "mobile_bench.benchmark",
     "mobile_bench.build_latency_table",
+    "mobile_bench.devices",
     "mobile_bench.verify",
     "tools.collect_accuracy",
     "tools.demo",

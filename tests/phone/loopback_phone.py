@@ -109,8 +109,8 @@ class LoopbackPhone:
 
     def set_governor(self, governor: str) -> None:
         """Sets how the frequency of the cores is chosen."""
-        for file in self.root.glob("sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"):
-            file.write_text(f"{governor}\n")
+        for folder in self.root.glob("sys/devices/system/cpu/cpu*/cpufreq"):
+            (folder / "scaling_governor").write_text(f"{governor}\n")
 
     def write_tool(self, path: pathlib.Path, abi: str | None = None) -> pathlib.Path:
         """Writes a `benchmark_model` that runs on this phone, or one for another ABI, which does not."""
