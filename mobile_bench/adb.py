@@ -94,7 +94,7 @@ class Adb:
         except subprocess.TimeoutExpired as error:
             raise AdbError(f"adb {arguments[0]}: no answer within {timeout_seconds:g} s") from error
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be run ({error.strerror}); give another adb with --adb=PATH") from error
+            raise InputError(f"{self.path}: cannot be run ({error.strerror}); give another --adb=PATH") from error
 
     def states(self) -> dict[str, str]:
         """What adb says of each device it sees: serial to state, "device" for those that can be used."""

@@ -63,8 +63,8 @@ class AdbDevice:
             raise AdbError(f"phone {self.serial}: {_words(features.stderr) or 'does not tell its features'}")
         if "shell_v2" not in features.stdout.split():
             raise InputError(
-                f"phone {self.serial}: its adb has no shell_v2, without which exit codes are lost; expected Android 7 or "
-                f"later: take another phone"
+                f"phone {self.serial}: its adb has no shell_v2, without which exit codes are lost; expected Android 7 "
+                f"or later: take another phone"
             )
 
     def shell(self, command: str, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> str:
@@ -151,19 +151,18 @@ class AdbDevice:
             with contextlib.suppress(OfaError):
                 self.shell(f"rm -f {shlex.quote(partial)}")
             raise InputError(
-                f"phone {self.serial}: no room for {target} ({size / 1e6:.1f} MB); free some of its storage and give the "
-                f"same command"
+                f"phone {self.serial}: no room for {target} ({size / 1e6:.1f} MB); free some of its storage and give "
+                f"the same command"
             )
         if pushed.returncode:
             raise AdbError(f"phone {self.serial}: {source.name} could not be pushed ({_shortened(words)})")
         # adb says "1 file pushed" of half a file, too.
+        names = shlex.quote(partial), shlex.quote(target)
+        check = f'[ "$(sha256sum < {names[0]})" = "{file_sha256(source)}  -" ] && mv -f {names[0]} {names[1]}'
         try:
-            found = self.shell(f"sha256sum < {shlex.quote(partial)}", timeout_seconds=limit_seconds).split()
+            self.shell(check, timeout_seconds=limit_seconds)
         except CommandError as error:
-            raise AdbError(f"phone {self.serial}: {source.name} did not arrive") from error
-        if found[:1] != [file_sha256(source)]:
-            raise AdbError(f"phone {self.serial}: {source.name} arrived damaged")
-        self.shell(f"mv -f {shlex.quote(partial)} {shlex.quote(target)}")
+            raise AdbError(f"phone {self.serial}: {source.name} arrived damaged, or not at all") from error
 
     def wait(self, seconds: float) -> None:
         """Waits for a phone that is gone, or does not answer, to come back.
@@ -192,8 +191,8 @@ class AdbDevice:
 
 
 def _with_sentinel(command: str, sentinel: str) -> str:
-    # In brackets, so that an exit in the command does not skip the last line. When the client goes, only this shell gets
-    # SIGHUP, and hears it only while it waits: it passes it on to everything it started.
+    # In brackets, so that an exit in the command does not skip the last line. When the client goes, only this shell
+    # gets SIGHUP, and hears it only while it waits: it passes it on to everything it started.
     return (
         f"trap 'trap \"\" HUP; kill -HUP 0; exit 129' HUP\n(\n{command}\n) &\nwait $!\n"
         f"printf '\\n%s %d\\n' {sentinel} $?"

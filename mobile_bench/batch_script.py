@@ -1,8 +1,8 @@
 """The script that measures a batch of models on a phone, and what it writes, read.
 
 One script for many models, so that a block does not cost a round trip. Before each model it waits until the phone is
-cool; around each it writes lines that begin with a random word, so that what the tool writes is told from what the script
-does, and what was measured before a connection broke is whole.
+cool; around each it writes lines that begin with a random word, so that what the tool writes is told from what the
+script does, and what was measured before a connection broke is whole.
 """
 
 import dataclasses

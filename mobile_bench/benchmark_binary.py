@@ -39,8 +39,8 @@ def binary_url(abi: str, version: str = VERSION) -> str:
     """
     if abi not in _FOLDERS:
         raise InputError(
-            f"benchmark_model: none is published for the ABI {abi!r}, only for {', '.join(_FOLDERS)}; build LiteRT's for "
-            f"it and give it with --benchmark_binary=PATH"
+            f"benchmark_model: none is published for the ABI {abi!r}, only for {', '.join(_FOLDERS)}; build LiteRT's "
+            f"for it and give it with --benchmark_binary=PATH"
         )
     return f"{mirrored(BINARIES_URL)}/{version}/{_FOLDERS[abi]}/benchmark_model"
 

@@ -77,7 +77,7 @@ class BenchmarkOptions:
         if way is None or missing:
             wanted = missing or [text.partition("=")[0] for text in ways[0]]
             raise InputError(
-                f"benchmark_model: this one has no option --{wanted[0]}, it has {', '.join(sorted(known))}; give another "
-                f"--delegate or another --benchmark_binary"
+                f"benchmark_model: this one has no option --{wanted[0]}, it has {', '.join(sorted(known))}; give "
+                f"another --delegate or another --benchmark_binary"
             )
         return [f"--{name}={value}" for name, value in given.items()] + [f"--{text}" for text in way]

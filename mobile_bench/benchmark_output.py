@@ -1,14 +1,15 @@
 """`read_output`: what LiteRT's `benchmark_model` says of one model, in every form that it has had.
 
 Three forms: TFLite's lines (`count=50 first=... avg=...`, microseconds; the first such line is the warm-up, the second
-the measurement), since 2024 with p5, median and p95, under one summary or another; LiteRT 2's, which has these lines and
-a table of results behind them; and that of the Python tool `litert-benchmark`, a table or JSON in milliseconds.
+the measurement), in newer ones with p5, median and p95, under one summary or another; LiteRT 2's, which has these lines
+and a table of results behind them; and that of the Python tool `litert-benchmark`, a table or JSON in milliseconds.
 
 A number counts only where the output holds all that belongs to it, and where what is said twice agrees: a tool that was
 killed, or a text that was cut, is an error and never a figure.
 """
 
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -29,7 +30,9 @@ _SUMMARY = re.compile(
     re.M,
 )
 _RESULTS = re.compile(r"^(?:INFO: \[.*\] *\n?)?[= ]*BENCHMARK RESULTS[= ]*$", re.M)
-_RESULT = re.compile(rf"^(?:INFO: \[[^\]]*\] )?([A-Z][a-z]+ ?[a-z()0-9]*): +({_NUMBER})(?: ms)?(?: \(([0-9]+) runs\))? *$", re.M)
+_RESULT = re.compile(
+    rf"^(?:INFO: \[[^\]]*\] )?([A-Z][a-z]+ ?[a-z()0-9]*): +({_NUMBER})(?: ms)?(?: \(([0-9]+) runs\))? *$", re.M
+)
 _UNKNOWN_OPTIONS = re.compile(r"Unconsumed cmdline flags: (.+)")
 _NOT_DELEGATED = re.compile(
     r"will not be executed by the delegate|Failed to apply .*delegate|acceleration is unsupported", re.I
@@ -86,7 +89,7 @@ class BenchmarkOutput:
             self.count >= 1
             and 0 < self.min_ms <= self.mean_ms * (1 + 1e-5)
             and self.mean_ms <= self.max_ms * (1 + 1e-5)
-            and all(low <= high for low, high in zip(ordered, ordered[1:], strict=False))
+            and all(low <= high for low, high in itertools.pairwise(ordered))
             and 0 <= self.std_ms < math.inf
             and self.max_ms < math.inf
         ):
@@ -162,7 +165,12 @@ def _of_statistics(line: str) -> BenchmarkOutput:
         raise ValueError(f"only some of p5, median, p95 in {line!r}")
     if optional["p5"] is not None and not fields["min"] <= fields["p5"] <= fields["median"]:
         raise ValueError(f"p5 contradicts the others in {line!r}")
-    if not fields["min"] <= min(fields["first"], fields["curr"]) <= max(fields["first"], fields["curr"]) <= fields["max"]:
+    if (
+        not fields["min"]
+        <= min(fields["first"], fields["curr"])
+        <= max(fields["first"], fields["curr"])
+        <= fields["max"]
+    ):
         raise ValueError(f"first or curr contradict the others in {line!r}")
     return BenchmarkOutput(
         int(count),

@@ -31,9 +31,8 @@ _OPTION = re.compile(r"^\s*--([a-z_]+)=", re.M)
 # What an earlier session left behind, because its connection broke: its processes, found by their folder, its files.
 _CLEAN = """\
 if [ -d {folder} ]; then
-    for pid in $(ls -l /proc/[0-9]*/cwd 2>/dev/null | sed -n 's#.*/proc/\\([0-9]*\\)/cwd -> {folder}\\(/.*\\)*$#\\1#p'); do
-        kill -9 $pid 2>/dev/null
-    done
+    ls -l /proc/[0-9]*/cwd 2>/dev/null | sed -n 's#.*/proc/\\([0-9]*\\)/cwd -> {folder}\\(/.*\\)*$#\\1#p' |
+        while read -r pid; do kill -9 $pid 2>/dev/null; done
     rm -rf {folder}
 fi
 """
@@ -48,6 +47,7 @@ class Phone:
         options: how models are measured.
         log_folder: where output that cannot be read is written; nowhere unless given.
         patience_seconds: how long a phone that left is waited for.
+        silent_seconds: how long it may say nothing; the time of the longest run, and some, unless given.
         on_note: told what a user should know: a warning, a phone that cools down or comes back.
 
     Raises:
@@ -67,11 +67,13 @@ class Phone:
         *,
         log_folder: str | os.PathLike | None = None,
         patience_seconds: float = 60.0,
+        silent_seconds: float | None = None,
         on_note: Callable[[str], None] = lambda note: None,
     ):
         self.device, self.binary, self.options = device, binary, options
         self._log_folder = None if log_folder is None else pathlib.Path(log_folder)
         self._patience_seconds, self._on_note = patience_seconds, on_note
+        self._silent_seconds = 2 * options.max_seconds + 30 if silent_seconds is None else silent_seconds
         self._lock = PhoneLock(device.serial)
 
     def __enter__(self) -> "Phone":
@@ -124,8 +126,8 @@ class Phone:
     ) -> list[PhoneMeasurement]:
         """Measures models.
 
-        A model whose run failed, or that was hot, is run again, after all others. When the connection breaks, the phone is
-        waited for and what is not measured yet goes on.
+        A model whose run failed, or that was hot, is run again, after all others. When the connection breaks, the phone
+        is waited for and what is not measured yet goes on.
 
         Args:
             models: names, which say nothing to the phone, and contents of `.tflite` files.
@@ -177,15 +179,14 @@ class Phone:
         """An empty folder with the tool, and nothing of an earlier session running."""
         self.device.shell(f"{_CLEAN.format(folder=FOLDER)}mkdir -p {FOLDER}")
         self.device.push(self.binary.path, f"{FOLDER}/benchmark_model")
-        self.device.shell(f"chmod 755 {FOLDER}/benchmark_model")
 
     def _known_options(self) -> set[str]:
         # It ends with an error when asked for help.
-        said = self.device.shell(f"cd {FOLDER} && ./benchmark_model --help 2>&1; true")
+        said = self.device.shell(f"cd {FOLDER} && chmod 755 benchmark_model && ./benchmark_model --help 2>&1; true")
         known = set(_OPTION.findall(said))
         if "graph" not in known:
             raise InputError(
-                f"{self.binary.path}: does not run on phone {self.device.serial} ({_shortened(said) or 'it says nothing'}); "
+                f"{self.binary.path}: does not run on phone {self.device.serial} ({_shortened(said) or 'silent'}); "
                 f"give a benchmark_model for {self.facts.abi} with --benchmark_binary=PATH"
             )
         return known
@@ -208,9 +209,8 @@ class Phone:
             packed.write_bytes(archive({**files, "run.sh": script.encode()}))
             self.device.push(packed, f"{FOLDER}/batch.tar")
         self._unpack()
-        limit_seconds = 2 * self.options.max_seconds + 30
         command = f"cd {FOLDER}/batch && sh run.sh; cd {FOLDER} && rm -rf batch"
-        for event in read_events(word, self.device.lines(command, silent_seconds=limit_seconds)):
+        for event in read_events(word, self.device.lines(command, silent_seconds=self._silent_seconds)):
             if isinstance(event, Cooling):
                 self._on_note(
                     f"phone {self.device.serial}: cools down ({event.reading}, {event.waited_seconds} s so far)"
@@ -243,9 +243,7 @@ class Phone:
             return _failed(job, f"{error}{where}", ended) if job.failures >= _ATTEMPTS else None
         limits = self.options.hot_status, self.options.hot_celsius
         hot = ended.before.is_hot(*limits) or ended.after.is_hot(*limits)
-        job.best = PhoneMeasurement(
-            job.name, output, "", ended.before, ended.after, hot, job.attempts, operations
-        )
+        job.best = PhoneMeasurement(job.name, output, "", ended.before, ended.after, hot, job.attempts, operations)
         return None if hot and job.attempts - job.failures < self.options.hot_attempts else job.best
 
     def _blame(self, job: Job, error: AdbError) -> PhoneMeasurement | None:

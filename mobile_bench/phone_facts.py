@@ -53,9 +53,7 @@ class Reading:
     def of(text: str) -> "Reading":
         """Reads "status/tenths of a degree", either of which may be empty."""
         status, _, tenths = text.strip().partition("/")
-        return Reading(
-            int(status) if status.isdecimal() else None, int(tenths) / 10 if tenths.isdecimal() else None
-        )
+        return Reading(int(status) if status.isdecimal() else None, int(tenths) / 10 if tenths.isdecimal() else None)
 
     def is_hot(self, status: int, celsius: float) -> bool:
         """Whether one of the two has reached its limit."""

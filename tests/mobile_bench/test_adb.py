@@ -1,4 +1,4 @@
-"""adb's program with a phone behind it: whole answers or an error, each state its own message, names taken literally."""
+"""adb's program with a phone behind it: whole answers or an error, a message for each state, names taken literally."""
 
 import shlex
 import time
@@ -11,13 +11,24 @@ from mobile_bench.adb_device import AdbError, CommandError
 from ofa_tf.common import InputError
 from tests.phone.loopback_phone import LoopbackPhone
 
-ODD_NAMES = ("a b", "it's", 'say "hi"', "$(touch pwned)", "`touch pwned`", "a;touch pwned", "-n", "ä★", "back\\slash", "a\nb")
+ODD_NAMES = (
+    "a b",
+    "it's",
+    'say "hi"',
+    "$(touch pwned)",
+    "`touch pwned`",
+    "a;touch pwned",
+    "-n",
+    "ä★",
+    "back\\slash",
+    "a\nb",
+)
 
 
 def test_commands_and_their_ends(device):
     """Output as it is, exit codes as errors, also where the command ends the shell."""
     assert device.shell("printf 'a b\\n\\n'") == "a b\n\n"
-    with pytest.raises(CommandError, match="exit code 3 .*sad") as caught:
+    with pytest.raises(CommandError, match=r"exit code 3 .*sad") as caught:
         device.shell("echo sad >&2; exit 3")
     assert caught.value.code == 3
     assert list(device.lines("echo one; echo two >&2; printf three", silent_seconds=5))[:3] == ["one", "two", "three"]
@@ -42,7 +53,7 @@ def test_each_state_has_its_message(adb_server, phone):
     with LoopbackPhone() as other:
         other.faults.unauthorized = True
         adb_server.connect(other, "unauthorized")
-        with pytest.raises(InputError, match="2 phones: .*choose one with --device=SERIAL"):
+        with pytest.raises(InputError, match=r"2 phones: .*choose one with --device=SERIAL"):
             adb.device()
         with pytest.raises(InputError, match=r"unauthorized: it has not accepted this computer; unlock it"):
             adb.device(other.serial)
@@ -75,7 +86,7 @@ def test_a_drop_is_an_error_and_the_phone_comes_back(device, phone, tmp_path):
     source = tmp_path / "model"
     source.write_bytes(bytes(range(256)) * 4000)
     phone.faults.drop_after = 500_000
-    with pytest.raises(AdbError, match="could not be pushed|connection broke|did not arrive|arrived damaged"):
+    with pytest.raises(AdbError, match=r"could not be pushed|connection broke|arrived damaged"):
         device.push(source, "/data/local/tmp/model")
     assert "model" not in phone.files()
     device.wait(10)
@@ -120,7 +131,7 @@ def test_a_frozen_phone_does_not_hang_anything(device, phone):
         next(running)
     assert phone.is_idle(5)
     phone.faults.frozen = True
-    with pytest.raises(AdbError, match="adb -s: no answer within|adb shell: no answer within"):
+    with pytest.raises(AdbError, match="adb -s: no answer within"):
         device.shell("true", timeout_seconds=0.5)
     with pytest.raises(AdbError, match="did not come back within"):
         device.wait(0.5)

@@ -51,7 +51,7 @@ def test_without_it_the_message_says_what_to_do(mirror):
         find_binary("arm64-v8a", version="1")
     mirror.shutdown()
     mirror.server_close()
-    with pytest.raises(OfaError, match="cannot be fetched .*--benchmark_binary=PATH") as caught:
+    with pytest.raises(OfaError, match=r"cannot be fetched .*--benchmark_binary=PATH") as caught:
         find_binary("arm64-v8a", version="1")
     assert "\n" not in str(caught.value)
 
@@ -60,7 +60,7 @@ def test_where_it_is_published(monkeypatch):
     monkeypatch.delenv("OFA_TF_MIRROR", raising=False)
     place = "https://storage.googleapis.com/litert/binaries/2.1.5/android_arm64/benchmark_model"
     assert binary_url("arm64-v8a", "2.1.5") == place
-    with pytest.raises(InputError, match="none is published for the ABI 'mips'.*--benchmark_binary"):
+    with pytest.raises(InputError, match=r"none is published for the ABI 'mips'.*--benchmark_binary"):
         binary_url("mips")
 
 

@@ -1,8 +1,8 @@
 """The process behind `benchmark_model.py`: runs models through ai_edge_litert, writes what LiteRT's tool would print.
 
-    python tests/phone/benchmark_helper.py FOLDER
+    python tests/phone/benchmark_helper.py SOCKET
 
-It listens at the socket FOLDER/helper, and asks at FOLDER/faults what shall go wrong with a run.
+It asks each phone, at a socket in that one's folder, what shall go wrong with a run.
 """
 
 import json
@@ -78,6 +78,8 @@ class Run:
             return None
         times = self._phase(model, options, "num_runs", "min_secs")
         self._summary(init_us, warmup, times)
+        if options["enable_op_profiling"] == "true":
+            self._profile(model, np.mean(times) / 1000)
         return 0
 
     def _load(self, options):
@@ -100,7 +102,9 @@ class Run:
         for name in ("use_gpu", "use_nnapi", "use_npu"):
             if options.get(name) == "true":
                 # This machine has none; the tool goes on without, and says so.
-                self._say("Though a delegate is explicitly applied, the model graph will not be executed by the delegate.")
+                self._say(
+                    "Though a delegate is explicitly applied, the model graph will not be executed by the delegate."
+                )
         if options.get("use_xnnpack") == "true":
             self._say(
                 "Explicitly applied XNNPACK delegate, and the model graph will be completely executed by the delegate."
@@ -166,12 +170,27 @@ class Run:
         )
         self._say("Memory footprint delta from the start of the tool (MB): init=4.21094 overall=6.53516")
 
+    def _profile(self, model, mean_ms):
+        """A table in the tool's form; the interpreter tells no times of operations, so that each has its share."""
+        types = [operation["op_name"] for operation in model._get_ops_details() if operation["op_name"] != "DELEGATE"]
+        heads = ("[node type]", "[first]", "[avg ms]", "[%]", "[cdf%]", "[mem KB]", "[times called]", "[Name]")
+        rows = "".join(
+            f"\t{node_type:>36}\t{mean_ms / len(types):9.3f}\t{mean_ms / len(types):9.3f}\t{100 / len(types):7.3f}%"
+            f"\t{100 * index / len(types):7.3f}%\t{0:10.3f}\t{1:9d}\t[{node_type.lower()}]:{index - 1}\n"
+            for index, node_type in enumerate(types, start=1)
+        )
+        self._say("Operator-wise Profiling Info for Regular Benchmark Runs:")
+        self._write(f"{'=' * 30} Run Order {'=' * 30}\n\t" + "\t".join(heads) + f"\n{rows}\n")
+        self._write(f"Number of nodes executed: {len(types)}\n")
+
     def _say(self, line):
         self._write(f"{self._prefix}{line}\n")
 
     def _write(self, text):
         if self._faults["garbled"]:
-            text = "".join("\x00\ufffd#"[index % 3] if char in "0123456789=" else char for index, char in enumerate(text))
+            text = "".join(
+                "\x00\ufffd#"[index % 3] if char in "0123456789=" else char for index, char in enumerate(text)
+            )
         if self._faults["partial"] and "Inference" in text:
             return
         self._send({"text": text})
@@ -196,22 +215,22 @@ class Run:
             pass
 
 
-def _serve(connection, folder):
+def _serve(connection):
     with connection, socket.socket(socket.AF_UNIX) as asked:
         request = json.loads(connection.makefile(encoding="utf-8").readline())
-        asked.connect(os.path.join(folder, "faults"))
+        asked.connect(os.path.join(request["phone"], "faults"))
         asked.sendall(json.dumps(request).encode() + b"\n")
         Run(connection, request, json.loads(asked.makefile(encoding="utf-8").readline())).serve()
 
 
-def main(folder):
+def main(path):
     server = socket.socket(socket.AF_UNIX)
-    server.bind(os.path.join(folder, "helper"))
+    server.bind(path)
     server.listen()
     print("ready", flush=True)
     # Whoever started this keeps its stdin open.
     while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
-        threading.Thread(target=_serve, args=(server.accept()[0], folder), daemon=True).start()
+        threading.Thread(target=_serve, args=(server.accept()[0],), daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""LiteRT's `benchmark_model` as it is pushed to a phone of the tests: hands its options to the helper, prints the answer.
+"""LiteRT's `benchmark_model`, as pushed to a phone of the tests: hands its options to the helper, prints the answer.
 
 A process that loads the interpreter anew for every model would take ten times as long as what it measures.
 `LoopbackPhone.write_tool` puts the line with this machine's Python in front, and the ABI it is built for behind.
@@ -16,8 +16,8 @@ def main(abi):
         print(f"{sys.argv[0]}: not executable: 64-bit ELF file", file=sys.stderr)
         return 126
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(os.path.join(os.environ["PHONE_ROOT"], "helper"))
-    request = {"arguments": sys.argv, "folder": os.getcwd()}
+    connection.connect(os.environ["PHONE_HELPER"])
+    request = {"arguments": sys.argv, "folder": os.getcwd(), "phone": os.environ["PHONE_ROOT"]}
     connection.sendall(json.dumps(request).encode() + b"\n")
     for line in connection.makefile(encoding="utf-8"):
         answer = json.loads(line)

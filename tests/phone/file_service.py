@@ -64,10 +64,10 @@ def _store(stream: Stream, path: pathlib.Path, mode: int, faults: Faults) -> int
     error = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb")
+        path.touch()
     except OSError as found:
-        file, error = open(os.devnull, "wb"), found.errno
-    with file:
+        path, error = pathlib.Path(os.devnull), found.errno
+    with path.open("wb") as file:
         while True:
             kind, value = _WORD.unpack(stream.read(_WORD.size))
             if kind == b"DONE":

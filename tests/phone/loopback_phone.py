@@ -1,16 +1,17 @@
 """`LoopbackPhone`: a small adb device on this machine, for the real adb client and server to talk to.
 
 Its commands are run literally by this machine's shell, in a folder that stands for the whole phone: /data/local/tmp and
-/sys in commands, and in scripts that `sh` is given, are that folder's. Its own programs (`tests/phone/bin`) come first in
-the PATH, this machine's behind them.
+/sys in commands, and in scripts that `sh` is given, are that folder's. Its own programs (`tests/phone/bin`) come first
+in the PATH, this machine's behind them.
 
 What it is not: other absolute paths are this machine's own; names with "/data/local/tmp" or "/sys/" inside are changed;
 there is one user, no permissions, and no interactive shell.
 """
 
+import atexit
 import contextlib
+import functools
 import json
-import os
 import pathlib
 import shutil
 import socket
@@ -30,6 +31,25 @@ _HERE = pathlib.Path(__file__).parent
 # Eight cores of three kinds, as most phones have: kHz.
 _CORES_KHZ = (1_800_000,) * 4 + (2_400_000,) * 3 + (3_000_000,)
 _TEMPORARY = "data/local/tmp"
+
+
+@functools.cache
+def _start_helper() -> str:
+    """Starts the process that runs models, for all phones, until this one ends; the address of its socket."""
+    folder = tempfile.mkdtemp(prefix="phone")
+    address = f"{folder}/helper"
+    process = subprocess.Popen(
+        [sys.executable, str(_HERE / "benchmark_helper.py"), address], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+
+    def end() -> None:
+        process.kill()
+        process.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    return address
 
 
 class LoopbackPhone:
@@ -56,7 +76,6 @@ class LoopbackPhone:
         self._model, self._port = model, 0
         self._write_files(cores_khz)
         self._transports: list[Transport] = []
-        self._helper: subprocess.Popen | None = None
         # The options of every run of the tool, in order.
         self.tool_runs: list[list[str]] = []
 
@@ -72,9 +91,6 @@ class LoopbackPhone:
         self.leave()
         self._asked.shutdown(socket.SHUT_RDWR)
         self._asked.close()
-        if self._helper is not None:
-            self._helper.kill()
-            self._helper.communicate()
         shutil.rmtree(self.root, ignore_errors=True)
 
     @property
@@ -114,10 +130,6 @@ class LoopbackPhone:
 
     def write_tool(self, path: pathlib.Path, abi: str | None = None) -> pathlib.Path:
         """Writes a `benchmark_model` that runs on this phone, or one for another ABI, which does not."""
-        if self._helper is None:
-            command = [sys.executable, str(_HERE / "benchmark_helper.py"), str(self.root)]
-            self._helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            self._helper.stdout.readline()
         text = (_HERE / "benchmark_model.py").read_text()
         path.write_text(f"#!{sys.executable} -SEB\n{text}\n\nsys.exit(main({abi or self.abi!r}))\n")
         return path
@@ -214,4 +226,5 @@ class LoopbackPhone:
             "PATH": f"{_HERE / 'bin'}:/usr/bin:/bin",
             "PHONE_ROOT": str(self.root),
             "PHONE_ABI": self.abi,
+            "PHONE_HELPER": _start_helper(),
         }

@@ -58,12 +58,14 @@ def serve_shell(stream: Stream, command: Sequence[str], environment: Mapping[str
 
     def end_with_stream() -> None:
         stream.closed.wait()
-        if child.poll() is None:
-            os.kill(child.pid, signal.SIGHUP)
+        # Sends nothing to a process that ended.
+        child.send_signal(signal.SIGHUP)
 
     pipes = [(_STDOUT, child.stdout)] + ([(_STDERR, child.stderr)] if framed else [])
     threads = [threading.Thread(target=forward, args=pipe, daemon=True) for pipe in pipes]
-    helpers = [threading.Thread(target=it, daemon=True) for it in ((feed, end_with_stream) if framed else (end_with_stream,))]
+    helpers = [
+        threading.Thread(target=it, daemon=True) for it in ((feed, end_with_stream) if framed else (end_with_stream,))
+    ]
     for thread in (*threads, *helpers):
         thread.start()
     for thread in threads:
