@@ -83,8 +83,7 @@ class Phone:
             mask = core_mask(self.facts.cores, self.options.threads) if self.facts.cores else 0
             # A delegate's own processor has nothing to do with cores.
             self.core_mask = mask if self.options.delegate in ("none", "xnnpack") else 0
-            self._prepare()
-            self._arguments = self.options.arguments(self._known_options())
+            self._arguments = self.options.arguments(self._prepare())
         except BaseException:
             self.__exit__()
             raise
@@ -175,14 +174,12 @@ class Phone:
             waiting.extend(left.values())
         return [done[job] for job in jobs]
 
-    def _prepare(self) -> None:
-        """An empty folder with the tool, and nothing of an earlier session running."""
+    def _prepare(self) -> set[str]:
+        """An empty folder with the tool, and nothing of an earlier session running; the options that the tool knows."""
         self.device.shell(f"{_CLEAN.format(folder=FOLDER)}mkdir -p {FOLDER}")
         self.device.push(self.binary.path, f"{FOLDER}/benchmark_model")
-
-    def _known_options(self) -> set[str]:
         # It ends with an error when asked for help.
-        said = self.device.shell(f"cd {FOLDER} && chmod 755 benchmark_model && ./benchmark_model --help 2>&1; true")
+        said = self.device.shell(f"cd {FOLDER} && chmod 755 benchmark_model && ./benchmark_model --help 2>&1 || true")
         known = set(_OPTION.findall(said))
         if "graph" not in known:
             raise InputError(

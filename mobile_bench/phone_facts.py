@@ -18,8 +18,8 @@ _PROPERTIES = {
 }
 # Sets the variables thermal and battery; each is empty where the phone does not tell.
 READ_TEMPERATURE = (
-    "thermal=$(dumpsys thermalservice 2>/dev/null | sed -n 's/^ *Thermal Status: *\\([0-9]*\\).*/\\1/p' | head -n 1)\n"
-    "battery=$(dumpsys battery 2>/dev/null | sed -n 's/^ *temperature: *\\([0-9]*\\).*/\\1/p' | head -n 1)"
+    "thermal=$(dumpsys thermalservice 2>/dev/null | sed -n '/Thermal Status:/{s/[^0-9]*//;s/[^0-9].*//;p;q;}')\n"
+    "battery=$(dumpsys battery 2>/dev/null | sed -n '/^ *temperature:/{s/[^0-9]*//;s/[^0-9].*//;p;q;}')"
 )
 _COMMAND = "\n".join(
     [
