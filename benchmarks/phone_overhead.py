@@ -3,8 +3,8 @@
     python -m benchmarks.phone_overhead --output=benchmarks/results/phone_overhead.json
 
 The int8 blocks of ofa_tiny, again and again under new names until there are 500, at 50 runs and 0.1 s each, warmed up
-for 0.05 s. What is counted as benchmarking is the runs themselves: the tool's start, loading models, pushes, readings of
-the temperature and adb are the rest, which is asked to be at most 0.15 s a block. Conversion is done before.
+for 0.05 s. What is counted as benchmarking is the runs themselves: the tool's start, loading models, pushes, readings
+of the temperature and adb are the rest, which is asked to be at most 0.15 s a block. Conversion is done before.
 """
 
 import time

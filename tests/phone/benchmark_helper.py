@@ -41,9 +41,10 @@ class Gone(Exception):
 class Run:
     """One run of the tool."""
 
-    def __init__(self, connection, request, faults):
+    def __init__(self, connection, folder, arguments, faults):
         self._connection, self._faults = connection, faults
-        self._arguments, self._folder = request["arguments"], request["folder"]
+        self._arguments, self._folder = arguments, folder
+        self._said = ""
         self._style = self._faults["style"]
         self._prefix = "" if self._style == "old" else "INFO: "
 
@@ -63,6 +64,7 @@ class Run:
             self._write(f"WARN: Unconsumed cmdline flags: {' '.join(unknown)}\n")
         self._say(f"Graph: [{options['graph']}]")
         if self._faults["hanging"]:
+            self._send()
             while True:
                 self._listen(1.0)
         start = time.perf_counter()
@@ -117,6 +119,7 @@ class Run:
             f"Running benchmark for at least {count} iterations and at least {least:g} seconds but terminate if "
             f"exceeding {most:g} seconds."
         )
+        self._send()
         times, total, listened = [], 0.0, time.perf_counter()
         while (len(times) < count or total < least) and total < most:
             start = time.perf_counter()
@@ -189,15 +192,16 @@ class Run:
     def _write(self, text):
         if self._faults["garbled"]:
             text = "".join(
-                "\x00\ufffd#"[index % 3] if char in "0123456789=" else char for index, char in enumerate(text)
+                "\x01\ufffd#"[index % 3] if char in "0123456789=" else char for index, char in enumerate(text)
             )
         if self._faults["partial"] and "Inference" in text:
             return
-        self._send({"text": text})
+        self._said += text
 
-    def _send(self, answer):
+    def _send(self, end=b""):
+        data, self._said = self._said.encode() + end, ""
         try:
-            self._connection.sendall(json.dumps(answer).encode() + b"\n")
+            self._connection.sendall(data)
         except OSError as error:
             raise Gone from error
 
@@ -210,17 +214,18 @@ class Run:
         """Answers the request."""
         try:
             code = self.answer()
-            self._send({"killed": True} if code is None else {"code": code})
+            self._send(b"\0" if code is None else f"\0{code}".encode())
         except Gone:
             pass
 
 
 def _serve(connection):
-    with connection, socket.socket(socket.AF_UNIX) as asked:
-        request = json.loads(connection.makefile(encoding="utf-8").readline())
-        asked.connect(os.path.join(request["phone"], "faults"))
-        asked.sendall(json.dumps(request).encode() + b"\n")
-        Run(connection, request, json.loads(asked.makefile(encoding="utf-8").readline())).serve()
+    with connection, connection.makefile("rb") as received, socket.socket(socket.AF_UNIX) as asked:
+        length = int.from_bytes(received.read(4), "big")
+        phone, folder, *arguments = received.read(length).decode().split("\0")
+        asked.connect(os.path.join(phone, "faults"))
+        asked.sendall(json.dumps(arguments).encode() + b"\n")
+        Run(connection, folder, arguments, json.loads(asked.makefile(encoding="utf-8").readline())).serve()
 
 
 def main(path):

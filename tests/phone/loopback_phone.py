@@ -190,9 +190,9 @@ class LoopbackPhone:
         with contextlib.suppress(OSError):
             while True:
                 with self._asked.accept()[0] as connection:
-                    request = json.loads(connection.makefile(encoding="utf-8").readline())
-                    self.tool_runs.append(request["arguments"][1:])
-                    connection.sendall(json.dumps(self._faults_of_run(request["arguments"])).encode() + b"\n")
+                    arguments = json.loads(connection.makefile(encoding="utf-8").readline())[1:]
+                    self.tool_runs.append(arguments)
+                    connection.sendall(json.dumps(self._faults_of_run(arguments)).encode() + b"\n")
 
     def _faults_of_run(self, arguments: Sequence[str]) -> dict:
         faults = self.faults
