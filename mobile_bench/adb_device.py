@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mobile_bench.adb import Adb
 
 _TIMEOUT_SECONDS = 15.0
+# What was asked while a phone was frozen is not answered later, so that it is asked again soon.
+_PROBE_SECONDS = 2.0
 # USB 2 moves some 20 MB a second; a slow hub a tenth of that.
 _PUSH_BYTES_PER_SECOND = 1e6
 _CHUNK_BYTES = 1 << 16
@@ -179,7 +181,7 @@ class AdbDevice:
                     self.adb.run(["connect", self.serial])
                 # A frozen phone is listed, too; only an answer shows that it is there.
                 if self.adb.states().get(self.serial) == "device":
-                    self.shell("true", timeout_seconds=max(1.0, min(left, _TIMEOUT_SECONDS)))
+                    self.shell("true", timeout_seconds=_PROBE_SECONDS)
                     return
             if left <= 0:
                 raise AdbError(f"phone {self.serial}: did not come back within {seconds:g} s; plug it in again")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 
 import keras
@@ -182,6 +183,37 @@ def test_a_broken_connection_is_mended(phone, session, model, direction):
     assert sorted(it.name for it in results) == sorted(name for name, _ in models)
     assert len(ran(phone)) <= 13
     assert any("connection broke" in note or "pushed" in note or "arrived" in note for note in session.notes)
+    assert phone.files() == []
+    assert phone.is_idle()
+
+
+@pytest.mark.parametrize("fault", ["leaves", "freezes"])
+def test_a_phone_that_comes_back(phone, session, model, fault):
+    """Under its serial, or to its senses: the session goes on where it was."""
+    results = []
+
+    def away():
+        phone.faults.frozen = fault == "freezes"
+        if fault == "leaves":
+            phone.leave()
+
+    def back():
+        phone.faults.frozen = False
+        if fault == "leaves":
+            phone.come_back()
+
+    def on_result(measurement):
+        results.append(measurement.name)
+        if len(results) == 2:
+            away()
+            threading.Timer(1.5, back).start()
+
+    models = [(f"block {index}", model) for index in range(8)]
+    with session(silent_seconds=1.0, patience_seconds=20.0) as opened:
+        measured = opened.measure(models, on_result)
+    assert [it.error for it in measured] == [""] * 8
+    assert sorted(results) == [name for name, _ in models]
+    assert any("waiting for it" in note for note in session.notes)
     assert phone.files() == []
     assert phone.is_idle()
 
