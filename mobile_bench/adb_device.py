@@ -160,7 +160,8 @@ class AdbDevice:
             raise AdbError(f"phone {self.serial}: {source.name} could not be pushed ({_shortened(words)})")
         # adb says "1 file pushed" of half a file, too.
         names = shlex.quote(partial), shlex.quote(target)
-        check = f'[ "$(sha256sum < {names[0]})" = "{file_sha256(source)}  -" ] && mv -f {names[0]} {names[1]}'
+        sha256 = file_sha256(source)
+        check = f'case "$(sha256sum < {names[0]})" in {sha256}*) mv -f {names[0]} {names[1]} ;; *) exit 1 ;; esac'
         try:
             self.shell(check, timeout_seconds=limit_seconds)
         except CommandError as error:

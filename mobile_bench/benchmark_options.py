@@ -14,6 +14,8 @@ _DELEGATES = {
     "npu": (("use_npu=true",),),
 }
 DELEGATES = tuple(_DELEGATES)
+# What tools of the first years do without.
+_BOUNDS = ("max_secs", "warmup_min_secs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,7 @@ class BenchmarkOptions:
         }
         ways = _DELEGATES[self.delegate]
         way = next((way for way in ways if all(text.partition("=")[0] in known for text in way)), None)
+        given = {name: value for name, value in given.items() if name in known or name not in _BOUNDS}
         missing = sorted(set(given) - set(known))
         if way is None or missing:
             wanted = missing or [text.partition("=")[0] for text in ways[0]]

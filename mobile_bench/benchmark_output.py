@@ -47,11 +47,12 @@ class OutputError(OfaError):
     Args:
         message: what is missing in it.
         text: all of it, for a log.
+        unknown_options: what the tool was given and does not know.
     """
 
-    def __init__(self, message: str, text: str):
+    def __init__(self, message: str, text: str, unknown_options: str = ""):
         super().__init__(message)
-        self.text = text
+        self.text, self.unknown_options = text, unknown_options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +112,8 @@ def read_output(text: str) -> BenchmarkOutput:
     text = text.replace("\r\n", "\n")
     unknown = _UNKNOWN_OPTIONS.search(text)
     if unknown:
-        raise OutputError(f"the tool does not know {unknown[1].strip()}", text)
+        options = " ".join(unknown[1].split())
+        raise OutputError(f"the tool does not know {options}", text, options)
     try:
         if text.lstrip().startswith("{"):
             return _of_json(text)

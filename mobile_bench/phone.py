@@ -38,6 +38,10 @@ fi
 """
 
 
+class _FellBackError(OutputError):
+    """The delegate that was asked for did not run the model."""
+
+
 class Phone:
     """A session on one phone; a context manager, which leaves nothing on the phone behind.
 
@@ -56,7 +60,7 @@ class Phone:
 
     Example:
         with Phone(device, find_binary(facts.abi), BenchmarkOptions(threads=2)) as phone:
-            measurements = phone.measure({"block": data})
+            measurements = phone.measure([("block", data), ("network", pathlib.Path("net.tflite"))])
     """
 
     def __init__(
@@ -120,7 +124,7 @@ class Phone:
 
     def measure(
         self,
-        models: Iterable[tuple[str, bytes]],
+        models: Iterable[tuple[str, bytes | os.PathLike]],
         on_result: Callable[[PhoneMeasurement], None] = lambda measurement: None,
     ) -> list[PhoneMeasurement]:
         """Measures models.
@@ -129,7 +133,7 @@ class Phone:
         is waited for and what is not measured yet goes on.
 
         Args:
-            models: names, which say nothing to the phone, and contents of `.tflite` files.
+            models: names, which say nothing to the phone, and `.tflite` files, each its path or its content.
             on_result: called with each final measurement at once, so that it is kept whatever comes.
 
         Returns:
@@ -137,9 +141,9 @@ class Phone:
 
         Raises:
             AdbError: the phone is lost.
-            InputError: it has no room for the models, or the tool does not know an option.
+            InputError: a file cannot be read, the phone has no room, or the tool passes over an option.
         """
-        jobs = [Job(name, data) for name, data in models]
+        jobs = [Job(name, model) for name, model in models]
         waiting = collections.deque(jobs)
         done: dict[Job, PhoneMeasurement] = {}
         interruptions = 0
@@ -200,7 +204,7 @@ class Phone:
             hot_celsius=self.options.hot_celsius,
             cooling_seconds=self.options.cooling_seconds,
         )
-        files = {path: job.data for path, job in zip(paths, batch, strict=True)}
+        files = {path: job.content() for path, job in zip(paths, batch, strict=True)}
         with tempfile.TemporaryDirectory(prefix="ofa_tf") as folder:
             packed = pathlib.Path(folder) / "batch.tar"
             packed.write_bytes(archive({**files, "run.sh": script.encode()}))
@@ -235,9 +239,12 @@ class Phone:
         except OutputError as error:
             job.failures += 1
             where = self._log(job, error)
-            if "does not know" in str(error):
-                raise InputError(f"benchmark_model: {error}; give another --benchmark_binary") from error
-            return _failed(job, f"{error}{where}", ended) if job.failures >= _ATTEMPTS else None
+            if error.unknown_options:
+                raise InputError(
+                    f"{self.binary.path}: {error}, which measurements here need{where}; give another --benchmark_binary"
+                ) from error
+            again = job.failures < _ATTEMPTS and not isinstance(error, _FellBackError)
+            return None if again else _failed(job, f"{error}{where}", ended)
         limits = self.options.hot_status, self.options.hot_celsius
         hot = ended.before.is_hot(*limits) or ended.after.is_hot(*limits)
         job.best = PhoneMeasurement(job.name, output, "", ended.before, ended.after, hot, job.attempts, operations)
@@ -255,7 +262,7 @@ class Phone:
             raise OutputError(f"benchmark_model ended with exit code {ended.code} ({said})", ended.text)
         output = read_output(ended.text)
         if not output.delegated:
-            raise OutputError(
+            raise _FellBackError(
                 f"--delegate={self.options.delegate} was not used: the phone ran the model on its processor", ended.text
             )
         return output

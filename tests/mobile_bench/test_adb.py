@@ -64,6 +64,8 @@ def test_each_state_has_its_message(adb_server, phone):
     with pytest.raises(InputError, match="offline: it does not answer; plug it in again"):
         adb.device(phone.serial)
     adb.run(["disconnect", phone.serial])
+    while adb.states():
+        time.sleep(0.01)
     with pytest.raises(InputError, match="no phone: adb sees none; connect one by USB"):
         adb.device()
 

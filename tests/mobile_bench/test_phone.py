@@ -113,6 +113,7 @@ def test_a_delegate_that_is_not_used_is_no_measurement(phone, session, model):
         [measurement] = opened.measure([("block", model)])
     assert measurement.output is None
     assert "--delegate=gpu was not used" in measurement.error
+    assert measurement.attempts == 1
     assert phone.masks() == []
 
 
@@ -123,10 +124,31 @@ def test_options_that_the_tool_does_not_know(phone, session):
         session(BenchmarkOptions(delegate="nnapi")),
     ):
         pass
-    phone.faults.unknown_options = ("num_threads",)
+    phone.faults.unknown_options = ("max_secs", "warmup_min_secs", "num_threads")
     with pytest.raises(InputError, match="this one has no option --num_threads"), session():
         pass
     assert phone.files() == []
+
+
+def test_options_that_the_tool_passes_over(phone, session, model):
+    """It only warns, and measures something else; what was measured before is kept."""
+    results = []
+    with session() as opened:
+        opened.measure([("first", model)], results.append)
+        phone.faults.unknown_options = ("num_threads",)
+        with pytest.raises(InputError, match=r"the tool does not know --num_threads=1, which .* give another --bench"):
+            opened.measure([("second", model), ("third", model)], results.append)
+    assert [measurement.name for measurement in results] == ["first"]
+    assert phone.files() == []
+
+
+def test_models_as_files(session, model, tmp_path):
+    (tmp_path / "my $model.tflite").write_bytes(model)
+    with session() as opened:
+        [measurement] = opened.measure([("file", tmp_path / "my $model.tflite")])
+        assert measurement.error == ""
+        with pytest.raises(InputError, match="missing: cannot be read"):
+            opened.measure([("no file", tmp_path / "missing")])
 
 
 def test_a_tool_for_another_abi(phone, device, tmp_path):
@@ -323,7 +345,7 @@ def test_overhead_of_a_batch(phone, session, model):
         start = time.perf_counter()
         opened.measure([(f"block {index}", model) for index in range(30)])
         seconds = (time.perf_counter() - start) / 30
-    assert seconds < 0.5, f"{seconds:.3f} s a block"
+    assert seconds < 1.0, f"{seconds:.3f} s a block"
 
 
 def test_phones_side_by_side(adb_server, phone, binary, session, model, tmp_path):
