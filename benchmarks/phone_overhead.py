@@ -4,8 +4,8 @@
 
 The int8 blocks of ofa_tiny, again and again under new names until there are 500, at 50 runs and 0.1 s each, warmed up
 for 0.05 s. What is counted as benchmarking is the runs themselves: the tool's start, loading models, pushes, readings
-of the temperature and adb are the rest, which is asked to be at most 0.15 s a block. Conversion is done before. On a busy
-machine the rest waits for a processor; the processor time that it takes, which does not, is told too.
+of the temperature and adb are the rest, which is asked to be at most 0.15 s a block. Conversion is done before. On a
+busy machine the rest waits for a processor; how much time of a processor it takes, waiting left out, is told, too.
 """
 
 import os
@@ -73,7 +73,7 @@ def main(argv):
 
 
 def _processor_seconds() -> float:
-    """Of this process, and of the phone's commands: not of the process that runs the models, which is not waited for."""
+    """Of this process and the phone's commands; not of the process that runs the models, which has not ended."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 

@@ -1,7 +1,5 @@
 """The process behind `benchmark_model.py`: runs models through ai_edge_litert, writes what LiteRT's tool would print.
 
-    python tests/phone/benchmark_helper.py SOCKET
-
 It asks each phone, at a socket in that one's folder, what shall go wrong with a run.
 """
 
@@ -229,14 +227,10 @@ def _serve(connection):
 
 
 def main(path):
+    """Listens at the socket `path` for as long as its stdin is open."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
     print("ready", flush=True)
-    # Whoever started this keeps its stdin open.
     while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
         threading.Thread(target=_serve, args=(server.accept()[0],), daemon=True).start()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import functools
 import json
+import os
 import pathlib
 import shutil
 import socket
@@ -38,8 +39,10 @@ def _start_helper() -> str:
     """Starts the process that runs models, for all phones, until this one ends; the address of its socket."""
     folder = tempfile.mkdtemp(prefix="phone")
     address = f"{folder}/helper"
+    code = f"from tests.phone.benchmark_helper import main; main({address!r})"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(
-        [sys.executable, str(_HERE / "benchmark_helper.py"), address], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )
     process.stdout.readline()
 
