@@ -11,9 +11,9 @@ import dataclasses
 
 from absl import flags
 
+from mobile_bench.adb_flag import ADB
 from ofa_tf.common import OfaError, cli, write_json
 
-_ADB = flags.DEFINE_string("adb", None, "the adb program; unless given the one that the package adbutils brings")
 _OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the list, none unless given")
 
 
@@ -26,7 +26,7 @@ def main(argv):
     this = host.describe()
     found = {host.DEVICE: {"state": "device", **this}}
     print(f"{host.DEVICE}: {this['cpu']}, {this['cores']} cores, {this['os']}")
-    adb = Adb(_ADB.value)
+    adb = Adb(ADB.value)
     for serial, state in adb.states().items():
         try:
             check_state(serial, state)
