@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from mobile_bench.adb_device import AdbDevice, AdbError
+from mobile_bench.words import shortened
 from ofa_tf.common import InputError, OfaError
 
 _TIMEOUT_SECONDS = 15.0
@@ -100,7 +101,7 @@ class Adb:
         """What adb says of each device it sees: serial to state, "device" for those that can be used."""
         listed = self.run(["devices"], timeout_seconds=_START_SECONDS)
         if listed.returncode:
-            raise OfaError(f"{self.path} devices: failed ({_words(listed.stderr)}); see whether adb itself works")
+            raise OfaError(f"{self.path} devices: failed ({shortened(listed.stderr)}); see whether adb itself works")
         lines = listed.stdout.partition("List of devices attached")[2].splitlines()
         pairs = (line.partition("\t") for line in lines)
         return {serial.strip(): state.strip() for serial, _, state in pairs if state.strip()}
@@ -137,7 +138,3 @@ def check_state(serial: str, state: str) -> None:
         return
     meaning = next((text for name, text in _STATES.items() if state.startswith(name)), "cannot be used")
     raise InputError(f"phone {serial}: {state}: it {meaning}")
-
-
-def _words(text: str) -> str:
-    return " ".join(text.split())

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mobile_bench.words import shortened
 from ofa_tf.common import InputError, OfaError, file_sha256
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class AdbDevice:
         """Raises `InputError` for a phone whose exit codes are lost."""
         features = self.adb.run(["-s", self.serial, "features"])
         if features.returncode:
-            raise AdbError(f"phone {self.serial}: {_words(features.stderr) or 'does not tell its features'}")
+            raise AdbError(f"phone {self.serial}: {shortened(features.stderr) or 'does not tell its features'}")
         if "shell_v2" not in features.stdout.split():
             raise InputError(
                 f"phone {self.serial}: its adb has no shell_v2, without which exit codes are lost; expected Android 7 "
@@ -84,9 +85,9 @@ class AdbDevice:
         if not found or not code.strip().isdecimal():
             raise self._broken(done.stderr)
         if int(code):
-            words = _words(f"{output} {done.stderr}")
+            words = f"{output} {done.stderr}"
             raise CommandError(
-                f"phone {self.serial}: {_shortened(command)} failed with exit code {int(code)} ({_shortened(words)})",
+                f"phone {self.serial}: {shortened(command)} failed with exit code {int(code)} ({shortened(words)})",
                 int(code),
                 output + done.stderr,
             )
@@ -148,7 +149,7 @@ class AdbDevice:
         pushed = self.adb.run(
             ["-s", self.serial, "push", str(source.absolute()), partial], timeout_seconds=limit_seconds
         )
-        words = _words(pushed.stdout + pushed.stderr)
+        words = pushed.stdout + pushed.stderr
         if "No space left" in words:
             with contextlib.suppress(OfaError):
                 self.shell(f"rm -f {shlex.quote(partial)}")
@@ -157,7 +158,7 @@ class AdbDevice:
                 f"the same command"
             )
         if pushed.returncode:
-            raise AdbError(f"phone {self.serial}: {source.name} could not be pushed ({_shortened(words)})")
+            raise AdbError(f"phone {self.serial}: {source.name} could not be pushed ({shortened(words)})")
         # adb says "1 file pushed" of half a file, too.
         names = shlex.quote(partial), shlex.quote(target)
         sha256 = file_sha256(source)
@@ -189,7 +190,7 @@ class AdbDevice:
             time.sleep(min(0.2, left))
 
     def _broken(self, words: str) -> AdbError:
-        said = f" ({_shortened(_words(words))})" if words.strip() else ""
+        said = f" ({shortened(words)})" if words.strip() else ""
         return AdbError(f"phone {self.serial}: the connection broke{said}")
 
 
@@ -200,11 +201,3 @@ def _with_sentinel(command: str, sentinel: str) -> str:
         f"trap 'trap \"\" HUP; kill -HUP 0; exit 129' HUP\n(\n{command}\n) &\nwait $!\n"
         f"printf '\\n%s %d\\n' {sentinel} $?"
     )
-
-
-def _words(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:200]}..."

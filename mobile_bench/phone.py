@@ -20,14 +20,16 @@ from mobile_bench.operation_profile import read_operations
 from mobile_bench.phone_facts import PhoneFacts, Reading, core_mask
 from mobile_bench.phone_lock import PhoneLock
 from mobile_bench.phone_measurement import PhoneMeasurement
+from mobile_bench.words import shortened
 from ofa_tf.common import InputError, OfaError, write_text
 
 FOLDER = "/data/local/tmp/ofa_tf"
 # How often a model is run whose run failed, and how often in a row a connection may break with nothing measured.
 _ATTEMPTS = 2
 _INTERRUPTIONS = 4
+_OF_PROCESSOR = ("none", "xnnpack")
 _QUIET_GOVERNOR = "performance"
-_OPTION = re.compile(r"^\s*--([a-z_]+)=", re.M)
+_OPTION = re.compile(r"^\s*--([a-z0-9_]+)=", re.M)
 # What an earlier session left behind, because its connection broke: its processes, found by their folder, its files.
 _CLEAN = """\
 if [ -d {folder} ]; then
@@ -86,7 +88,7 @@ class Phone:
             self.facts = PhoneFacts.read(self.device)
             mask = core_mask(self.facts.cores, self.options.threads) if self.facts.cores else 0
             # A delegate's own processor has nothing to do with cores.
-            self.core_mask = mask if self.options.delegate in ("none", "xnnpack") else 0
+            self.core_mask = mask if self.options.delegate in _OF_PROCESSOR else 0
             self._arguments = self.options.arguments(self._prepare())
         except BaseException:
             self.__exit__()
@@ -187,7 +189,7 @@ class Phone:
         known = set(_OPTION.findall(said))
         if "graph" not in known:
             raise InputError(
-                f"{self.binary.path}: does not run on phone {self.device.serial} ({_shortened(said) or 'silent'}); "
+                f"{self.binary.path}: does not run on phone {self.device.serial} ({shortened(said) or 'silent'}); "
                 f"give a benchmark_model for {self.facts.abi} with --benchmark_binary=PATH"
             )
         return known
@@ -211,12 +213,18 @@ class Phone:
             self.device.push(packed, f"{FOLDER}/batch.tar")
         self._unpack()
         command = f"cd {FOLDER}/batch && sh run.sh; cd {FOLDER} && rm -rf batch"
+        missing = len(batch)
         for event in read_events(word, self.device.lines(command, silent_seconds=self._silent_seconds)):
+            missing -= isinstance(event, Ended)
             if isinstance(event, Cooling):
                 self._on_note(
                     f"phone {self.device.serial}: cools down ({event.reading}, {event.waited_seconds} s so far)"
                 )
             yield event
+        if missing:
+            raise AdbError(
+                f"phone {self.device.serial}: the script that measures was ended, {missing} models before its end"
+            )
 
     def _unpack(self) -> None:
         command = f"cd {FOLDER} && rm -rf batch && mkdir batch && tar -xf batch.tar -C batch && rm batch.tar"
@@ -247,7 +255,9 @@ class Phone:
             return None if again else _failed(job, f"{error}{where}", ended)
         limits = self.options.hot_status, self.options.hot_celsius
         hot = ended.before.is_hot(*limits) or ended.after.is_hot(*limits)
-        job.best = PhoneMeasurement(job.name, output, "", ended.before, ended.after, hot, job.attempts, operations)
+        new = PhoneMeasurement(job.name, output, "", ended.before, ended.after, hot, job.attempts, operations)
+        best = min((it for it in (job.best, new) if it), key=lambda it: (it.hot, it.after.warmth))
+        job.best = dataclasses.replace(best, attempts=job.attempts)
         return None if hot and job.attempts - job.failures < self.options.hot_attempts else job.best
 
     def _blame(self, job: Job, error: AdbError) -> PhoneMeasurement | None:
@@ -258,10 +268,11 @@ class Phone:
 
     def _read(self, ended: Ended) -> BenchmarkOutput:
         if ended.code:
-            said = _shortened(ended.text[-400:])
+            said = shortened(ended.text[-400:])
             raise OutputError(f"benchmark_model ended with exit code {ended.code} ({said})", ended.text)
         output = read_output(ended.text)
-        if not output.delegated:
+        # What XNNPACK does not take, the processor runs inside networks, too.
+        if not output.delegated and self.options.delegate not in _OF_PROCESSOR:
             raise _FellBackError(
                 f"--delegate={self.options.delegate} was not used: the phone ran the model on its processor", ended.text
             )
@@ -283,8 +294,3 @@ def _failed(job: Job, error: str, ended: Ended | None = None) -> PhoneMeasuremen
     unknown = Reading(None, None)
     before, after = (ended.before, ended.after) if ended else (unknown, unknown)
     return PhoneMeasurement(job.name, None, error, before, after, False, job.attempts)
-
-
-def _shortened(text: str) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= 200 else f"{words[:200]}..."

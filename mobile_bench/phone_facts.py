@@ -57,7 +57,12 @@ class Reading:
 
     def is_hot(self, status: int, celsius: float) -> bool:
         """Whether one of the two has reached its limit."""
-        return (self.thermal_status or 0) >= status or (self.battery_celsius or 0.0) >= celsius
+        return self.warmth[0] >= status or self.warmth[1] >= celsius
+
+    @property
+    def warmth(self) -> tuple[int, float]:
+        """To compare readings by: the larger, the warmer."""
+        return self.thermal_status or 0, self.battery_celsius or 0.0
 
     def __str__(self) -> str:
         battery = "unknown" if self.battery_celsius is None else f"{self.battery_celsius:.1f} C"

@@ -259,7 +259,7 @@ def test_what_a_lost_session_left_is_removed_by_the_next(phone, session, device,
     device.shell(
         "mkdir -p /data/local/tmp/ofa_tf/batch && cd /data/local/tmp/ofa_tf/batch && touch x && (sleep 100 >&- 2>&- &)"
     )
-    assert phone.processes() == ["sleep 100 "]
+    assert list(phone.processes().values()) == ["sleep 100"]
     with session() as opened:
         assert opened.measure([("block", model)])[0].error == ""
     assert phone.is_idle()
@@ -308,6 +308,30 @@ def test_a_phone_that_stays_hot(phone, session, model):
         [measurement] = opened.measure([("block", model)])
     assert (measurement.hot, measurement.attempts, measurement.error) == (True, 2, "")
     assert measurement.before.battery_celsius == 45.5
+
+
+def test_the_coolest_of_hot_runs_counts(phone, session, model):
+    phone.set_readings(battery_tenths=[300, 300, 450, 300, 420, 300, 440])
+    with session(BenchmarkOptions(runs=2, min_seconds=0.0, cooling_seconds=0, hot_attempts=3)) as opened:
+        [measurement] = opened.measure([("block", model)])
+    assert (measurement.hot, measurement.attempts, measurement.after.battery_celsius) == (True, 3, 42.0)
+
+
+def test_a_script_that_is_killed(phone, session, model):
+    """Whatever ends it, no model is forgotten, and none is waited for for ever."""
+    results = []
+
+    def kill_after_two(measurement):
+        results.append(measurement.name)
+        if len(results) == 2:
+            phone.kill("is_hot()")
+
+    with session() as opened:
+        measured = opened.measure([(f"block {index}", model) for index in range(6)], kill_after_two)
+    assert [it.error for it in measured] == [""] * 6
+    assert sorted(results) == [f"block {index}" for index in range(6)]
+    assert any("was ended" in note for note in session.notes)
+    assert phone.is_idle()
 
 
 def test_a_slow_first_run_is_warm_up(phone, session, model):

@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -137,14 +138,22 @@ class LoopbackPhone:
         path.write_text(f"#!{sys.executable} -SEB\n{text}\n\nsys.exit(main({abi or self.abi!r}))\n")
         return path
 
-    def processes(self) -> list[str]:
-        """The command lines of what runs on the phone."""
-        mark, found = f"PHONE_ROOT={self.root}".encode(), []
+    def processes(self) -> dict[int, str]:
+        """What runs on the phone: number and command line of each process."""
+        mark, found = f"PHONE_ROOT={self.root}".encode(), {}
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        return [line for line in found if line]
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    found[int(folder.name)] = command.strip()
+        return {number: command for number, command in found.items() if command}
+
+    def kill(self, text: str) -> None:
+        """Ends every process that has the text in its command line, at once."""
+        for number, command in self.processes().items():
+            if text in command:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
 
     def is_idle(self, seconds: float = 2.0) -> bool:
         """Whether nothing runs on it, or soon nothing does."""
