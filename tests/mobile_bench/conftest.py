@@ -1,5 +1,8 @@
 import pytest
 
+from mobile_bench.benchmark_binary import find_binary
+from mobile_bench.benchmark_options import BenchmarkOptions
+from mobile_bench.phone import Phone
 from ofa_tf import spaces
 from tests.phone.adb_server import AdbServer
 from tests.phone.loopback_phone import LoopbackPhone
@@ -39,3 +42,32 @@ def phone(adb_server) -> LoopbackPhone:
 def device(adb_server, phone):
     """The same phone as mobile_bench sees it."""
     return adb_server.adb.device(phone.serial)
+
+
+@pytest.fixture
+def binary(phone, tmp_path):
+    """The tool for the phone."""
+    return find_binary(phone.abi, phone.write_tool(tmp_path / "the tool"))
+
+
+@pytest.fixture
+def session(device, binary, tmp_path):
+    """Opens sessions on the phone, quick ones unless options are given, and keeps their notes."""
+    quick = BenchmarkOptions(runs=5, min_seconds=0.002, warmup_seconds=0.001, max_seconds=2.0, cooling_seconds=4)
+
+    def opened(options=quick, **arguments):
+        return Phone(device, binary, options, log_folder=tmp_path / "logs", on_note=notes.append, **arguments)
+
+    notes = opened.notes = []
+    return opened
+
+
+@pytest.fixture(scope="session")
+def model() -> bytes:
+    """A file of one convolution."""
+    import keras
+
+    from ofa_tf import deploy
+
+    inputs = keras.Input((8, 8, 4))
+    return deploy.convert(keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="relu")(inputs)), "float32")

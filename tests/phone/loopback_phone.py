@@ -166,6 +166,11 @@ class LoopbackPhone:
         """Everything in its temporary folder."""
         return sorted(path.relative_to(self.temporary).as_posix() for path in self.temporary.rglob("*"))
 
+    def models_run(self) -> list[str]:
+        """The models that the tool was run on, in order, by the names that they were given."""
+        graphs = [argument for run in self.tool_runs for argument in run if argument.startswith("--graph=")]
+        return [graph.partition(" ")[2] for graph in graphs]
+
     def masks(self) -> list[str]:
         """The core masks that `taskset` was called with."""
         path = self.root / "masks"
