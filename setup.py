@@ -12,6 +12,7 @@ README = ROOT / "README.md"
 BINARIES = (
     "mobile_bench.benchmark",
     "mobile_bench.build_latency_table",
+    "mobile_bench.devices",
     "mobile_bench.microcontroller",
     "mobile_bench.verify",
     "tools.collect_accuracy",
@@ -43,6 +44,7 @@ setuptools.setup(
     package_data={"ofa_tf": ["**/*.html", "**/*.jpg", "**/*.json", "**/*.npz"]},
     install_requires=[
         "absl-py",
+        "adbutils",
         "ai-edge-litert",
         "ai-edge-quantizer",
         "jinja2",

@@ -2,17 +2,21 @@
 
     python -m mobile_bench.benchmark --device=host --model=largest.tflite,smallest.tflite --output=latency.json
 
-Prints one line per file: median, 95th percentile, standard deviation, runs, partitions that XNNPACK took over.
-Files are opened and timed in a process of their own: one that brings the interpreter down ends in one line, too.
+Prints one line per file: median, 95th percentile, standard deviation, runs, and on this machine partitions that XNNPACK
+took over. Here, files are opened and timed in a process of their own: one that brings the interpreter down ends in one
+line, too. On a phone, named by its serial (python -m mobile_bench.devices), LiteRT's benchmark_model measures; a phone
+that gets hot is waited for.
+
 With --baselines=mobilenet_v2,mobilenet_v3_small,mobilenet_v3_large,efficientnet_b0 these networks, with random weights,
 are converted as ours are (once; the files are kept in ~/.cache/ofa_tf/baselines) and measured in the same way.
 """
 
 from absl import flags
 
-from ofa_tf.common import cli
+from mobile_bench import phone_flags
+from ofa_tf.common import InputError, OfaError, cli
 
-_DEVICE = flags.DEFINE_string("device", "host", "what is measured; this version knows 'host', this machine")
+_DEVICE = flags.DEFINE_string("device", "host", "what is measured on: 'host', this machine, or a phone's serial")
 _MODEL = flags.DEFINE_list("model", [], "the .tflite files")
 _BASELINES = flags.DEFINE_list("baselines", [], "known networks to measure beside them, see mobile_bench/baselines.py")
 _RESOLUTION = flags.DEFINE_integer("resolution", 224, "image side of the baselines in pixels", lower_bound=32)
@@ -26,52 +30,96 @@ _OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the result, none 
 def main(argv):
     del argv
     from mobile_bench import host
-
-    host.check_device(_DEVICE.value)
-
-    import dataclasses
-
-    from ofa_tf.common import InputError, write_json
+    from ofa_tf.common import write_json
 
     if not _MODEL.value and not _BASELINES.value:
         raise InputError("nothing to measure; give the paths of .tflite files (--model) or --baselines")
+    baselines = _baselines()
+    names = {path: path for path in _MODEL.value} | {path: file.name for path, file in baselines.items()}
+    measure = _on_host if _DEVICE.value == host.DEVICE else _on_phone
+    versions, measured, errors = measure(names)
+    if _OUTPUT.value:
+        result = {"unit": "ms", "device": _DEVICE.value, "threads": _THREADS.value, "versions": versions}
+        models = {path: figures for path, figures in measured.items() if path not in baselines}
+        known = [
+            {**file.to_dict(measured[path]["median_ms"]), **measured[path]}
+            for path, file in baselines.items()
+            if path in measured
+        ]
+        write_json(_OUTPUT.value, {**result, "models": models, "baselines": known})
+    if errors:
+        raise OfaError("; ".join(errors))
+
+
+def _baselines() -> dict:
+    """The files of the known networks, by path."""
+    if not _BASELINES.value:
+        return {}
+    from mobile_bench.baselines import baseline_file, check_names
+
+    check_names(_BASELINES.value)
+    files = [baseline_file(name, _RESOLUTION.value, _PRECISION.value) for name in _BASELINES.value]
+    return {str(file.path): file for file in files}
+
+
+def _on_host(names: dict[str, str]) -> tuple[dict, dict, list[str]]:
+    import dataclasses
+
+    from mobile_bench import host
     from ofa_tf.deploy.foreign_file import open_foreign, open_foreign_files
 
-    baselines = {}
-    if _BASELINES.value:
-        from mobile_bench.baselines import baseline_file, check_names
-
-        check_names(_BASELINES.value)
-        for name in _BASELINES.value:
-            file = baseline_file(name, _RESOLUTION.value, _PRECISION.value)
-            baselines[str(file.path)] = file
-    paths = [*_MODEL.value, *baselines]
     # A file that cannot be run is found before anything is measured.
-    for found in open_foreign_files(paths, threads=_THREADS.value):
+    for found in open_foreign_files(list(names), threads=_THREADS.value):
         if isinstance(found, Exception):
             raise found
-    models, references = {}, []
-    for path in paths:
+    measured = {}
+    for path, name in names.items():
         found = open_foreign(path, threads=_THREADS.value, min_runs=_RUNS.value, min_seconds=_SECONDS.value)
         timing = found.timing
-        measured = {
+        measured[path] = {
             **dataclasses.asdict(timing),
             "model_bytes": found.model_bytes,
             "partitions": found.partitions,
         }
-        if path in baselines:
-            references.append({**baselines[path].to_dict(timing.median_ms), **measured})
-        else:
-            models[path] = measured
-        name = baselines[path].name if path in baselines else path
         print(
             f"{name}: {timing.median_ms:.4f} ms (p95 {timing.p95_ms:.4f}, std {timing.std_ms:.4f}, "
             f"{timing.count} runs), {found.model_bytes / 1000:.1f} KB, {found.partitions} partitions",
             flush=True,
         )
-    if _OUTPUT.value:
-        result = {"unit": "ms", "device": _DEVICE.value, "threads": _THREADS.value, "versions": host.describe()}
-        write_json(_OUTPUT.value, {**result, "models": models, "baselines": references})
+    return host.describe(), measured, []
+
+
+def _on_phone(names: dict[str, str]) -> tuple[dict, dict, list[str]]:
+    import dataclasses
+    import pathlib
+
+    measured, errors = {}, []
+
+    def show(measurement) -> None:
+        path, output = measurement.name, measurement.output
+        if output is None:
+            errors.append(f"{names[path]}: {measurement.error}")
+            return
+        latency = measurement.block_latency()
+        measured[path] = {
+            **dataclasses.asdict(output),
+            **latency.to_dict(),
+            "model_bytes": pathlib.Path(path).stat().st_size,
+            "hot": measurement.hot,
+            "battery_celsius": measurement.after.battery_celsius,
+        }
+        p95 = "unknown" if latency.p95_ms is None else f"{latency.p95_ms:.4f}"
+        print(
+            f"{names[path]}: {latency.median_ms:.4f} ms (p95 {p95}, std {latency.std_ms:.4f}, {latency.count} runs), "
+            f"{measured[path]['model_bytes'] / 1000:.1f} KB, {measurement.after}{', hot' if measurement.hot else ''}",
+            flush=True,
+        )
+
+    session = phone_flags.phone_session(_DEVICE.value, threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value)
+    with session as phone:
+        phone.measure([(path, pathlib.Path(path)) for path in names], show)
+        versions = phone.describe()
+    return versions, measured, errors
 
 
 def run():

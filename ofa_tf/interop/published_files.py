@@ -1,12 +1,10 @@
 """The files that the authors publish, by name."""
 
-import os
 import pathlib
 
-from ofa_tf.common import InputError, OfaError, file_sha256
-from ofa_tf.interop.download import download
+from ofa_tf.common.download import cache_folder, cached, mirrored
 
-# Where they are published. OFA_TF_MIRROR names another place that has the same files under the same paths.
+# Where they are published.
 FILES_URL = "https://raw.githubusercontent.com/han-cai/files/master"
 RESNET_URL = "https://huggingface.co/han-cai/ofa/resolve/main"
 
@@ -36,20 +34,14 @@ def published_url(name: str) -> str:
     Args:
         name: of a supernet, a specialized network (`zoo.names()`), or an accuracy predictor ("acc_predictor.pth").
     """
-    mirror = os.environ.get("OFA_TF_MIRROR", "").rstrip("/")
     if name == "ofa_resnet50":
-        return f"{mirror or RESNET_URL}/ofa_supernet_resnet50"
-    files = mirror or FILES_URL
+        return f"{mirrored(RESNET_URL)}/ofa_supernet_resnet50"
+    files = mirrored(FILES_URL)
     if name in _SUPERNETS:
         return f"{files}/ofa/ofa_nets/{name}"
     if name in _PREDICTORS:
         return f"{files}/ofa/{name}"
     return f"{files}/ofa/ofa_specialized/{name}/init"
-
-
-def cache_folder() -> pathlib.Path:
-    """Where downloaded files are kept: OFA_TF_CACHE, or ~/.cache/ofa_tf."""
-    return pathlib.Path(os.environ.get("OFA_TF_CACHE") or pathlib.Path.home() / ".cache" / "ofa_tf")
 
 
 def published_file(name: str, *, sha256: str | None = None) -> pathlib.Path:
@@ -66,20 +58,9 @@ def published_file(name: str, *, sha256: str | None = None) -> pathlib.Path:
     Example:
         load_ofa_checkpoint(net, published_file("ofa_mbv3_d234_e346_k357_w1.0"))
     """
-    url, path = published_url(name), cache_folder() / name
-    fetched = not path.is_file()
-    if fetched:
-        try:
-            download(url, path)
-        except OfaError as error:
-            raise OfaError(
-                f"{error}; or fetch {url} by hand where there is a network, and save it as {path} (or give its path "
-                f"in place of the name)"
-            ) from error
-    expected, found = sha256 or _SHA256.get(name), file_sha256(path)
-    if expected is not None and found != expected.lower():
-        if fetched:
-            path.unlink()
-        what = "what was fetched is removed; fetch it" if fetched else "delete the file to fetch it"
-        raise InputError(f"{path}: SHA-256 is {found}, expected {expected}; {what} anew, or give the right hash")
-    return path
+    return cached(
+        published_url(name),
+        cache_folder() / name,
+        sha256=sha256 or _SHA256.get(name),
+        instead="or give its path in place of the name",
+    )

@@ -1,4 +1,5 @@
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from ofa_tf import deploy
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def _run(tool, *arguments):
+def _run(tool, *arguments, **variables):
     command = [sys.executable, "-m", f"mobile_bench.{tool}", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +75,34 @@ def test_microcontroller_judges_files(tmp_path):
     result = _run("microcontroller", f"--model={path}")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert "does not run it" in result.stderr
+
+
+def test_benchmark_measures_files_on_a_phone(adb_server, phone, tmp_path):
+    """The same, by the phone's serial: a line and JSON for what can be measured, one error for what cannot."""
+    inputs = keras.Input((4, 4, 1))
+    good, bad = tmp_path / "it's $good.tflite", tmp_path / "bad.tflite"
+    good.write_bytes(deploy.convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), "float32"))
+    bad.write_bytes(b"no model")
+    phone.set_governor("schedutil")
+    tool = phone.write_tool(tmp_path / "benchmark_model")
+    result = _run(
+        "benchmark",
+        f"--device={phone.serial}",
+        f"--model={good},{bad}",
+        "--seconds=0.01",
+        f"--benchmark_binary={tool}",
+        f"--log_folder={tmp_path / 'logs'}",
+        f"--output={tmp_path / 'result.json'}",
+        **adb_server.environment,
+    )
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{good}: ")
+    warning, error = result.stderr.splitlines()
+    assert "governor is schedutil" in warning
+    assert f"error: {bad}: benchmark_model ended with exit code 1" in error
+    measured = json.loads((tmp_path / "result.json").read_text())
+    assert measured["models"][str(good)]["count"] >= 50
+    assert measured["device"] == phone.serial
+    assert measured["versions"]["benchmark_model"].startswith("SHA-256 ")
+    assert len(list((tmp_path / "logs").iterdir())) == 2
+    assert phone.files() == []

@@ -1,4 +1,4 @@
-"""Downloads that can be interrupted."""
+"""Downloads that can be interrupted, kept in a cache and checked."""
 
 import http.client
 import os
@@ -8,10 +8,52 @@ import urllib.request
 
 import tqdm
 
-from ofa_tf.common import OfaError
+from ofa_tf.common.errors import InputError, OfaError
+from ofa_tf.common.files import file_sha256
 
 _TIMEOUT_SECONDS = 30
 _CHUNK_BYTES = 1 << 16
+
+
+def cache_folder() -> pathlib.Path:
+    """Where downloaded files are kept: OFA_TF_CACHE, or ~/.cache/ofa_tf."""
+    return pathlib.Path(os.environ.get("OFA_TF_CACHE") or pathlib.Path.home() / ".cache" / "ofa_tf")
+
+
+def mirrored(place: str) -> str:
+    """The address of a place that files are published at, or OFA_TF_MIRROR, which has them under the same paths."""
+    return os.environ.get("OFA_TF_MIRROR", "").rstrip("/") or place
+
+
+def cached(url: str, path: pathlib.Path, *, sha256: str | None = None, instead: str = "") -> pathlib.Path:
+    """A file on this machine, downloaded unless it is there; an interrupted download is resumed.
+
+    Args:
+        url: http or https.
+        path: where it is kept.
+        sha256: what its bytes must hash to, hexadecimal; anything unless given.
+        instead: what else the user can do where it cannot be fetched, for the message.
+
+    Raises:
+        InputError: the file has another hash.
+        OfaError: it cannot be fetched; the message says how to get it by hand.
+    """
+    fetched = not path.is_file()
+    if fetched:
+        try:
+            download(url, path)
+        except OfaError as error:
+            hint = f" ({instead})" if instead else ""
+            raise OfaError(
+                f"{error}; or fetch {url} by hand where there is a network, and save it as {path}{hint}"
+            ) from error
+    found = file_sha256(path)
+    if sha256 is not None and found != sha256.lower():
+        if fetched:
+            path.unlink()
+        what = "what was fetched is removed; fetch it" if fetched else "delete the file to fetch it"
+        raise InputError(f"{path}: SHA-256 is {found}, expected {sha256}; {what} anew, or give the right hash")
+    return path
 
 
 def download(url: str, path: pathlib.Path) -> None:

@@ -1,0 +1,234 @@
+"""`read_output`: what LiteRT's `benchmark_model` says of one model, in every form that it has had.
+
+Three forms: TFLite's lines (`count=50 first=... avg=...`, microseconds; the first such line is the warm-up, the second
+the measurement), in newer ones with p5, median and p95, under one summary or another; LiteRT 2's, which has these lines
+and a table of results behind them; and that of the Python tool `litert-benchmark`, a table or JSON in milliseconds.
+
+A number counts only where the output holds all that belongs to it, and where what is said twice agrees: a tool that was
+killed, or a text that was cut, is an error and never a figure.
+"""
+
+import dataclasses
+import itertools
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ofa_tf.common import OfaError
+
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
+# A log's prefix: none, "INFO: ", "INFO: [path:line] ", logcat's.
+_PREFIX = r"(?:INFO: |.*\btflite *: )?"
+_STATISTICS = re.compile(rf"^{_PREFIX}(count=.*)$", re.M)
+_FIELD = re.compile(rf"([a-z]+[0-9]*)=({_NUMBER})(\(all same\))?")
+_SUMMARY = re.compile(
+    rf"^{_PREFIX}(?:Inference timings in us: Init: (?P<init>{_NUMBER}), .*Inference \(avg\): (?P<mean>{_NUMBER})"
+    rf"|Average inference timings in us: Warmup: {_NUMBER}, Init: (?P<old_init>{_NUMBER}), "
+    rf"(?:no stats|Inference): (?P<old_mean>{_NUMBER})) *$",
+    re.M,
+)
+_RESULTS = re.compile(r"^(?:INFO: \[.*\] *\n?)?[= ]*BENCHMARK RESULTS[= ]*$", re.M)
+_RESULT = re.compile(
+    rf"^(?:INFO: \[[^\]]*\] )?([A-Z][a-z]+ ?[a-z()0-9]*): +({_NUMBER})(?: ms)?(?: \(([0-9]+) runs\))? *$", re.M
+)
+_UNKNOWN_OPTIONS = re.compile(r"Unconsumed cmdline flags: (.+)")
+_NOT_DELEGATED = re.compile(
+    r"will not be executed by the delegate|Failed to apply .*delegate|acceleration is unsupported", re.I
+)
+# Of what is printed with two decimals.
+_ROUNDING_MS = 0.011
+
+
+class OutputError(OfaError):
+    """An output that cannot be read.
+
+    Args:
+        message: what is missing in it.
+        text: all of it, for a log.
+        unknown_options: what the tool was given and does not know.
+    """
+
+    def __init__(self, message: str, text: str, unknown_options: str = ""):
+        super().__init__(message)
+        self.text, self.unknown_options = text, unknown_options
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkOutput:
+    """What was measured of one model, in milliseconds.
+
+    Args:
+        count: timed runs.
+        mean_ms: their mean.
+        std_ms: their standard deviation.
+        min_ms: the fastest.
+        max_ms: the slowest.
+        median_ms: the median; None of tools that do not tell it (before 2024).
+        p95_ms: the 95th percentile; None likewise.
+        init_ms: what loading and preparing the model took.
+        delegated: False where the tool says that a delegate it was given was not used.
+    """
+
+    count: int
+    mean_ms: float
+    std_ms: float
+    min_ms: float
+    max_ms: float
+    median_ms: float | None = None
+    p95_ms: float | None = None
+    init_ms: float | None = None
+    delegated: bool = True
+
+    def __post_init__(self):
+        if self.min_ms == 0:
+            raise ValueError("0 ms: the model is too fast for this tool, which rounds to 0.01 ms; take benchmark_model")
+        # NaN fails every one of these.
+        ordered = [self.min_ms, *(value for value in (self.median_ms, self.p95_ms) if value is not None), self.max_ms]
+        if not (
+            self.count >= 1
+            and 0 < self.min_ms <= self.mean_ms * (1 + 1e-5)
+            and self.mean_ms <= self.max_ms * (1 + 1e-5)
+            and all(low <= high for low, high in itertools.pairwise(ordered))
+            and 0 <= self.std_ms < math.inf
+            and self.max_ms < math.inf
+        ):
+            raise ValueError(f"its numbers contradict one another: {dataclasses.asdict(self)}")
+
+
+def read_output(text: str) -> BenchmarkOutput:
+    """Reads the output of one run of a tool.
+
+    Args:
+        text: stdout and stderr, or the file of `--result_json`.
+
+    Raises:
+        OutputError: it is not whole, or not of a form that is known.
+
+    Example:
+        read_output(subprocess.run([tool, "--graph=model.tflite"], capture_output=True, text=True).stdout).median_ms
+    """
+    text = text.replace("\r\n", "\n")
+    unknown = _UNKNOWN_OPTIONS.search(text)
+    if unknown:
+        options = " ".join(unknown[1].split())
+        raise OutputError(f"the tool does not know {options}", text, options)
+    try:
+        if text.lstrip().startswith("{"):
+            return _of_json(text)
+        if _STATISTICS.search(text):
+            return dataclasses.replace(_of_lines(text), delegated=not _NOT_DELEGATED.search(text))
+        return _of_table(text)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise OutputError(f"cannot be read as a benchmark's output: {_words(error)}", text) from error
+
+
+def _of_lines(text: str) -> BenchmarkOutput:
+    # Profiles of operations have such lines, too, behind other words.
+    lines = _STATISTICS.findall(text)
+    if len(lines) != 2:
+        raise ValueError(f"{len(lines)} lines 'count=...', expected one of the warm-up and one of the measurement")
+    output = _of_statistics(lines[1])
+    summaries = list(_SUMMARY.finditer(text))
+    if len(summaries) > 1:
+        raise ValueError(f"{len(summaries)} summaries, expected one")
+    if summaries:
+        said_ms = float(summaries[0]["mean"] or summaries[0]["old_mean"]) / 1e3
+        init_ms = float(summaries[0]["init"] or summaries[0]["old_init"]) / 1e3
+        tolerance_ms = 2e-5 * said_ms
+    else:
+        results = _results(text)
+        said_ms, init_ms = results["Inference (avg)"][0], results["Model initialization"][0]
+        tolerance_ms = _ROUNDING_MS
+        if results["Inference (avg)"][1] != output.count:
+            raise ValueError(f"{output.count} runs in one place and {results['Inference (avg)'][1]} in another")
+    if abs(said_ms - output.mean_ms) > tolerance_ms:
+        raise ValueError(f"the mean is {output.mean_ms:g} ms in one place and {said_ms:g} ms in another")
+    return dataclasses.replace(output, init_ms=init_ms)
+
+
+def _of_statistics(line: str) -> BenchmarkOutput:
+    matches = list(_FIELD.finditer(line))
+    if " ".join(match[0] for match in matches) != line.strip():
+        raise ValueError(f"damaged line {line!r}")
+    fields = {match[1]: float(match[2]) for match in matches}
+    if len(fields) != len(matches):
+        raise ValueError(f"a field twice in {line!r}")
+    count = fields["count"]
+    if count != int(count):
+        raise ValueError(f"{count} runs")
+    if count == 1 or any(match[3] for match in matches):
+        # One run, or all of them alike: nothing else is told, or only the same again.
+        same_ms = fields["curr"] / 1e3
+        return BenchmarkOutput(int(count), same_ms, 0.0, same_ms, same_ms, same_ms, same_ms)
+    optional = {name: fields[name] / 1e3 if name in fields else None for name in ("p5", "median", "p95")}
+    if 0 < sum(value is None for value in optional.values()) < len(optional):
+        raise ValueError(f"only some of p5, median, p95 in {line!r}")
+    if optional["p5"] is not None and not fields["min"] <= fields["p5"] <= fields["median"]:
+        raise ValueError(f"p5 contradicts the others in {line!r}")
+    if (
+        not fields["min"]
+        <= min(fields["first"], fields["curr"])
+        <= max(fields["first"], fields["curr"])
+        <= fields["max"]
+    ):
+        raise ValueError(f"first or curr contradict the others in {line!r}")
+    return BenchmarkOutput(
+        int(count),
+        *(fields[name] / 1e3 for name in ("avg", "std", "min", "max")),
+        median_ms=optional["median"],
+        p95_ms=optional["p95"],
+    )
+
+
+def _of_table(text: str) -> BenchmarkOutput:
+    results = _results(text)
+    values = {name: value for name, (value, _) in results.items()}
+    if results["Inference (avg)"][1] is None:
+        raise ValueError("no number of runs")
+    # LiteRT's own table has none of these, the Python tool's has all.
+    if sum(f"Inference ({name})" in values for name in ("p5", "median", "p95")) not in (0, 3):
+        raise ValueError("only some of p5, median and p95")
+    return BenchmarkOutput(
+        results["Inference (avg)"][1],
+        *(values[f"Inference ({name})"] for name in ("avg", "std", "min", "max")),
+        median_ms=values.get("Inference (median)"),
+        p95_ms=values.get("Inference (p95)"),
+        init_ms=values["Model initialization"],
+        delegated=not _NOT_DELEGATED.search(text),
+    )
+
+
+def _results(text: str) -> dict[str, tuple[float, int | None]]:
+    """The table of results: name to number and, where it is told, number of runs."""
+    tables = _RESULTS.split(text)
+    if len(tables) != 2:
+        raise ValueError("no summary of the measurement, or more than one")
+    if not re.search(r"^(?:INFO: \[[^\]]*\] )?={20,} *$", tables[1].split("\n", 2)[-1], re.M):
+        raise ValueError("the table of results has no end")
+    found: dict[str, tuple[float, int | None]] = {}
+    for name, value, runs in _RESULT.findall(tables[1]):
+        if name in found:
+            raise ValueError(f"{name} twice")
+        found[name] = float(value), int(runs) if runs else None
+    return found
+
+
+def _of_json(text: str) -> BenchmarkOutput:
+    latency: Mapping[str, Any] = json.loads(text)["latency"]
+    count, values = latency["num_runs"], {}
+    for name in ("avg_ms", "std_ms", "min_ms", "max_ms", "median_ms", "p95_ms", "init_ms"):
+        value = latency[name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{name} is {value!r}")
+        values[name] = float(value)
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise ValueError(f"num_runs is {count!r}")
+    values["mean_ms"] = values.pop("avg_ms")
+    return BenchmarkOutput(count=count, **values)
+
+
+def _words(error: Exception) -> str:
+    text = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+    return " ".join(text.split())[:300]

@@ -1,0 +1,54 @@
+"""Lists what can be measured on: this machine, and every phone that adb sees.
+
+    python -m mobile_bench.devices
+
+One device a line: its name for --device, its state, and for those that can be used model, processor, version of
+Android, ABI, cores with their highest frequency, governor and temperature. --output writes the same as JSON.
+A phone needs USB debugging (Settings, Developer options) and its owner's consent to this computer.
+"""
+
+import dataclasses
+
+from absl import flags
+
+from mobile_bench.adb_flag import ADB
+from ofa_tf.common import OfaError, cli, write_json
+
+_OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the list, none unless given")
+
+
+def main(argv):
+    del argv
+    from mobile_bench import host
+    from mobile_bench.adb import Adb, check_state
+    from mobile_bench.phone_facts import PhoneFacts
+
+    this = host.describe()
+    found = {host.DEVICE: {"state": "device", **this}}
+    print(f"{host.DEVICE}: {this['cpu']}, {this['cores']} cores, {this['os']}")
+    adb = Adb(ADB.value)
+    for serial, state in adb.states().items():
+        try:
+            check_state(serial, state)
+            facts = PhoneFacts.read(adb.device(serial))
+        except OfaError as error:
+            # Those that cannot be used are listed, too: that is what this is called for.
+            found[serial] = {"state": state, "error": str(error)}
+            print(f"{serial}: {str(error).removeprefix(f'phone {serial}: ')}")
+            continue
+        found[serial] = {"state": state, **dataclasses.asdict(facts)}
+        print(
+            f"{serial}: {facts.model}, {facts.soc}, Android {facts.android}, {facts.abi}, {facts.core_text}, governor "
+            f"{'/'.join(facts.governors) or 'unknown'}, {facts.reading}"
+        )
+    if _OUTPUT.value:
+        write_json(_OUTPUT.value, found)
+
+
+def run():
+    """The console script."""
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    run()
