@@ -26,6 +26,11 @@ def architecture_drawing(space: Space, arch: Arch) -> str:
     One bar per block: as long as it has channels inside, as thick and dark as its kernel is large, with its kernel
     size, expand ratio and squeeze-and-excite beside it. Grey blocks are the same in every architecture of the space.
     """
+    return ElementTree.tostring(drawing_element(space, arch), encoding="unicode")
+
+
+def drawing_element(space: Space, arch: Arch) -> ElementTree.Element:
+    """The drawing as an element; each of its children stands for itself, at its own place."""
     arch = space.canonical(arch)
     blocks = {block.name: block for block in space.blocks(arch)}
     widest = max(channels_inside(_largest(space, position)) for position in space.positions)
@@ -49,7 +54,7 @@ def architecture_drawing(space: Space, arch: Arch) -> str:
         "role": "img",
         "aria-label": f"{len(blocks)} of {len(space.positions)} blocks run, on an image of {arch.r} by {arch.r} pixels",
     }
-    return ElementTree.tostring(root, encoding="unicode")
+    return root
 
 
 def architecture_legend(space: Space) -> list[tuple[str, str]]:
