@@ -17,24 +17,22 @@ class DrawingShelf:
     """
 
     def __init__(self):
-        self.pieces: list[str] = []
         self._numbers: dict[str, int] = {}
-        self._known: dict[tuple[str, Arch], list[int]] = {}
+        self._known: dict[tuple[Space, Arch], list[int]] = {}
+
+    @property
+    def pieces(self) -> list[str]:
+        """SVG text of all pieces, by number."""
+        return list(self._numbers)
 
     def add(self, space: Space, arch: Arch) -> list[int]:
         """The numbers of a drawing's pieces: the empty `<svg></svg>` first, then what belongs inside."""
-        key = (space.name, arch)
-        if key not in self._known:
+        if (space, arch) not in self._known:
             drawing = drawing_element(space, arch)
             shell = ElementTree.Element("svg", drawing.attrib)
-            self._known[key] = [self._number(element) for element in (shell, *drawing)]
-        return self._known[key]
+            self._known[space, arch] = [self._number(element) for element in (shell, *drawing)]
+        return self._known[space, arch]
 
     def _number(self, element: ElementTree.Element) -> int:
         text = style.themed(ElementTree.tostring(element, encoding="unicode", short_empty_elements=False))
-        return self._numbers.setdefault(text, self._keep(text))
-
-    def _keep(self, text: str) -> int:
-        if text not in self._numbers:
-            self.pieces.append(text)
-        return self._numbers.get(text, len(self.pieces) - 1)
+        return self._numbers.setdefault(text, len(self._numbers))

@@ -83,7 +83,7 @@ def front_plot(marks: Sequence[FrontMark], limits: Sequence[float], *, kind: str
         ElementTree.SubElement(frame, "path", {"class": "joined", "d": f"M{'L'.join(found)}"})
     for mark in marks:
         height = HEIGHT - _BOTTOM if mark.group == "timed" else y(mark.percent)
-        _mark(root, mark, x(mark.cost), height)
+        _draw(root, mark, x(mark.cost), height)
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -95,10 +95,10 @@ def front_swatch(group: str, measured: bool = True) -> str:
 
 
 def _classes(group: str, measured: bool) -> str:
-    return f"mark {group}" + "" * measured + " predicted" * (not measured)
+    return f"mark {group}" + " predicted" * (not measured)
 
 
-def _mark(root: ElementTree.Element, mark: FrontMark, x: float, y: float) -> None:
+def _draw(root: ElementTree.Element, mark: FrontMark, x: float, y: float) -> None:
     group = ElementTree.SubElement(
         root,
         "g",
