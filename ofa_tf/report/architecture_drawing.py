@@ -14,6 +14,7 @@ WIDTH = 214
 _BAR_LENGTH, _ROW, _CAPTION, _GAP = 100, 22, 16, 8
 _KERNEL_X, _EXPAND_X, _SE_X = 120, 164, 203
 _IMAGE_SIDE = 40
+_FONT_SIZE = 12
 _SMALLEST_BAR = 3
 _SINGLE_HUE = ("#9ecae1", "#3182bd", "#08306b")
 _FIXED = style.FAINT
@@ -51,6 +52,9 @@ def drawing_element(space: Space, arch: Arch) -> ElementTree.Element:
         "viewBox": f"0 0 {WIDTH} {y}",
         "width": str(WIDTH),
         "height": str(y),
+        "font-family": "sans-serif",
+        "font-size": str(_FONT_SIZE),
+        "fill": style.INK,
         "role": "img",
         "aria-label": f"{len(blocks)} of {len(space.positions)} blocks run, on an image of {arch.r} by {arch.r} pixels",
     }
@@ -170,7 +174,8 @@ def _rectangle(
     if colour is None:
         attributes |= {"fill": "none", "stroke": style.FAINT, "stroke-dasharray": "2 2", "stroke-width": "0.8"}
     else:
-        attributes |= {"fill": colour, "fill-opacity": f"{opacity:g}", "rx": "1.5"}
+        attributes |= {"fill": colour, "rx": "1.5"}
+        attributes |= {"fill-opacity": f"{opacity:g}"} if opacity < 1 else {}
     ElementTree.SubElement(parent, "rect", attributes)
 
 
@@ -181,17 +186,18 @@ def _text(
     text: str,
     *,
     anchor: str = "start",
-    size: int = 12,
+    size: int = _FONT_SIZE,
     weight: str = "normal",
     colour: str = style.INK,
 ) -> None:
-    attributes = {
-        "x": f"{x:g}",
-        "y": f"{y:g}",
-        "font-family": "sans-serif",
-        "font-size": str(size),
-        "font-weight": weight,
-        "text-anchor": anchor,
-        "fill": colour,
-    }
+    attributes = {"x": f"{x:g}", "y": f"{y:g}"}
+    # The rest is the drawing's own.
+    for name, value, usual in (
+        ("font-size", str(size), str(_FONT_SIZE)),
+        ("font-weight", weight, "normal"),
+        ("text-anchor", anchor, "start"),
+        ("fill", colour, style.INK),
+    ):
+        if value != usual:
+            attributes[name] = value
     ElementTree.SubElement(parent, "text", attributes).text = text

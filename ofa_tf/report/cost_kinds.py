@@ -15,16 +15,15 @@ class CostKind:
         label: its name inside a sentence.
         unit: the unit that it is shown in.
         scale: how many of its own units one of these is.
+        axis: the label of an axis.
+        of: what has it, where the unit alone does not tell.
     """
 
     label: str
     unit: str
     scale: float
-
-    @property
-    def axis(self) -> str:
-        """The label of an axis."""
-        return f"{self.label} in {self.unit}"
+    axis: str
+    of: str = ""
 
     def format(self, value: float, *, exact: bool = False) -> str:
         """A value with its unit, in four digits; as it was given where it is `exact` (a limit).
@@ -43,11 +42,11 @@ class CostKind:
 
 # The kinds of limits that `search.Constraint` knows, in the order in which they are told.
 COST_KINDS = {
-    "latency_ms": CostKind("latency", "ms", 1),
-    "macs": CostKind("multiply-accumulates", "million MACs", 1e6),
-    "params": CostKind("parameters", "million parameters", 1e6),
-    "model_bytes": CostKind("file size", "KB", 1e3),
-    "peak_bytes": CostKind("peak activation memory", "KB", 1e3),
+    "latency_ms": CostKind("latency", "ms", 1, "latency in ms"),
+    "macs": CostKind("multiply-accumulates", "M MACs", 1e6, "million multiply-accumulates"),
+    "params": CostKind("parameters", "M parameters", 1e6, "million parameters"),
+    "model_bytes": CostKind("file size", "KB", 1e3, "file size in KB", "file"),
+    "peak_bytes": CostKind("peak memory", "KB", 1e3, "peak activation memory in KB", "memory"),
 }
 
 

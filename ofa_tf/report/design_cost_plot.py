@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
 from ofa_tf.report import style
 from ofa_tf.report.design_cost import DesignCost
 from ofa_tf.report.published_costs import PUBLISHED_COSTS
@@ -45,6 +47,9 @@ def _plot(name: str, lines: Sequence[Line], axis: str, width: float) -> str:
                 TARGETS, [hours(count) for count in TARGETS], color=colour, linestyle=dashes, linewidth=1.6, label=label
             )
         axes.set(yscale="log", xlabel="targets, N", ylabel=axis, xlim=(1, TARGETS[-1]), xticks=(1, 10, 20, 30, 40))
+        # matplotlib's own labels of a logarithmic axis are formulas, which `style` does not set.
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         figure.legend(loc="outside lower center", ncols=2)
         names = ", ".join(label for label, _ in lines)
         return style.to_svg(figure, name, f"{axis} for 1 to {TARGETS[-1]} targets: {names}")

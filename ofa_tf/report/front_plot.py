@@ -67,10 +67,10 @@ def front_plot(marks: Sequence[FrontMark], limits: Sequence[float], *, kind: str
         return HEIGHT - _BOTTOM - up.share(percent) * (HEIGHT - _TOP - _BOTTOM)
 
     frame = ElementTree.SubElement(root, "g", {"aria-hidden": "true"})
-    for tick in up.ticks(6):
+    for tick in up.ticks(8):
         _line(frame, "grid", _LEFT, y(tick), WIDTH - _RIGHT, y(tick))
         _text(frame, "tick", _LEFT - 7, y(tick) + 4, f"{tick:g}", "end")
-    for tick in across.ticks(6):
+    for tick in across.ticks(8):
         place = x(tick * scale)
         _line(frame, "grid", place, _TOP, place, HEIGHT - _BOTTOM)
         _text(frame, "tick", place, HEIGHT - _BOTTOM + 18, f"{tick:,g}", "middle")

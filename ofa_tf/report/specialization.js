@@ -81,18 +81,18 @@
     };
 
     const select = (mark) => {
-      if (selected) {
-        selected.setAttribute("aria-selected", "false");
-        selected.setAttribute("tabindex", "-1");
-        const row = document.getElementById(point(selected).row);
-        if (row) row.classList.remove("selected");
-      }
+      if (selected) selected.setAttribute("aria-selected", "false");
+      for (const other of all) other.setAttribute("tabindex", other === mark ? "0" : "-1");
       selected = mark;
       mark.setAttribute("aria-selected", "true");
-      mark.setAttribute("tabindex", "0");
+      fill(panel, point(mark));
+    };
+
+    const choose = (mark) => {
+      select(mark);
+      for (const row of document.querySelectorAll(".targets .selected")) row.classList.remove("selected");
       const row = document.getElementById(point(mark).row);
       if (row) row.classList.add("selected");
-      fill(panel, point(mark));
     };
 
     const nearest = (event) => {
@@ -115,7 +115,7 @@
     svg.addEventListener("pointerleave", hide);
     svg.addEventListener("click", (event) => {
       const mark = nearest(event);
-      if (mark) select(mark);
+      if (mark) choose(mark);
     });
     svg.addEventListener("focusin", (event) => {
       const mark = event.target.closest(".mark");
@@ -129,7 +129,7 @@
       const places = {
         ArrowRight: place + 1, ArrowUp: place + 1, ArrowLeft: place - 1, ArrowDown: place - 1, Home: 0, End: ordered.length - 1,
       };
-      if (event.key === "Enter" || event.key === " ") select(mark);
+      if (event.key === "Enter" || event.key === " ") choose(mark);
       else if (event.key === "Escape") hide();
       else if (event.key in places) {
         const next = ordered[Math.min(Math.max(places[event.key], 0), ordered.length - 1)];
@@ -139,7 +139,6 @@
       event.preventDefault();
     });
 
-    for (const mark of all) mark.setAttribute("tabindex", "-1");
     select(all.find((mark) => mark.classList.contains("target")) || all[all.length - 1]);
   };
 

@@ -3,13 +3,16 @@
 import base64
 import dataclasses
 import hashlib
+import json
 import pathlib
 import urllib.parse
 from typing import Any
 
+import markupsafe
+
 from ofa_tf.report import style
 from ofa_tf.report.architecture_drawing import architecture_drawing, architecture_legend
-from ofa_tf.report.comparison_table import OVER_BUDGET_NOTE, percent
+from ofa_tf.report.comparison_table import percent
 from ofa_tf.report.cost_kinds import COST_KINDS, CostKind
 from ofa_tf.report.design_cost import CO2_LB_PER_HOUR, DesignCost
 from ofa_tf.report.design_cost_plot import design_cost_plot, published_cost_plot
@@ -19,14 +22,14 @@ from ofa_tf.report.latency_errors import LatencyErrors
 from ofa_tf.report.latency_plot import latency_plot
 from ofa_tf.report.network_facts import architecture_facts, figures
 from ofa_tf.report.place import Place
-from ofa_tf.report.published_costs import PUBLISHED_COSTS
+from ofa_tf.report.published_costs import PUBLISHED_COSTS, PUBLISHED_NOTE
 from ofa_tf.report.report_baseline import ReportBaseline
 from ofa_tf.report.report_device import ReportDevice
 from ofa_tf.report.report_model import ReportModel
 from ofa_tf.report.report_point import ReportPoint
 from ofa_tf.report.report_target import STATUSES
 from ofa_tf.report.specialization_report import SpecializationReport
-from ofa_tf.report.target_table import COLUMNS, TargetRow, target_rows
+from ofa_tf.report.target_table import COLUMNS, OVER_BUDGET_NOTE, TargetRow, target_rows
 
 SCRIPT = pathlib.Path(__file__).with_name("specialization.js")
 # Targets whose cost is told in the table; the plot shows N up to 40.
@@ -79,12 +82,18 @@ def specialization_context(report: SpecializationReport) -> dict[str, Any]:
         "table": COLUMNS,
         "over_budget_note": OVER_BUDGET_NOTE if any(target.broken for target in report.targets) else "",
         "sections": sections,
-        "data": {"points": points, "pieces": shelf.pieces},
+        "data": _script_data({"points": points, "pieces": shelf.pieces}),
         "drawing": lambda device, model: style.themed(architecture_drawing(device.space, model.arch)),
         "legends": {device.space.name: architecture_legend(device.space) for device in report.devices},
         "link": link,
         **_cost_context(report.cost),
     }
+
+
+def _script_data(value: Any) -> markupsafe.Markup:
+    """JSON inside a script element, which only a `<` could end."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return markupsafe.Markup(text.replace("<", "\\u003c"))
 
 
 def link(path: str) -> str:
@@ -107,9 +116,11 @@ def _cost_context(cost: DesignCost | None) -> dict[str, Any]:
         "published": [(method, [method.gpu_hours(count) for count in COUNTS]) for method in PUBLISHED_COSTS],
         "published_co2": CO2_LB_PER_HOUR,
         "sources": list(dict.fromkeys(method.source for method in PUBLISHED_COSTS)),
+        "published_note": PUBLISHED_NOTE,
         "break_even": cost.break_even(),
         "break_even_training": cost.break_even(search=False),
         "amount": _amount,
+        "duration": _duration,
     }
 
 
@@ -117,7 +128,14 @@ def _amount(value: float) -> str:
     """A number as people read it, in three digits."""
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if value >= 0.01 or value == 0 else f"{value:.1e}"
+    return f"{value:.3g}" if value >= 1e-4 or value == 0 else f"{value:.0e}"
+
+
+def _duration(hours: float) -> str:
+    """A time as people say it."""
+    if hours >= 1:
+        return f"{_amount(hours)} hours"
+    return f"{hours * 60:.1f} minutes" if hours * 60 >= 2 else f"{hours * 3600:.0f} seconds"
 
 
 def _section(
@@ -163,7 +181,10 @@ def _section(
         place,
         rows,
         front_plot(marks, limits, kind=device.kind, name=what) if marks else "",
-        [(front_swatch(group), _GROUPS[group]) for group in used],
+        [
+            (front_swatch(group, any(mark.measured for mark in marks if mark.group == group)), _GROUPS[group])
+            for group in used
+        ],
         any(not mark.measured for mark in marks),
         baselines,
         style.themed(latency_plot(device.latency_pairs, models, name=f"latency-{place}", width=style.NARROW))

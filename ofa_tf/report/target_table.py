@@ -7,6 +7,7 @@ from ofa_tf.report.cost_kinds import COST_KINDS, measured_cost, predicted_cost
 from ofa_tf.report.report_target import ReportTarget
 
 # The columns between the name and the links: heading and explanation.
+OVER_BUDGET_NOTE = f"{OVER_BUDGET} measured over its budget"
 COLUMNS = (
     ("status", "what the target came to, see above"),
     ("budget", "the largest values that were allowed"),
@@ -14,7 +15,7 @@ COLUMNS = (
     (
         "measured",
         "the same costs as measured through the file on the device; MACs and parameters are counted and so always "
-        "known; an asterisk marks what is over its budget",
+        "known",
     ),
     ("top-1 predicted", "what the accuracy predictor says, in percent"),
     ("top-1 float", "of the float32 Keras model, in percent, on the images that its device's section names"),
@@ -45,7 +46,8 @@ def _cells(target: ReportTarget) -> tuple[tuple[str, ...], ...]:
     budget, predicted, measured = [], [], []
     for kind in kinds:
         cost = COST_KINDS[kind]
-        budget.append(cost.format(target.limits[kind], exact=True) if kind in target.limits else MISSING)
+        limit = f"{cost.format(target.limits[kind], exact=True)} {cost.of}".strip() if kind in target.limits else MISSING
+        budget.append(limit)
         for cells, value, mark in (
             (predicted, model and predicted_cost(model, kind), ""),
             (measured, model and measured_cost(model, kind), OVER_BUDGET * (kind in target.broken)),
