@@ -44,7 +44,7 @@ class CostKind:
 COST_KINDS = {
     "latency_ms": CostKind("latency", "ms", 1, "latency in ms"),
     "macs": CostKind("multiply-accumulates", "M MACs", 1e6, "million multiply-accumulates"),
-    "params": CostKind("parameters", "M parameters", 1e6, "million parameters"),
+    "params": CostKind("parameters", "M params", 1e6, "million parameters"),
     "model_bytes": CostKind("file size", "KB", 1e3, "file size in KB", "file"),
     "peak_bytes": CostKind("peak memory", "KB", 1e3, "peak activation memory in KB", "memory"),
 }

@@ -48,7 +48,7 @@ def _plot(name: str, lines: Sequence[Line], axis: str, width: float) -> str:
             )
         axes.set(yscale="log", xlabel="targets, N", ylabel=axis, xlim=(1, TARGETS[-1]), xticks=(1, 10, 20, 30, 40))
         # matplotlib's own labels of a logarithmic axis are formulas, which `style` does not set.
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
         figure.legend(loc="outside lower center", ncols=2)
         names = ", ".join(label for label, _ in lines)

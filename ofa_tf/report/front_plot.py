@@ -57,7 +57,9 @@ def front_plot(marks: Sequence[FrontMark], limits: Sequence[float], *, kind: str
     root = ElementTree.Element(
         "svg", {"class": "front", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "listbox", "aria-label": name}
     )
-    across = _Axis.over([*(mark.cost / scale for mark in marks), *(limit / scale for limit in limits)], logarithmic=True)
+    across = _Axis.over(
+        [*(mark.cost / scale for mark in marks), *(limit / scale for limit in limits)], logarithmic=True
+    )
     up = _Axis.over([mark.percent for mark in marks if mark.group != "timed"])
 
     def x(cost: float) -> float:

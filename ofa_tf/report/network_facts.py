@@ -10,6 +10,7 @@ from ofa_tf.spaces import Arch, Space
 
 # Between stages.
 _BAR = " | "
+_COUNTS = {"macs": Space.count_macs, "params": Space.count_params}
 _FIELDS = (("ks", "kernel sizes"), ("e", "expand ratios"))
 
 
@@ -41,8 +42,8 @@ def architecture_facts(space: Space, arch: Arch) -> list[tuple[str, str]]:
     return facts
 
 
-def figures(item: ReportModel | ReportPoint) -> list[tuple[str, str]]:
-    """A network's accuracies and costs: (what, value), as far as they are known."""
+def figures(space: Space, item: ReportModel | ReportPoint) -> list[tuple[str, str]]:
+    """A network's accuracies and costs: (what, value), as far as they are known or can be counted."""
     found = [
         ("top-1, predicted", percent(item.predicted_top1)),
         ("top-1, float", percent(item.keras_top1)),
@@ -51,7 +52,9 @@ def figures(item: ReportModel | ReportPoint) -> list[tuple[str, str]]:
     lines = [(label, f"{value} %") for label, value in found if value != "-"]
     for kind, cost in COST_KINDS.items():
         predicted, measured = predicted_cost(item, kind), measured_cost(item, kind)
-        counted = kind in ("macs", "params")
+        counted = kind in _COUNTS
+        if counted and predicted is None:
+            predicted = _COUNTS[kind](space, item.arch)
         if predicted is not None:
             lines.append((cost.label if counted else f"{cost.label}, predicted", cost.format(predicted)))
         if measured is not None and not counted:

@@ -28,7 +28,12 @@
 
   const fill = (panel, point) => {
     panel.replaceChildren(make("h4", point.name), make("p", point.group + (point.status ? `, ${point.status}` : ""), { class: "note" }));
-    if (point.note) panel.append(make("p", point.note));
+    if (point.reason) panel.append(make("p", point.reason));
+    if (point.command) {
+      const next = make("p", "Next: ");
+      next.append(make("code", point.command));
+      panel.append(next);
+    }
     panel.append(list(point.facts));
     if (point.links && point.links.length) {
       const line = make("p");
@@ -95,8 +100,10 @@
       if (row) row.classList.add("selected");
     };
 
+    // What lies under the pointer, or else is nearest to it: marks are smaller than fingers.
     const nearest = (event) => {
-      let best = null;
+      let best = event.target.closest(".mark");
+      if (best) return best;
       let least = REACH;
       for (const mark of all) {
         const [x, y] = centre(mark);

@@ -8,8 +8,6 @@ import pathlib
 import urllib.parse
 from typing import Any
 
-import markupsafe
-
 from ofa_tf.report import style
 from ofa_tf.report.architecture_drawing import architecture_drawing, architecture_legend
 from ofa_tf.report.comparison_table import percent
@@ -84,16 +82,16 @@ def specialization_context(report: SpecializationReport) -> dict[str, Any]:
         "sections": sections,
         "data": _script_data({"points": points, "pieces": shelf.pieces}),
         "drawing": lambda device, model: style.themed(architecture_drawing(device.space, model.arch)),
-        "legends": {device.space.name: architecture_legend(device.space) for device in report.devices},
+        "legend": list(dict.fromkeys(mark for device in report.devices for mark in architecture_legend(device.space))),
         "link": link,
         **_cost_context(report.cost),
     }
 
 
-def _script_data(value: Any) -> markupsafe.Markup:
+def _script_data(value: Any) -> str:
     """JSON inside a script element, which only a `<` could end."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return markupsafe.Markup(text.replace("<", "\\u003c"))
+    return text.replace("<", "\\u003c")
 
 
 def link(path: str) -> str:
@@ -111,7 +109,10 @@ def _cost_context(cost: DesignCost | None) -> dict[str, Any]:
     ]
     return {
         "counts": COUNTS,
-        "cost_plots": [style.themed(design_cost_plot(cost, style.NARROW)), style.themed(published_cost_plot(style.NARROW))],
+        "cost_plots": [
+            style.themed(design_cost_plot(cost, style.NARROW)),
+            style.themed(published_cost_plot(style.NARROW)),
+        ],
         "cost_rows": [(name, [hours(count) for count in COUNTS]) for name, hours in ways if hours(1) is not None],
         "published": [(method, [method.gpu_hours(count) for count in COUNTS]) for method in PUBLISHED_COSTS],
         "published_co2": CO2_LB_PER_HOUR,
@@ -206,7 +207,7 @@ def _point(
     point = {
         "group": _GROUPS[group],
         "name": name,
-        "facts": figures(item),
+        "facts": figures(device.space, item),
         "arch": architecture_facts(device.space, item.arch),
         "drawing": shelf.add(device.space, item.arch),
     }
@@ -219,6 +220,7 @@ def _point(
         "group": f"target {row.number}",
         "row": f"target-{row.number}",
         "status": target.status,
-        "note": target.reason or target.command,
+        "reason": target.reason,
+        "command": target.command,
         "links": links,
     }

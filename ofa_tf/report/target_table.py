@@ -46,7 +46,9 @@ def _cells(target: ReportTarget) -> tuple[tuple[str, ...], ...]:
     budget, predicted, measured = [], [], []
     for kind in kinds:
         cost = COST_KINDS[kind]
-        limit = f"{cost.format(target.limits[kind], exact=True)} {cost.of}".strip() if kind in target.limits else MISSING
+        limit = (
+            f"{cost.format(target.limits[kind], exact=True)} {cost.of}".strip() if kind in target.limits else MISSING
+        )
         budget.append(limit)
         for cells, value, mark in (
             (predicted, model and predicted_cost(model, kind), ""),

@@ -80,9 +80,7 @@ class Tab:
 
     def open(self, address, *, width=1280, height=900, dark=False, phone=False):
         """Loads a page in a window of a size, in its light or dark form, and waits for it."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self._loaded = False

@@ -35,7 +35,9 @@ def _points(space, count, scale, rng, lift=0.0):
         millions = space.count_macs(arch) / 1e6
         top1 = 0.62 + 0.055 * np.log(millions / 60) + lift - abs(rng.normal(0, 0.012))
         cost = scale * millions * rng.uniform(0.92, 1.08)
-        points.append(ReportPoint(arch, predicted_ms=cost, predicted_top1=float(top1), costs={"peak_bytes": 900 * cost}))
+        points.append(
+            ReportPoint(arch, predicted_ms=cost, predicted_top1=float(top1), costs={"peak_bytes": 900 * cost})
+        )
     return points
 
 
