@@ -16,7 +16,6 @@ _KERNEL_X, _EXPAND_X, _SE_X = 120, 164, 203
 _IMAGE_SIDE = 40
 _FONT_SIZE = 12
 _SMALLEST_BAR = 3
-_SINGLE_HUE = ("#9ecae1", "#3182bd", "#08306b")
 _FIXED = style.FAINT
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -85,7 +84,7 @@ def _colour(space: Space, kernel_size: int) -> str:
     sizes = space.choices("ks")
     if kernel_size not in sizes or len(sizes) == 1:
         return _FIXED
-    return _SINGLE_HUE[round(sizes.index(kernel_size) * (len(_SINGLE_HUE) - 1) / (len(sizes) - 1))]
+    return style.SHADES[round(sizes.index(kernel_size) * (len(style.SHADES) - 1) / (len(sizes) - 1))]
 
 
 def _thickness(kernel_size: int) -> float:

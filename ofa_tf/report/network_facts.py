@@ -18,7 +18,7 @@ def architecture_facts(space: Space, arch: Arch) -> list[tuple[str, str]]:
     """An architecture in words: (what, values), block by block, with bars between stages.
 
     Example:
-        architecture_facts(space, arch)  # [("image", "160 x 160"), ("blocks", "2 | 3"), ("kernel sizes", "3 5 | 7 3 3")]
+        architecture_facts(space, arch)  # [("image", "160 x 160"), ("depths", "2 3"), ("kernel sizes", "3 5 | 7 3 3")]
     """
     arch = space.canonical(arch)
     running = {block.name for block in space.blocks(arch)}

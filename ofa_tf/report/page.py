@@ -51,7 +51,7 @@ def render_report(report: Report | SpecializationReport) -> str:
         over_budget_note=OVER_BUDGET_NOTE if any(model.over_budget for model in report.models) else "",
         accuracy_plot=style.themed(accuracy_plot(report.models, report.random_points)),
         drawings=[(model, style.themed(architecture_drawing(report.space, model.arch))) for model in report.models],
-        legend=architecture_legend(report.space),
+        legend=[(style.themed(mark), text) for mark, text in architecture_legend(report.space)],
         latency_errors=LatencyErrors.of(report.latency_pairs),
         latency_plot=style.themed(latency_plot(report.latency_pairs, report.models)) if report.latency_pairs else "",
     )

@@ -82,10 +82,16 @@ def specialization_context(report: SpecializationReport) -> dict[str, Any]:
         "sections": sections,
         "data": _script_data({"points": points, "pieces": shelf.pieces}),
         "drawing": lambda device, model: style.themed(architecture_drawing(device.space, model.arch)),
-        "legend": list(dict.fromkeys(mark for device in report.devices for mark in architecture_legend(device.space))),
+        "legend": _legend(report),
         "link": link,
         **_cost_context(report.cost),
     }
+
+
+def _legend(report: SpecializationReport) -> list[tuple[str, str]]:
+    """The marks of all spaces' drawings, each once."""
+    found = dict.fromkeys(item for device in report.devices for item in architecture_legend(device.space))
+    return [(style.themed(mark), text) for mark, text in found]
 
 
 def _script_data(value: Any) -> str:

@@ -15,8 +15,17 @@ from matplotlib.figure import Figure
 
 INK, MUTED, GRID, FAINT = "#1f2933", "#52606d", "#e4e7eb", "#9aa5b1"
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#a24b83", "#56b4e9"
+# One hue for what is more or less of the same.
+SHADES = ("#9ecae1", "#3182bd", "#08306b")
 # What a page calls them.
-_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", FAINT: "--faint", "#ffffff": "--paper"}
+_VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    GRID: "--line",
+    FAINT: "--faint",
+    "#ffffff": "--paper",
+    **{shade: f"--shade-{place}" for place, shade in enumerate(SHADES)},
+}
 
 # Inches; at 96 pixels each, as browsers count, a plot is 614 pixels wide and its text 13 pixels high.
 WIDTH, HEIGHT = 6.4, 4.2
