@@ -39,7 +39,7 @@ def drawing_element(space: Space, arch: Arch) -> ElementTree.Element:
     for x, text in ((_KERNEL_X, "kernel"), (_EXPAND_X, "expand"), (_SE_X, "SE")):
         _text(root, x, y + 10, text, anchor="middle", size=11, colour=style.MUTED)
     y += _CAPTION
-    for _, group in itertools.groupby(space.positions, key=lambda position: position.depth):
+    for _, group in itertools.groupby(space.positions, key=lambda position: (position.depth, _stage(position))):
         positions = list(group)
         y = _draw_caption(root, y, positions, blocks)
         for position in positions:
@@ -63,6 +63,8 @@ def drawing_element(space: Space, arch: Arch) -> ElementTree.Element:
 def architecture_legend(space: Space) -> list[tuple[str, str]]:
     """What the marks of a drawing mean: (SVG of the mark, text)."""
     items = [(_swatch(size, _colour(space, size)), f"{_square(size)} kernel") for size in space.choices("ks")]
+    if len(items) < 2:
+        items = [(_swatch(3, style.SHADES[1]), "its width differs between sub-networks")]
     return [
         *items,
         (_swatch(3, _FIXED), "the same in every sub-network"),
@@ -83,7 +85,7 @@ def _largest(space: Space, position: Position) -> Block:
 def _colour(space: Space, kernel_size: int) -> str:
     sizes = space.choices("ks")
     if kernel_size not in sizes or len(sizes) == 1:
-        return _FIXED
+        return style.SHADES[1]
     return style.SHADES[round(sizes.index(kernel_size) * (len(style.SHADES) - 1) / (len(sizes) - 1))]
 
 
@@ -103,12 +105,21 @@ def _draw_image(root: ElementTree.Element, space: Space, arch: Arch) -> float:
     return bottom
 
 
+def _stage(position: Position) -> str:
+    """The stage that a block belongs to, "" for what stands outside of stages."""
+    stage, underscore, block = position.name.partition("_")
+    return stage if underscore and (position.depth or block.startswith("block")) else ""
+
+
 def _draw_caption(root: ElementTree.Element, y: float, positions: list[Position], blocks: dict[str, Block]) -> float:
-    if positions[0].depth is None:
-        text = ", ".join(position.name for position in positions)
-    else:
+    stage = _stage(positions[0])
+    if positions[0].depth is not None:
         count = sum(position.name in blocks for position in positions)
-        text = f"{positions[0].name.partition('_')[0]}: {count} of {len(positions)}"
+        text = f"{stage}: {count} of {len(positions)}"
+    elif stage:
+        text = f"{stage}: {len(positions)} always"
+    else:
+        text = ", ".join(position.name for position in positions)
     running = [blocks[position.name] for position in positions if position.name in blocks]
     if running:
         last = running[-1]

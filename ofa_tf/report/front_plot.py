@@ -80,7 +80,8 @@ def front_plot(marks: Sequence[FrontMark], limits: Sequence[float], *, kind: str
     _text(frame, "label", 0, 13, "top-1 accuracy in %", "start")
     for limit in limits:
         _line(frame, "limit", x(limit), _TOP, x(limit), HEIGHT - _BOTTOM)
-    found = [f"{x(mark.cost):.1f} {y(mark.percent):.1f}" for mark in marks if mark.group == "searched"]
+    searched = sorted((mark for mark in marks if mark.group == "searched"), key=lambda mark: mark.cost)
+    found = [f"{x(mark.cost):.1f} {y(mark.percent):.1f}" for mark in searched]
     if len(found) > 1:
         ElementTree.SubElement(frame, "path", {"class": "joined", "d": f"M{'L'.join(found)}"})
     for mark in marks:

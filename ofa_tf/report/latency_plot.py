@@ -19,17 +19,18 @@ def latency_plot(
     """An SVG of predicted against measured latency, with the diagonal on which they are equal.
 
     Args:
-        pairs: (predicted, measured) in milliseconds; the errors in the title are theirs alone.
+        pairs: (predicted, measured) in milliseconds; the errors in the title are theirs alone, and those of the models
+            where there are no pairs.
         models: drawn beside them where both latencies are known.
         name: unique in the page that the plot stands in.
         width: in inches.
     """
-    errors = LatencyErrors.of(pairs)
     chosen = [
         (model.predicted_ms, model.measured_ms)
         for model in models
         if model.predicted_ms is not None and model.measured_ms is not None
     ]
+    errors = LatencyErrors.of(pairs or chosen)
     with style.drawing(name):
         figure, (axes,) = style.new_axes(height=5.2 * width / style.WIDTH, width=width)
         ends = [value for pair in (*pairs, *chosen) for value in pair] or [0.0, 1.0]

@@ -30,8 +30,8 @@ class PublishedCost:
 
 PUBLISHED_NOTE = (
     "the 48,000 of NASNet-A were published for one network and are multiplied here; the abstract's first version "
-    "counts about 1,400 GPU hours for Once-for-All in all, from which its 14, 16 and 1,142 times fewer than ProxylessNAS, "
-    "FBNet and MnasNet for 40 targets follow"
+    "counts about 1,400 GPU hours for Once-for-All in all, from which its 14, 16 and 1,142 times fewer than "
+    "ProxylessNAS, FBNet and MnasNet for 40 targets follow"
 )
 PUBLISHED_COSTS = (
     PublishedCost("NASNet-A", 0, 48_000, 0, _OFA),

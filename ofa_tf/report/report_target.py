@@ -37,7 +37,8 @@ class ReportTarget:
         seconds: how long it took, None where that was not recorded.
 
     Raises:
-        InputError: the status or a kind of limit is unknown, or what the status promises is missing.
+        InputError: the status or a kind of limit is unknown, or what the status promises is missing: a "verified"
+            target has a measured value inside every limit (MACs and parameters, `model.costs["params"]`, are counted).
 
     Example:
         ReportTarget("host int8, 5 ms", "this machine, int8", "int8", {"latency_ms": 5}, "failed", reason="...")
@@ -68,8 +69,11 @@ class ReportTarget:
                 self._refuse("it failed, expected a reason of one line")
         elif self.model is None:
             self._refuse(f"the status is {self.status!r}, expected a model")
-        if self.status == "verified" and self.broken:
-            self._refuse(f"it is called verified, but measured over its limit of {', '.join(self.broken)}")
+        if self.status == "verified":
+            unknown = [kind for kind in self.limits if measured_cost(self.model, kind) is None]
+            if self.broken or unknown:
+                problem = "measured over its limit of" if self.broken else "not measured in"
+                self._refuse(f"it is called verified, but {problem} {', '.join(self.broken or unknown)}")
 
     def _refuse(self, problem: str) -> None:
         raise InputError(f"report: target {self.name!r}: {problem}")

@@ -6,6 +6,8 @@ from ofa_tf.report.comparison_table import MISSING, OVER_BUDGET, percent
 from ofa_tf.report.cost_kinds import COST_KINDS, measured_cost, predicted_cost
 from ofa_tf.report.report_target import ReportTarget
 
+# With a hyphen at which no line ends.
+_TOP1 = "top\N{NON-BREAKING HYPHEN}1"
 # The columns between the name and the links: heading and explanation.
 OVER_BUDGET_NOTE = f"{OVER_BUDGET} measured over its budget"
 COLUMNS = (
@@ -17,9 +19,9 @@ COLUMNS = (
         "the same costs as measured through the file on the device; MACs and parameters are counted and so always "
         "known",
     ),
-    ("top-1 predicted", "what the accuracy predictor says, in percent"),
-    ("top-1 float", "of the float32 Keras model, in percent, on the images that its device's section names"),
-    ("top-1 file", "of the file on the same images, in percent"),
+    (f"{_TOP1} predicted", "what the accuracy predictor says, in percent"),
+    (f"{_TOP1} float", "of the float32 Keras model, in percent, on the images that its device's section names"),
+    (f"{_TOP1} file", "of the file on the same images, in percent"),
     ("file bytes", "the size of the file"),
 )
 

@@ -230,6 +230,9 @@ def test_a_target_that_contradicts_itself_is_refused():
         ({"model": None}, "expected a model"),
         ({"model": model(measured_ms=0.31)}, "measured over its limit of latency_ms"),
         ({"limits": {"model_bytes": 118_249}}, "measured over its limit of model_bytes"),
+        ({"limits": {"peak_bytes": 1e6}}, "verified, but not measured in peak_bytes"),
+        ({"limits": {"params": 1e6}}, "verified, but not measured in params"),
+        ({"model": model(measured_ms=None)}, "verified, but not measured in latency_ms"),
     ):
         with pytest.raises(InputError, match=re.escape(problem)):
             target(**fields)
