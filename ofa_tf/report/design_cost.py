@@ -82,7 +82,8 @@ class DesignCost:
         each = self.separate(1) if search else self.separate_training(1)
         if each is None or each <= self.specialization_hours:
             return None
-        return math.floor(self.training_hours / (each - self.specialization_hours)) + 1
+        crossing = self.training_hours / (each - self.specialization_hours)
+        return math.floor(crossing) + 1 if math.isfinite(crossing) else None
 
     def co2_lb(self, hours: float) -> float:
         """Pounds of CO2 for device hours."""

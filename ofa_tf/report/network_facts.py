@@ -8,8 +8,8 @@ from ofa_tf.report.report_model import ReportModel
 from ofa_tf.report.report_point import ReportPoint
 from ofa_tf.spaces import Arch, Space
 
-# Between stages.
-_BAR = " | "
+# Between stages, where a line may end, and between the blocks of one.
+_BAR, _TOGETHER = " | ", "\N{NO-BREAK SPACE}"
 _COUNTS = {"macs": Space.count_macs, "params": Space.count_params}
 _FIELDS = (("ks", "kernel sizes"), ("e", "expand ratios"))
 
@@ -34,7 +34,7 @@ def architecture_facts(space: Space, arch: Arch) -> list[tuple[str, str]]:
                 if gene.field == field and len(gene.choices) > 1
             ]
             if values:
-                stages.append(" ".join(values))
+                stages.append(_TOGETHER.join(values))
         if stages:
             facts.append((label, _BAR.join(stages)))
     if arch.w:

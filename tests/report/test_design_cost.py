@@ -58,7 +58,7 @@ def test_the_break_even_is_where_the_lines_cross(training, each, alone, search):
     for with_search, other in ((True, cost.separate), (False, cost.separate_training)):
         targets = cost.break_even(search=with_search)
         if targets is None:
-            assert other(1) <= each
+            assert other(1) <= each or training / (other(1) - each) > 1e300
         elif targets < 10**6:
             assert targets >= 1
             assert cost.once_for_all(targets) <= other(targets) * (1 + 1e-9)
