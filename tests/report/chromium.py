@@ -94,6 +94,13 @@ class Tab:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
+    def wait(self, holds):
+        """Waits until a function of no arguments returns something true; meanwhile the page goes on."""
+        end = time.monotonic() + TIMEOUT_S
+        while not holds():
+            assert time.monotonic() < end, "what was waited for did not come about in a minute"
+            self.run("new Promise((done) => setTimeout(done, 50))")
+
     def move(self, x, y):
         """Moves the pointer to a place in the window."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)

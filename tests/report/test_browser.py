@@ -85,10 +85,9 @@ def test_an_error_would_be_seen(tab, address):
     tab.requests.clear()
     tab.run("void setTimeout(() => { throw new Error('on purpose'); })")
     tab.run("void fetch('http://localhost:9/').catch(() => 0)")
-    tab.run("new Promise((done) => setTimeout(done, 200))")
-    assert any("on purpose" in problem for problem in tab.problems)
+    tab.wait(lambda: any("on purpose" in problem for problem in tab.problems))
     # The page's own policy forbids it before anything is sent.
-    assert any("Content Security Policy" in problem for problem in tab.problems)
+    tab.wait(lambda: any("Content Security Policy" in problem for problem in tab.problems))
     assert not any(request.startswith("http") for request in tab.requests)
     tab.problems.clear()
 
@@ -156,8 +155,7 @@ def test_the_keyboard_reaches_and_selects_every_point(fresh):
 def test_a_link_to_a_drawing_opens_the_part_that_it_lies_in(fresh):
     assert not fresh.run("document.getElementById('drawing-33').closest('details').open")
     fresh.run("document.querySelector('a[href=\"#drawing-33\"]').click()")
-    fresh.run("new Promise((done) => setTimeout(done, 100))")
-    assert fresh.run("document.getElementById('drawing-33').closest('details').open")
+    fresh.wait(lambda: fresh.run("document.getElementById('drawing-33').closest('details').open"))
 
 
 def test_the_page_of_the_demo_renders_too(tab, tmp_path):
