@@ -41,7 +41,7 @@ setuptools.setup(
     packages=setuptools.find_packages(
         include=["ofa_tf", "ofa_tf.*", "tools", "tools.*", "mobile_bench", "mobile_bench.*"]
     ),
-    package_data={"ofa_tf": ["**/*.html", "**/*.jpg", "**/*.json", "**/*.npz"]},
+    package_data={"ofa_tf": ["**/*.html", "**/*.jpg", "**/*.js", "**/*.json", "**/*.npz"]},
     install_requires=[
         "absl-py",
         "adbutils",

@@ -127,11 +127,11 @@ def finish(
         measured_ms=measure_ms(path, table.threads),
         predicted_top1=float(predictor.predict(space, [arch])[0]),
         keras_top1=exported.keras_top1,
-        int8_top1=exported.tflite_top1,
+        tflite_top1=exported.tflite_top1,
         model_bytes=exported.model_bytes,
     )
     say(
-        f"    {name}: {model.measured_ms:.3f} ms, int8 hold-out top-1 {100 * model.int8_top1:.1f}%, "
+        f"    {name}: {model.measured_ms:.3f} ms, int8 hold-out top-1 {100 * model.tflite_top1:.1f}%, "
         f"{exported.partitions} partition"
     )
     return model
@@ -201,7 +201,7 @@ def on_test_images(run: RunDirectory, evaluator: Evaluator, model: ReportModel) 
     return dataclasses.replace(
         model,
         keras_top1=evaluator.evaluate(model.arch, split="val").top1,
-        int8_top1=float(np.mean(classes == labels)),
+        tflite_top1=float(np.mean(classes == labels)),
     )
 
 
@@ -216,7 +216,7 @@ def shortcomings(models: list[ReportModel], comparisons: dict[str, dict], verifi
     for model in models:
         if model.over_budget:
             found.append(f"{model.name}: measured over its budget")
-        if model.keras_top1 - model.int8_top1 > POINT:
+        if model.keras_top1 - model.tflite_top1 > POINT:
             found.append(f"{model.name}: int8 is more than a point below float on the test images")
     for name, comparison in comparisons.items():
         # On the test images the bar is whichever random one is best there, though nobody could have chosen it.

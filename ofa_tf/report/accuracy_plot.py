@@ -1,13 +1,12 @@
 """Accuracy against latency: what the search found, among random sub-networks."""
 
-import dataclasses
-import math
 from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
 
 from ofa_tf.report import style
 from ofa_tf.report.labels import place_labels
+from ofa_tf.report.place import Place
 from ofa_tf.report.report_model import ReportModel
 from ofa_tf.report.report_point import ReportPoint
 
@@ -35,12 +34,12 @@ def accuracy_plot(models: Sequence[ReportModel], random_points: Sequence[ReportP
         axes.margins(x=0.09, y=0.14)
         if axes.get_legend_handles_labels()[0]:
             figure.legend(loc="outside lower center", ncols=3)
-        named = [(model.name, place) for model in models if (place := _Place.of(model)) is not None]
-        background = [(place.latency_ms, place.percent) for place in groups[0][-1]]
+        named = [(model.name, place) for model in models if (place := Place.of(model)) is not None]
+        background = [(place.cost, place.percent) for place in groups[0][-1]]
         place_labels(
             axes,
             [name for name, _ in named],
-            [(place.latency_ms, place.percent) for _, place in named],
+            [(place.cost, place.percent) for _, place in named],
             background,
             fontweight="bold",
             bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1},
@@ -52,35 +51,16 @@ def accuracy_plot(models: Sequence[ReportModel], random_points: Sequence[ReportP
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Place:
-    """Where something stands in the plot: latency in ms, top-1 in percent, and whether both were measured."""
-
-    latency_ms: float
-    percent: float
-    measured: bool
-
-    @staticmethod
-    def of(item: ReportModel | ReportPoint) -> "_Place | None":
-        """The measured values, else the predicted ones; None where there are neither."""
-        latency_ms = item.predicted_ms if item.measured_ms is None else item.measured_ms
-        top1 = item.predicted_top1 if item.keras_top1 is None else item.keras_top1
-        if any(value is None or not math.isfinite(value) for value in (latency_ms, top1)):
-            return None
-        measured = item.measured_ms is not None and item.keras_top1 is not None
-        return _Place(latency_ms, top1 * 100, measured)
+def _places(items: Iterable[ReportModel | ReportPoint]) -> list[Place]:
+    return [place for item in items if (place := Place.of(item)) is not None]
 
 
-def _places(items: Iterable[ReportModel | ReportPoint]) -> list[_Place]:
-    return [place for item in items if (place := _Place.of(item)) is not None]
-
-
-def _draw_group(axes: Axes, label: str, marker: str, colour: str, size: float, places: Sequence[_Place]) -> None:
+def _draw_group(axes: Axes, label: str, marker: str, colour: str, size: float, places: Sequence[Place]) -> None:
     for measured in (True, False):
         chosen = [place for place in places if place.measured == measured]
         if chosen:
             axes.plot(
-                [place.latency_ms for place in chosen],
+                [place.cost for place in chosen],
                 [place.percent for place in chosen],
                 linestyle="none",
                 marker=marker,

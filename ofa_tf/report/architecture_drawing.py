@@ -14,8 +14,8 @@ WIDTH = 214
 _BAR_LENGTH, _ROW, _CAPTION, _GAP = 100, 22, 16, 8
 _KERNEL_X, _EXPAND_X, _SE_X = 120, 164, 203
 _IMAGE_SIDE = 40
+_FONT_SIZE = 12
 _SMALLEST_BAR = 3
-_SINGLE_HUE = ("#9ecae1", "#3182bd", "#08306b")
 _FIXED = style.FAINT
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -26,6 +26,11 @@ def architecture_drawing(space: Space, arch: Arch) -> str:
     One bar per block: as long as it has channels inside, as thick and dark as its kernel is large, with its kernel
     size, expand ratio and squeeze-and-excite beside it. Grey blocks are the same in every architecture of the space.
     """
+    return ElementTree.tostring(drawing_element(space, arch), encoding="unicode")
+
+
+def drawing_element(space: Space, arch: Arch) -> ElementTree.Element:
+    """The drawing as an element; each of its children stands for itself, at its own place."""
     arch = space.canonical(arch)
     blocks = {block.name: block for block in space.blocks(arch)}
     widest = max(channels_inside(_largest(space, position)) for position in space.positions)
@@ -34,7 +39,7 @@ def architecture_drawing(space: Space, arch: Arch) -> str:
     for x, text in ((_KERNEL_X, "kernel"), (_EXPAND_X, "expand"), (_SE_X, "SE")):
         _text(root, x, y + 10, text, anchor="middle", size=11, colour=style.MUTED)
     y += _CAPTION
-    for _, group in itertools.groupby(space.positions, key=lambda position: position.depth):
+    for _, group in itertools.groupby(space.positions, key=lambda position: (position.depth, _stage(position))):
         positions = list(group)
         y = _draw_caption(root, y, positions, blocks)
         for position in positions:
@@ -46,15 +51,20 @@ def architecture_drawing(space: Space, arch: Arch) -> str:
         "viewBox": f"0 0 {WIDTH} {y}",
         "width": str(WIDTH),
         "height": str(y),
+        "font-family": "sans-serif",
+        "font-size": str(_FONT_SIZE),
+        "fill": style.INK,
         "role": "img",
         "aria-label": f"{len(blocks)} of {len(space.positions)} blocks run, on an image of {arch.r} by {arch.r} pixels",
     }
-    return ElementTree.tostring(root, encoding="unicode")
+    return root
 
 
 def architecture_legend(space: Space) -> list[tuple[str, str]]:
     """What the marks of a drawing mean: (SVG of the mark, text)."""
     items = [(_swatch(size, _colour(space, size)), f"{_square(size)} kernel") for size in space.choices("ks")]
+    if len(items) < 2:
+        items = [(_swatch(3, style.SHADES[1]), "its width differs between sub-networks")]
     return [
         *items,
         (_swatch(3, _FIXED), "the same in every sub-network"),
@@ -75,8 +85,8 @@ def _largest(space: Space, position: Position) -> Block:
 def _colour(space: Space, kernel_size: int) -> str:
     sizes = space.choices("ks")
     if kernel_size not in sizes or len(sizes) == 1:
-        return _FIXED
-    return _SINGLE_HUE[round(sizes.index(kernel_size) * (len(_SINGLE_HUE) - 1) / (len(sizes) - 1))]
+        return style.SHADES[1]
+    return style.SHADES[round(sizes.index(kernel_size) * (len(style.SHADES) - 1) / (len(sizes) - 1))]
 
 
 def _thickness(kernel_size: int) -> float:
@@ -95,12 +105,21 @@ def _draw_image(root: ElementTree.Element, space: Space, arch: Arch) -> float:
     return bottom
 
 
+def _stage(position: Position) -> str:
+    """The stage that a block belongs to, "" for what stands outside of stages."""
+    stage, underscore, block = position.name.partition("_")
+    return stage if underscore and (position.depth or block.startswith("block")) else ""
+
+
 def _draw_caption(root: ElementTree.Element, y: float, positions: list[Position], blocks: dict[str, Block]) -> float:
-    if positions[0].depth is None:
-        text = ", ".join(position.name for position in positions)
-    else:
+    stage = _stage(positions[0])
+    if positions[0].depth is not None:
         count = sum(position.name in blocks for position in positions)
-        text = f"{positions[0].name.partition('_')[0]}: {count} of {len(positions)}"
+        text = f"{stage}: {count} of {len(positions)}"
+    elif stage:
+        text = f"{stage}: {len(positions)} always"
+    else:
+        text = ", ".join(position.name for position in positions)
     running = [blocks[position.name] for position in positions if position.name in blocks]
     if running:
         last = running[-1]
@@ -165,7 +184,8 @@ def _rectangle(
     if colour is None:
         attributes |= {"fill": "none", "stroke": style.FAINT, "stroke-dasharray": "2 2", "stroke-width": "0.8"}
     else:
-        attributes |= {"fill": colour, "fill-opacity": f"{opacity:g}", "rx": "1.5"}
+        attributes |= {"fill": colour, "rx": "1.5"}
+        attributes |= {"fill-opacity": f"{opacity:g}"} if opacity < 1 else {}
     ElementTree.SubElement(parent, "rect", attributes)
 
 
@@ -176,17 +196,18 @@ def _text(
     text: str,
     *,
     anchor: str = "start",
-    size: int = 12,
+    size: int = _FONT_SIZE,
     weight: str = "normal",
     colour: str = style.INK,
 ) -> None:
-    attributes = {
-        "x": f"{x:g}",
-        "y": f"{y:g}",
-        "font-family": "sans-serif",
-        "font-size": str(size),
-        "font-weight": weight,
-        "text-anchor": anchor,
-        "fill": colour,
-    }
+    attributes = {"x": f"{x:g}", "y": f"{y:g}"}
+    # The rest is the drawing's own.
+    for name, value, usual in (
+        ("font-size", str(size), str(_FONT_SIZE)),
+        ("font-weight", weight, "normal"),
+        ("text-anchor", anchor, "start"),
+        ("fill", colour, style.INK),
+    ):
+        if value != usual:
+            attributes[name] = value
     ElementTree.SubElement(parent, "text", attributes).text = text

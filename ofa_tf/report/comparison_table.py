@@ -81,7 +81,7 @@ def _columns(milliseconds: Callable[[float | None], str]) -> tuple[tuple[str, st
         ),
         ("predicted top-1 %", "what the accuracy predictor says of it", lambda model: percent(model.predicted_top1)),
         ("Keras top-1 %", "accuracy of its float32 Keras model", lambda model: percent(model.keras_top1)),
-        ("int8 top-1 %", "accuracy of its int8 file on the same images", lambda model: percent(model.int8_top1)),
+        ("int8 top-1 %", "accuracy of its int8 file on the same images", lambda model: percent(model.tflite_top1)),
         ("million MACs", "multiply-accumulates for one image", lambda model: f"{model.macs / 1e6:,.2f}"),
         (
             "int8 KB",

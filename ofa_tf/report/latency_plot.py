@@ -9,21 +9,30 @@ from ofa_tf.report.report_model import ReportModel
 NAME = "latency"
 
 
-def latency_plot(pairs: Sequence[tuple[float, float]], models: Sequence[ReportModel] = ()) -> str:
+def latency_plot(
+    pairs: Sequence[tuple[float, float]],
+    models: Sequence[ReportModel] = (),
+    *,
+    name: str = NAME,
+    width: float = style.WIDTH,
+) -> str:
     """An SVG of predicted against measured latency, with the diagonal on which they are equal.
 
     Args:
-        pairs: (predicted, measured) in milliseconds; the errors in the title are theirs alone.
+        pairs: (predicted, measured) in milliseconds; the errors in the title are theirs alone, and those of the models
+            where there are no pairs.
         models: drawn beside them where both latencies are known.
+        name: unique in the page that the plot stands in.
+        width: in inches.
     """
-    errors = LatencyErrors.of(pairs)
     chosen = [
         (model.predicted_ms, model.measured_ms)
         for model in models
         if model.predicted_ms is not None and model.measured_ms is not None
     ]
-    with style.drawing(NAME):
-        figure, (axes,) = style.new_axes(height=5.2)
+    errors = LatencyErrors.of(pairs or chosen)
+    with style.drawing(name):
+        figure, (axes,) = style.new_axes(height=5.2 * width / style.WIDTH, width=width)
         ends = [value for pair in (*pairs, *chosen) for value in pair] or [0.0, 1.0]
         margin = 0.06 * ((max(ends) - min(ends)) or max(ends) or 1)
         low, high = min(ends) - margin, max(ends) + margin
@@ -42,7 +51,7 @@ def latency_plot(pairs: Sequence[tuple[float, float]], models: Sequence[ReportMo
         axes.set_ylabel("predicted latency in ms")
         axes.set_title(error_text(errors))
         axes.legend(loc="upper left")
-        return style.to_svg(figure, NAME, f"Predicted against measured latency: {error_text(errors)}")
+        return style.to_svg(figure, name, f"Predicted against measured latency: {error_text(errors)}")
 
 
 def error_text(errors: LatencyErrors) -> str:

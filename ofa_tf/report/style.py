@@ -15,9 +15,22 @@ from matplotlib.figure import Figure
 
 INK, MUTED, GRID, FAINT = "#1f2933", "#52606d", "#e4e7eb", "#9aa5b1"
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#a24b83", "#56b4e9"
+# One hue for what is more or less of the same.
+SHADES = ("#9ecae1", "#3182bd", "#08306b")
+# What a page calls them.
+_VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    GRID: "--line",
+    FAINT: "--faint",
+    "#ffffff": "--paper",
+    **{shade: f"--shade-{place}" for place, shade in enumerate(SHADES)},
+}
 
 # Inches; at 96 pixels each, as browsers count, a plot is 614 pixels wide and its text 13 pixels high.
 WIDTH, HEIGHT = 6.4, 4.2
+# For plots that stand beside others, or on a phone.
+NARROW = 4.8
 _FONT_SIZE = 9.75
 
 _RC = {
@@ -56,9 +69,11 @@ def drawing(name: str) -> Iterator[None]:
         yield
 
 
-def new_axes(rows: int = 1, height: float = HEIGHT, ratios: tuple[float, ...] = (1,)) -> tuple[Figure, list[Axes]]:
+def new_axes(
+    rows: int = 1, height: float = HEIGHT, ratios: tuple[float, ...] = (1,), width: float = WIDTH
+) -> tuple[Figure, list[Axes]]:
     """A figure with axes above each other that share x; no window and no global state of pyplot."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
     return figure, list(axes)
 
@@ -81,6 +96,17 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
     text = re.sub(r"<[^>]+>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", tag[0]), text)
     opening = f'<svg role="img" aria-label="{_attribute(description)}" '
     return opening + text.strip().removeprefix("<svg ")
+
+
+def themed(svg: str) -> str:
+    """An SVG whose ink, greys and paper follow the page's variables, and so its dark form."""
+    colours = "|".join(_VARIABLES)
+
+    def variable(found: re.Match) -> str:
+        return f"var({_VARIABLES[found[0]]}, {found[0]})"
+
+    # Only inside tags: a name may hold a colour.
+    return re.sub(r"<[^>]+>", lambda tag: re.sub(rf"(?:{colours})(?![0-9a-f])", variable, tag[0]), svg)
 
 
 def _attribute(text: str) -> str:

@@ -90,9 +90,10 @@ def _mark_stages(panels: Sequence[Axes], stages: Sequence[tuple[str, float, floa
             if place % 2:
                 axes.axvspan(first, last, color=style.GRID, alpha=0.55, linewidth=0, zorder=0)
     top = panels[0]
+    # Names of short stages would run into each other: they stand on lines above each other.
+    lines = 2 if len(stages) < 4 else 3
     for place, (name, first, last) in enumerate(stages):
-        # Names of short stages would run into each other: every other one stands a line higher.
         top.annotate(
-            name, ((first + last) / 2, 1), (0, 4 + 13 * (place % 2)), xycoords=("data", "axes fraction"),
+            name, ((first + last) / 2, 1), (0, 4 + 13 * (place % lines)), xycoords=("data", "axes fraction"),
             textcoords="offset points", ha="center", va="bottom", color=style.MUTED,
         )  # fmt: skip

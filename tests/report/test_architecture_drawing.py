@@ -31,7 +31,9 @@ def skipped(bar):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.sampled_from(["ofa_tiny", "ofa_cifar", "ofa_mbv3_d234_e346_k357_w1.0"]), st.integers(0, 10**6))
+@given(
+    st.sampled_from(["ofa_tiny", "ofa_cifar", "ofa_mbv3_d234_e346_k357_w1.0", "ofa_resnet50"]), st.integers(0, 10**6)
+)
 def test_the_drawing_is_the_list_of_blocks(name, seed):
     space = spaces.get(name)
     arch = space.sample(np.random.default_rng(seed))
@@ -92,6 +94,23 @@ def test_the_legend_has_the_colours_of_the_bars():
         bar, _, _ = rows(architecture_drawing(SPACE, SPACE.arch(ks=size)))[2]
         assert f'fill="{bar.get("fill")}"' in marks[f"{size}{TIMES}{size} kernel"]
         assert f'height="{bar.get("height")}"' in marks[f"{size}{TIMES}{size} kernel"]
+
+
+@pytest.mark.parametrize("name", ["ofa_mbv3_d234_e346_k357_w1.0", "ofa_proxyless_d234_e346_k357_w1.3", "ofa_resnet50"])
+def test_no_line_is_longer_than_the_drawing_is_wide(name):
+    space = spaces.get(name)
+    root = ElementTree.fromstring(architecture_drawing(space, space.largest()))
+    captions = [text.text for text in root.findall(f"{SVG}text") if text.get("x") == "0"]
+    assert len(captions) > 5
+    # Letters of 11 pixels are about half as wide, digits a little wider.
+    assert max(map(len, captions)) <= 42
+
+
+def test_what_differs_between_sub_networks_is_not_drawn_as_if_it_did_not():
+    space = spaces.get("ofa_resnet50")
+    fixed = next(mark for mark, text in architecture_legend(space) if text.startswith("the same"))
+    bar, _, _ = rows(architecture_drawing(space, space.largest()))[3]
+    assert f'fill="{bar.get("fill")}"' not in fixed
 
 
 def test_an_architecture_of_another_space_is_refused():

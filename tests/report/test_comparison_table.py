@@ -19,7 +19,7 @@ MODELS = st.lists(
         measured_ms=MAYBE_MS,
         predicted_top1=MAYBE_SHARE,
         keras_top1=MAYBE_SHARE,
-        int8_top1=MAYBE_SHARE,
+        tflite_top1=MAYBE_SHARE,
         model_bytes=st.none() | st.integers(1, 10**9),
     ),
     min_size=1,
@@ -58,7 +58,7 @@ def test_numbers_read_back_as_they_were_given(models):
         for heading, value, scale, error in (
             ("budget ms", found.budget_ms, 1, 0.05),
             ("measured ms", found.measured_ms, 1, 0.05),
-            ("int8 top-1 %", found.int8_top1, 100, 0.051),
+            ("int8 top-1 %", found.tflite_top1, 100, 0.051),
             ("int8 KB", found.model_bytes, 1e-3, 0.051),
         ):
             cell = columns[heading][place]

@@ -57,6 +57,8 @@ def test_too_few_pairs_are_not_ranked():
     assert LatencyErrors.of([]) == LatencyErrors(0, None, None)
     assert LatencyErrors.of([(1.0, 2.0), (2.0, 3.0)]).spearman is None
     assert "1 networks: MAPE 50.0 %" in texts(latency_plot([(1.0, 2.0)]))
+    # Where nothing else was measured, the models check the predictions.
+    assert "1 networks: MAPE 50.0 %" in texts(latency_plot([], [model(predicted_ms=1.0, measured_ms=2.0)]))
 
 
 def test_training_plot_names_stages_and_sub_networks():
