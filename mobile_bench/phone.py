@@ -78,7 +78,7 @@ class Phone:
     ):
         self.device, self.binary, self.options = device, binary, options
         self._log_folder = None if log_folder is None else pathlib.Path(log_folder)
-        self._patience_seconds, self._on_note = patience_seconds, on_note
+        self._patience_seconds, self.note = patience_seconds, on_note
         self._silent_seconds = 2 * options.max_seconds + 30 if silent_seconds is None else silent_seconds
         self._lock = PhoneLock(device.serial)
 
@@ -94,7 +94,7 @@ class Phone:
             self.__exit__()
             raise
         if set(self.facts.governors) - {_QUIET_GOVERNOR}:
-            self._on_note(
+            self.note(
                 f"phone {self.device.serial}: its cores' governor is {'/'.join(self.facts.governors)}, not "
                 f"{_QUIET_GOVERNOR}: frequencies, and times, will vary"
             )
@@ -105,7 +105,7 @@ class Phone:
             self.device.shell(_CLEAN.format(folder=FOLDER))
         except OfaError as error:
             # The next session does it.
-            self._on_note(f"phone {self.device.serial}: {FOLDER} may be left on it ({error})")
+            self.note(f"phone {self.device.serial}: {FOLDER} may be left on it ({error})")
         finally:
             self._lock.release()
 
@@ -173,7 +173,7 @@ class Phone:
                 interruptions += 1
                 if interruptions > _INTERRUPTIONS:
                     raise
-                self._on_note(f"{error}; waiting for it")
+                self.note(f"{error}; waiting for it")
                 if running is not None and (measurement := self._blame(left[running], error)):
                     done[left.pop(running)] = measurement
                     on_result(measurement)
@@ -217,9 +217,7 @@ class Phone:
         for event in read_events(word, self.device.lines(command, silent_seconds=self._silent_seconds)):
             missing -= isinstance(event, Ended)
             if isinstance(event, Cooling):
-                self._on_note(
-                    f"phone {self.device.serial}: cools down ({event.reading}, {event.waited_seconds} s so far)"
-                )
+                self.note(f"phone {self.device.serial}: cools down ({event.reading}, {event.waited_seconds} s so far)")
             yield event
         if missing:
             raise AdbError(

@@ -16,7 +16,7 @@ class ReportPoint:
         measured_ms: latency of its file on the device, in milliseconds; None if it was not measured.
         predicted_top1: the accuracy predictor's answer, 0..1.
         keras_top1: its calibrated float32 top-1, on the same images as the models', 0..1; None if it was not measured.
-        costs: what else was predicted of it, by the kind of limit: "macs", "params", "model_bytes", "peak_memory_bytes".
+        costs: what else was predicted of it, by the kind of limit: "params", "peak_memory_bytes" and others.
     """
 
     arch: Arch
