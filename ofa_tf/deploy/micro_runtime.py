@@ -14,6 +14,7 @@ import numpy as np
 
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.deploy import micro_child
+from ofa_tf.deploy.runner import read_model
 
 _CHILD = "import runpy, sys; runpy.run_path(sys.argv[1])['run'](*sys.argv[2:])"
 # More than any model for a microcontroller takes; only what is used is touched.
@@ -85,8 +86,7 @@ def run_micro(
             "the microcontroller's runtime, tflite-micro, is not installed; install it with: pip install --pre "
             "tflite-micro"
         )
-    source = "model in memory" if isinstance(model, bytes) else os.fspath(model)
-    data = model if isinstance(model, bytes) else _read(pathlib.Path(model))
+    data, source = read_model(model)
     if not data:
         raise InputError(f"{source}: is empty, expected a TFLite model; export it anew")
     with tempfile.TemporaryDirectory() as name:
@@ -139,12 +139,3 @@ def _figure(words: str, what: str) -> int:
     if found is None:
         raise OfaError(f"this version of tflite-micro does not tell its {what!r}; install that of the lock file")
     return int(found[1])
-
-
-def _read(path: pathlib.Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}), expected a .tflite file; check the path"
-        ) from error

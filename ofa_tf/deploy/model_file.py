@@ -5,7 +5,6 @@ The description is JSON in a metadata buffer of the file, which interpreters pas
 
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 from ofa_tf.common import InputError
+from ofa_tf.deploy.runner import read_model
 
 METADATA_NAME = "ofa_tf"
 # The signature and the names of what goes in and out, for apps: `interpreter.get_signature_runner("classify")`.
@@ -56,11 +56,7 @@ def read_description(model: str | os.PathLike | bytes) -> dict[str, Any]:
     Raises:
         InputError: there is no such file, it is no TFLite file, or it has no description.
     """
-    source = "model in memory" if isinstance(model, bytes) else os.fspath(model)
-    try:
-        data = model if isinstance(model, bytes) else pathlib.Path(model).read_bytes()
-    except OSError as error:
-        raise InputError(f"{source}: cannot be read ({error.strerror}), expected a .tflite file") from error
+    data, source = read_model(model)
     try:
         found = _metadata(data)
     # What the reader of a flatbuffer meets in a damaged one depends on where the damage is.

@@ -61,8 +61,7 @@ class Runner:
     def __init__(self, model: str | os.PathLike | bytes, *, threads: int = 1):
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InputError(f"threads is {threads!r}, expected a whole number of at least 1")
-        self.source = "model in memory" if isinstance(model, bytes) else os.fspath(model)
-        self.model_bytes = model if isinstance(model, bytes) else _read(pathlib.Path(model))
+        self.model_bytes, self.source = read_model(model)
         self.threads = threads
         if len(self.model_bytes) < _SMALLEST_BYTES or self.model_bytes[4:8] != IDENTIFIER:
             raise InputError(
@@ -199,9 +198,17 @@ def _cost_ns(clock: Callable[[], int]) -> int:
     return int(np.median([-clock() + clock() for _ in range(1000)]))
 
 
-def _read(path: pathlib.Path) -> bytes:
+def read_model(model: str | os.PathLike | bytes) -> tuple[bytes, str]:
+    """A `.tflite` file's bytes, given its path or these, and what to call it in an error.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if isinstance(model, bytes):
+        return model, "model in memory"
+    path = pathlib.Path(model)
     try:
-        return path.read_bytes()
+        return path.read_bytes(), os.fspath(model)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}), expected a .tflite file; check the path"

@@ -6,6 +6,7 @@ import pytest
 from ofa_tf.common import InputError
 from ofa_tf.deploy import Runner, read_description
 from ofa_tf.deploy.model_file import described
+from tests.mutations import mutant
 
 
 def test_a_description_comes_back_and_is_replaced(int8_models):
@@ -30,3 +31,17 @@ def test_files_without_a_description_are_told_apart(int8_models, tmp_path):
         read_description(path)
     with pytest.raises(InputError, match="cannot be read"):
         read_description(tmp_path / "none.tflite")
+
+
+def test_damaged_files_are_read_or_refused_in_words(int8_models):
+    """Protects the reader of descriptions, which opens files from elsewhere in this process: 300 damaged ones."""
+    data = described(int8_models["folded"], {"labels": ["cat", "dog"]})
+    refusals = []
+    for seed in range(300):
+        try:
+            found = read_description(mutant(data, np.random.default_rng(seed)))
+            assert isinstance(found, dict)
+        except InputError as error:
+            refusals.append(str(error))
+    assert 0 < len(refusals) < 300
+    assert not any("\n" in words for words in refusals)
