@@ -113,7 +113,7 @@ def test_bright_pixels_are_clipped_not_wrapped():
     assert min(results) < 250
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     height=st.integers(1, 3000),
     width=st.integers(1, 3000),

@@ -162,7 +162,7 @@ def test_holdout_count(images, holdout, count):
     assert holdout_count(images, holdout) == count
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     labels=st.lists(st.integers(0, 5), min_size=2, max_size=200), share=st.floats(0.01, 0.99), seed=st.integers(0, 9)
 )

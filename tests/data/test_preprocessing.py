@@ -79,7 +79,7 @@ unit = st.floats(0, 1, allow_nan=False)
 positive = st.floats(0.01, 2, allow_nan=False)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(mean=st.tuples(unit, unit, unit), std=st.tuples(positive, positive, positive), fraction=st.floats(0.1, 1))
 def test_config_round_trip(mean, std, fraction):
     """A run's preprocessing survives its JSON file exactly."""

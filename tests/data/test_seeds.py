@@ -11,7 +11,7 @@ whole = st.integers(0, seeds.MAX_SEED)
 streams = st.tuples(whole, st.integers(1, 4), st.integers(0, 2**24 - 1), st.integers(0, 2**60))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(first=streams, second=streams)
 def test_streams_never_meet(first, second):
     """Different (seed, purpose, epoch, place) give different seeds."""
@@ -23,7 +23,7 @@ def order(count: int, *key: int) -> np.ndarray:
     return seeds.shuffled(tf.range(count, dtype=tf.int64), count, seeds.stream(*key)).numpy()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(count=st.integers(1, 500), key=streams)
 def test_a_shuffle_is_a_permutation(count, key):
     """Every image has exactly one place in an epoch."""

@@ -86,7 +86,7 @@ def test_images_that_do_not_fit_are_named(model):
     check_refused(model, "images are uint8", images=np.zeros((1, 8, 8, 3), np.uint8))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**6), st.binary(min_size=1, max_size=8))
 def test_damage_ends_in_numbers_or_in_one_line(model, place, noise):
     """Bytes written over any part of the file."""

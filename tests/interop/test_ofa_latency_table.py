@@ -95,7 +95,7 @@ def test_files_that_are_no_such_table(tmp_path):
         interop.load_ofa_latency_table(tmp_path / "empty")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200), st.integers(0, 4000))
 def test_damage_is_an_input_error(tmp_path, noise, place):
     """Whatever is written into the file: read, or refused in one line."""

@@ -68,7 +68,7 @@ def test_a_stem_without_shape(tmp_path, torch):
         interop.inferred_space(tmp_path / "x.pth")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=100), st.integers(0, 100_000), st.booleans())
 def test_damage_is_an_input_error(tmp_path, torch, noise, place, cut):
     """Whatever is written into the file: read, or refused in one line that names it."""

@@ -31,7 +31,7 @@ def _table():
     return LatencyTable(**CONDITIONS, versions={"litert": "2.3"}, date="2026-01-02").adding(measured(SPACE))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(space_and_archs(), st.sampled_from([None, CORRECTION]))
 def test_architectures_and_rows_are_predicted_exactly_alike(case, correction):
     """To the last bit: what a search finds at the limit must be at the limit for everyone else."""
@@ -150,7 +150,7 @@ def test_tables_merge_where_conditions_are_equal(table):
             table.merge(dataclasses.replace(table, **{name: value}))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     scale=st.floats(0.5, 3),
     offset=st.floats(-0.3, 3),

@@ -30,7 +30,7 @@ def skipped(bar):
     return bar.get("fill") == "none"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(["ofa_tiny", "ofa_cifar", "ofa_mbv3_d234_e346_k357_w1.0", "ofa_resnet50"]), st.integers(0, 10**6)
 )

@@ -26,7 +26,7 @@ def every_row(space) -> np.ndarray:
 ROWS = {space.name: every_row(space) for space in (TINY_MOBILENET, SHARED_WIDTH)}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from([TINY_MOBILENET, SHARED_WIDTH]), st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
 def test_it_is_the_minimum_over_all_architectures(space, seed, one_resolution, largest):
     """Tables here are random: a larger block may be cheaper, as measured ones sometimes are."""

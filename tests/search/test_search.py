@@ -89,7 +89,7 @@ def limits(draw) -> tuple[spaces.Space, list[Constraint]]:
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(limits(), st.integers(0, 1000))
 def test_nothing_outside_a_limit_is_ever_returned(case, seed):
     """However tight: limits at exactly what the smallest architecture takes are kept, not refused."""
