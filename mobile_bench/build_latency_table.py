@@ -1,17 +1,17 @@
 """Measures every distinct block of a space on a device and writes the latency table that searches predict from.
 
     python -m mobile_bench.build_latency_table --device=host --space=ofa_tiny --precision=int8 --output=host_int8.json
-    python -m mobile_bench.build_latency_table --device=SERIAL --space=ofa_tiny --precision=int8 --output=phone_int8.json
+    python -m mobile_bench.build_latency_table --device=SERIAL --space=ofa_tiny --precision=int8 --output=phone.json
 
 Each block becomes a .tflite model of its own, with random weights. On this machine it is timed among as many others as
-a network has (mobile_bench/measure.py says why and how): at least 56 runs of each, and 0.1 s of each row of blocks. On a
-phone, named by its serial (python -m mobile_bench.devices lists them), LiteRT's benchmark_model times it, at least --runs
-times and for --seconds; a phone that gets hot is waited for, one that leaves and comes back is gone on with.
+a network has (mobile_bench/measure.py says why and how): at least 56 runs of each, and 0.1 s of each row of blocks. On
+a phone, named by its serial (python -m mobile_bench.devices lists them), LiteRT's benchmark_model times it, at least
+--runs times and for --seconds; a phone that gets hot is waited for, one that leaves and comes back is gone on with.
 
-The table is written every few seconds. After an interruption the same command goes on where it stopped. The last line
-says what is doubtful: drift, blocks of varying time, blocks measured on a hot phone.
+The table is written every few seconds, for phones after every block. After an interruption the same command goes on
+where it stopped. The last line says what is doubtful: drift, blocks of varying time, blocks measured on a hot phone.
 Several phones at once: --device=SERIAL1,SERIAL2 or --device=all, a process and a table for each, with its serial in the
-table's name (phone_int8-SERIAL1.json).
+table's name (phone-SERIAL1.json).
 With --form=auto, a network is measured in every form first, and the form that is fastest on the device is taken.
 How well the table predicts whole networks: python -m mobile_bench.verify.
 """
@@ -87,9 +87,7 @@ def _on_phone(space, resolutions, serial: str):
         if not bar:
             print(f"phone {serial}: {done} of {total} blocks", file=sys.stderr, flush=True)
 
-    with phone_flags.phone_session(
-        serial, threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value
-    ) as phone:
+    with phone_flags.phone_session(serial, threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value) as phone:
         return build_phone_table(
             space,
             resolutions,
@@ -132,7 +130,9 @@ def _serials(devices: list[str]) -> list[str]:
         # Without any, asking for one says what to do.
         return list(adb.states()) or [adb.device().serial]
     if not devices or (host.DEVICE in devices and len(devices) > 1):
-        raise InputError(f"--device={','.join(devices)}: expected {host.DEVICE!r} alone, serials of phones, or {_ALL!r}")
+        raise InputError(
+            f"--device={','.join(devices)}: expected {host.DEVICE!r} alone, serials of phones, or {_ALL!r}"
+        )
     return devices
 
 

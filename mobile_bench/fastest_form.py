@@ -50,7 +50,9 @@ def fastest_form(
     times_ms = dict(sorted(((form, measured_ms[data]) for form, data in files.items()), key=lambda pair: pair[1]))
     fastest, least_ms = next(iter(times_ms.items()))
     if least_ms == float("inf"):
-        raise OfaError(f"--form=auto: the device ran the network of {space.name} in none of the forms {', '.join(forms)}")
+        raise OfaError(
+            f"--form=auto: the device ran the network of {space.name} in none of the forms {', '.join(forms)}"
+        )
     usual = default_form(precision)
     keeps = usual in times_ms and least_ms > _CLEARLY * times_ms[usual]
     return (usual if keeps else fastest), times_ms

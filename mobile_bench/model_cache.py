@@ -37,7 +37,7 @@ class ModelCache:
     """
 
     def __init__(self, folder: str | os.PathLike | None = None):
-        self._folder = cache_folder() / "models" if folder is None else pathlib.Path(folder)
+        self.folder = cache_folder() / "models" if folder is None else pathlib.Path(folder)
 
     def file(self, blocks: Sequence[Block], precision: str, *, form: str, seed: int = 0) -> pathlib.Path:
         """The `.tflite` file that `block_models.model_bytes` makes of the same arguments."""
@@ -45,11 +45,11 @@ class ModelCache:
         fields = [{**dataclasses.asdict(block), "name": ""} for block in blocks]
         words = [fields, precision, form, seed, _made_by()]
         name = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
-        path = self._folder / name[:2] / f"{name}.tflite"
+        path = self.folder / name[:2] / f"{name}.tflite"
         if _is_kept(path):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("w") as lock:
+        with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_kept(path):
                 data = block_models.model_bytes(blocks, precision, form=form, seed=seed)

@@ -45,7 +45,11 @@ def phone_times(
         seed: of the order.
     """
     rng = np.random.default_rng(seed)
-    jobs = [(f"{number} in round {turn}", models[number]) for turn in range(rounds) for number in rng.permutation(len(models))]
+    jobs = [
+        (f"{number} in round {turn}", models[number])
+        for turn in range(rounds)
+        for number in rng.permutation(len(models))
+    ]
     times_ms: list[list[float]] = [[] for _ in models]
     for measurement in phone.measure(jobs):
         if measurement.output is not None:

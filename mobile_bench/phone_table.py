@@ -50,9 +50,9 @@ def build_phone_table(
 ) -> LatencyTable:
     """Measures the blocks of a space that the table at `output` does not hold yet, in random order.
 
-    The table is written after every batch, also after one that ended too early: an interrupted build goes on and
-    measures no block twice. A batch is converted before it is measured, not while the one before is: the converter
-    holds back what the whole process writes, and a phone cools meanwhile.
+    The table is written after every block: an interrupted build goes on and measures no block twice. A batch is
+    converted before it is measured, not while the one before is: the converter holds back what the whole process
+    writes, and a phone cools meanwhile.
 
     Args:
         space: the space, with its number of classes.
@@ -118,7 +118,9 @@ def conditions(phone: Phone, precision: str, form: str) -> LatencyTable:
 class _Build:
     """The state of one build: the table so far, the reference network's times, and what failed."""
 
-    def __init__(self, space: Space, phone: Phone, table: LatencyTable, output, cache: ModelCache, seed, tolerance, bar):
+    def __init__(
+        self, space: Space, phone: Phone, table: LatencyTable, output, cache: ModelCache, seed, tolerance, bar
+    ):
         self.phone, self.table, self.output, self.bar = phone, table, output, bar
         self._tolerance = tolerance
         self._file = functools.partial(cache.file, precision=table.precision, form=table.activation_form, seed=seed)
@@ -140,30 +142,36 @@ class _Build:
         models += [(key, self._file([block])) for key, block in blocks.items()]
         models.append((_AFTER, self._reference))
         measured: dict[str, PhoneMeasurement] = {}
+        first_time = math.isinf(worst_ms)
 
         def keep(measurement: PhoneMeasurement) -> None:
             measured[measurement.name] = measurement
             self.bar.update(measurement.name in blocks)
+            if first_time:
+                # At once: whatever ends this process, nothing is measured twice.
+                self._add(blocks, {measurement.name: measurement})
 
         try:
             self.phone.measure(models, keep)
         finally:
             # Also where the phone was lost on the way, or Ctrl-C was pressed.
             level_ms = self._level_ms(measured)
-            if math.isinf(worst_ms) or level_ms <= worst_ms:
+            if first_time or level_ms <= worst_ms:
                 if math.isfinite(level_ms):
                     self._kept_ms[batch[0].key] = level_ms
                 self._add(blocks, measured)
         for name in (_EMPTY, _BEFORE):
             if measured[name].output is None:
                 raise OfaError(
-                    f"phone {self.phone.device.serial}: {name} could not be measured ({measured[name].error}); what was "
-                    f"measured is kept, give the same command to go on"
+                    f"phone {self.phone.device.serial}: {name} could not be measured ({measured[name].error}); what "
+                    f"was measured is kept, give the same command to go on"
                 )
         return level_ms
 
     def _level_ms(self, measured: dict[str, PhoneMeasurement]) -> float:
-        times_ms = [it.block_latency().median_ms for name in (_BEFORE, _AFTER) if (it := measured.get(name)) and it.output]
+        times_ms = [
+            it.block_latency().median_ms for name in (_BEFORE, _AFTER) if (it := measured.get(name)) and it.output
+        ]
         self.references_ms += [max(times_ms)] if times_ms else []
         return max(times_ms, default=math.inf)
 
@@ -182,11 +190,6 @@ class _Build:
         if not good:
             return
         hot = {key for key, measurement in good.items() if measurement.hot}
-        if hot:
-            self.phone.note(
-                f"phone {self.phone.device.serial}: {len(hot)} blocks were measured on a hot phone, which did not cool "
-                f"down in time"
-            )
         hot |= set(self.table.versions.get(HOT, "").split()) - set(good)
         latencies = [_without_call(measurement.block_latency(), self._empty_ms) for measurement in good.values()]
         versions = {**self.phone.describe(), "method": self._method(), HOT: " ".join(sorted(hot)), **self._references()}
@@ -204,9 +207,9 @@ class _Build:
     def _method(self) -> str:
         options = self.phone.options
         return (
-            f"each block alone by benchmark_model, at least {options.runs} runs and {options.min_seconds:g} s, in random "
-            f"order, less the {self._empty_ms * 1e3:.1f} us of an empty model; batches in which the reference network took "
-            f"more than {self._tolerance:g} of its fastest time were measured again"
+            f"each block alone by benchmark_model, at least {options.runs} runs and {options.min_seconds:g} s, in "
+            f"random order, less the {self._empty_ms * 1e3:.1f} us of an empty model; batches in which the reference "
+            f"network took more than {self._tolerance:g} of its fastest time were measured again"
         )
 
 

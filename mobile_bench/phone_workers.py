@@ -51,8 +51,8 @@ def run_workers(module: str, arguments: Sequence[str], serials: Sequence[str], o
         signal.signal(signal.SIGTERM, before)
     if failed:
         raise OfaError(
-            f"{len(failed)} of {len(serials)} phones failed, see above: {', '.join(failed)}; what was measured on them is "
-            f"kept, the same command goes on"
+            f"{len(failed)} of {len(serials)} phones failed, see above: {', '.join(failed)}; what was measured on them "
+            f"is kept, the same command goes on"
         )
 
 

@@ -33,9 +33,7 @@ def start_table(output: str | os.PathLike | None, new: LatencyTable, versions: S
     return old
 
 
-def check_conditions(
-    path: str | os.PathLike, old: LatencyTable, new: LatencyTable, versions: Sequence[str]
-) -> None:
+def check_conditions(path: str | os.PathLike, old: LatencyTable, new: LatencyTable, versions: Sequence[str]) -> None:
     """Raises `InputError` where a table from a file was measured under other conditions than the new one.
 
     Args:
