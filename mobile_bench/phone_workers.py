@@ -44,7 +44,8 @@ def run_workers(module: str, arguments: Sequence[str], serials: Sequence[str], o
     try:
         for serial, path in outputs.items():
             own = [f"--device={serial}", f"--output={path}"]
-            workers[serial] = subprocess.Popen([sys.executable, "-m", module, *arguments, *own])
+            # In a session of its own, so that Ctrl-C reaches it once, through this process.
+            workers[serial] = subprocess.Popen([sys.executable, "-m", module, *arguments, *own], start_new_session=True)
         failed = [serial for serial, worker in workers.items() if worker.wait()]
     finally:
         _end(list(workers.values()))
@@ -57,7 +58,7 @@ def run_workers(module: str, arguments: Sequence[str], serials: Sequence[str], o
 
 
 def _end(workers: Sequence[subprocess.Popen]) -> None:
-    """Interrupts what still runs, as Ctrl-C does."""
+    """Interrupts what still runs, as Ctrl-C would."""
     running = [worker for worker in workers if worker.poll() is None]
     for worker in running:
         worker.send_signal(signal.SIGINT)

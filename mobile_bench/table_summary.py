@@ -21,12 +21,13 @@ def table_summary(table: LatencyTable) -> str:
         if latency.p95_ms is not None and latency.p95_ms > _SPREAD * latency.median_ms
     }
     widest = sorted(spread, key=spread.__getitem__, reverse=True)
-    hot = table.versions.get(HOT, "").split()
     parts = [f"{len(table.blocks)} blocks"]
     if DRIFT in table.versions:
         parts.append(f"reference network at most {table.versions[DRIFT]} of its fastest time")
     parts.append(f"{len(spread)} blocks with a p95 above {_SPREAD:g} of the median{_some(widest, spread)}")
-    parts.append(f"{len(hot)} measured hot{_some(hot)}")
+    if HOT in table.versions:
+        hot = table.versions[HOT].split()
+        parts.append(f"{len(hot)} measured hot{_some(hot)}")
     return "; ".join(parts)
 
 
