@@ -13,7 +13,7 @@ from mobile_bench import measure
 from mobile_bench.model_cache import ModelCache
 from mobile_bench.phone import Phone
 from mobile_bench.phone_measurement import PhoneMeasurement
-from mobile_bench.table_builder import middle, reference_key, reference_ms
+from mobile_bench.table_builder import middle, reference_key, reference_ms, version_number
 from mobile_bench.table_file import extended, start_table
 from mobile_bench.table_summary import DRIFT, HOT
 from ofa_tf.common import OfaError
@@ -132,7 +132,7 @@ class _Build:
         self.references_ms = [] if known_ms is None else [known_ms]
         # The same of batches that the table holds, by their first block.
         self._kept_ms: dict[str, float] = {}
-        self._earlier_drift = float(table.versions.get(DRIFT, 1.0))
+        self._earlier_drift = version_number(table, DRIFT) or 1.0
         self.failed: dict[str, str] = {}
 
     def measure(self, batch: Sequence[Block], worst_ms: float = math.inf) -> float:

@@ -118,9 +118,14 @@ def middle(space: Space, **given: Sequence) -> Arch:
 
 def reference_ms(table: LatencyTable, space: Space) -> float | None:
     """The time of the space's reference network when the table was measured, in milliseconds."""
+    return version_number(table, reference_key(space))
+
+
+def version_number(table: LatencyTable, name: str) -> float | None:
+    """What a table keeps as a number under a name of its versions, if it does."""
     try:
-        return float(table.versions[reference_key(space)])
-    except (KeyError, ValueError):
+        return float(table.versions[name])
+    except (KeyError, TypeError, ValueError):
         return None
 
 
