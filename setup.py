@@ -16,6 +16,7 @@ BINARIES = (
     "mobile_bench.microcontroller",
     "mobile_bench.verify",
     "tools.collect_accuracy",
+    "tools.convert_latency_table",
     "tools.demo",
     "tools.evaluate",
     "tools.export_tflite",

@@ -1,25 +1,47 @@
 """Measures every distinct block of a space on a device and writes the latency table that searches predict from.
 
     python -m mobile_bench.build_latency_table --device=host --space=ofa_tiny --precision=int8 --output=host_int8.json
+    python -m mobile_bench.build_latency_table --device=SERIAL --space=ofa_tiny --precision=int8 --output=phone.json
 
-Each block becomes a .tflite model of its own, with random weights, and is timed among as many others as a network has
-(mobile_bench/measure.py says why and how): at least 56 runs of each, and 0.1 s of each row of blocks.
-The table is written every few seconds. After an interruption the same command goes on where it stopped.
+Each block becomes a .tflite model of its own, with random weights. On this machine it is timed among as many others as
+a network has (mobile_bench/measure.py says why and how): at least 56 runs of each, and 0.1 s of each row of blocks. On
+a phone, named by its serial (python -m mobile_bench.devices lists them), LiteRT's benchmark_model times it, at least
+--runs times and for --seconds; a phone that gets hot is waited for, one that leaves and comes back is gone on with.
+
+The table is written every few seconds, for phones after every block. After an interruption the same command goes on
+where it stopped. The last line says what is doubtful: drift, blocks of varying time, blocks measured on a hot phone.
+Several phones at once: --device=SERIAL1,SERIAL2 or --device=all, a process and a table for each, with its serial in the
+table's name (phone-SERIAL1.json).
+With --form=auto, a network is measured in every form first, and the form that is fastest on the device is taken.
 How well the table predicts whole networks: python -m mobile_bench.verify.
 """
 
+import sys
+
 from absl import flags
 
+from mobile_bench import phone_flags
+from mobile_bench.adb_flag import ADB
 from ofa_tf.common import InputError, cli
 from ofa_tf.spaces.form import FORMS
 
-_DEVICE = flags.DEFINE_string("device", "host", "what is measured; this version knows 'host', this machine")
+_AUTO, _ALL = "auto", "all"
+
+_DEVICE = flags.DEFINE_list("device", ["host"], "'host', this machine, a phone's serial, several, or 'all' phones")
 _SPACE = flags.DEFINE_string("space", None, "name of the space, see ofa_tf.spaces.names()", required=True)
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "outputs of the classifier; the space's own unless given")
 _RESOLUTIONS = flags.DEFINE_list("resolutions", None, "image sides in pixels; all of the space's unless given")
 _PRECISION = flags.DEFINE_string("precision", "int8", "float32, float16, dynamic or int8")
-_THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter")
-_FORM = flags.DEFINE_enum("form", None, list(FORMS), "how networks are written; the precision's default unless given")
+_THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
+_FORM = flags.DEFINE_enum(
+    "form", None, [_AUTO, *FORMS], "how networks are written; the precision's default unless given, 'auto' measures"
+)
+_RUNS = flags.DEFINE_integer("runs", 50, "on a phone, at least this many runs of each block are timed", lower_bound=1)
+_SECONDS = flags.DEFINE_float("seconds", 0.1, "and for at least so long", lower_bound=0.0)
+_TOLERANCE = flags.DEFINE_float(
+    "tolerance", 1.05, "blocks measured while a phone took more than this much of its best time are measured again", 1.0
+)
+_PROGRESS = flags.DEFINE_enum("progress", "bar", ["bar", "lines"], "how it is shown on stderr, for a phone")
 _OUTPUT = flags.DEFINE_string("output", None, "the table to write, or to go on with (.json)", required=True)
 
 
@@ -28,14 +50,90 @@ def main(argv):
     from mobile_bench import host
     from ofa_tf import spaces
 
-    host.check_device(_DEVICE.value)
     space = spaces.get(_SPACE.value, _NUM_CLASSES.value)
     resolutions = _resolutions(_RESOLUTIONS.value)
+    serials = _serials(_DEVICE.value)
+    if serials == [host.DEVICE]:
+        table = _on_host(space, resolutions)
+    elif len(serials) == 1 and _DEVICE.value != [_ALL]:
+        table = _on_phone(space, resolutions, serials[0])
+    else:
+        from mobile_bench.phone_workers import run_workers
 
+        arguments = [*sys.argv[1:], "--progress=lines"]
+        run_workers("mobile_bench.build_latency_table", arguments, serials, _OUTPUT.value)
+        return
+
+    from mobile_bench.table_summary import table_summary
+
+    print(f"{_OUTPUT.value}: {table.precision}, on {table.versions['cpu']}: {table_summary(table)}")
+
+
+def _on_host(space, resolutions):
+    from mobile_bench.model_times import host_times
     from mobile_bench.table_builder import build_table
 
-    table = build_table(space, resolutions, _PRECISION.value, _THREADS.value, _OUTPUT.value, form=_FORM.value)
-    print(f"{_OUTPUT.value}: {len(table.blocks)} blocks, {table.precision}, on {table.versions['cpu']}")
+    form = _form(space, lambda models: host_times(models, _THREADS.value))
+    return build_table(space, resolutions, _PRECISION.value, _THREADS.value, _OUTPUT.value, form=form)
+
+
+def _on_phone(space, resolutions, serial: str):
+    from mobile_bench.model_times import phone_times
+    from mobile_bench.phone_table import build_phone_table
+
+    bar = _PROGRESS.value == "bar"
+
+    def say(done: int, total: int) -> None:
+        if not bar:
+            print(f"phone {serial}: {done} of {total} blocks", file=sys.stderr, flush=True)
+
+    with phone_flags.phone_session(serial, threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value) as phone:
+        return build_phone_table(
+            space,
+            resolutions,
+            _PRECISION.value,
+            phone,
+            _OUTPUT.value,
+            form=_form(space, lambda models: phone_times(phone, models)),
+            tolerance=_TOLERANCE.value,
+            progress=bar,
+            on_batch=say,
+        )
+
+
+def _form(space, time_models) -> str | None:
+    """The form that the flag asks for; a table that is gone on with keeps its own."""
+    import pathlib
+
+    if _FORM.value != _AUTO:
+        return _FORM.value
+    if pathlib.Path(_OUTPUT.value).exists():
+        from ofa_tf.predictors.latency_table import LatencyTable
+
+        return LatencyTable.load(_OUTPUT.value).activation_form
+
+    from mobile_bench.fastest_form import fastest_form
+
+    form, times_ms = fastest_form(space, _PRECISION.value, time_models)
+    shown = ", ".join(f"{name} {time_ms:.3f}" for name, time_ms in times_ms.items())
+    print(f"{','.join(_DEVICE.value)}: form {form}, of a network's times in ms: {shown}", flush=True)
+    return form
+
+
+def _serials(devices: list[str]) -> list[str]:
+    """What is measured on, one by one."""
+    from mobile_bench import host
+    from mobile_bench.adb import Adb
+
+    if devices == [_ALL]:
+        adb = Adb(ADB.value)
+        # Without any, asking for one says what to do.
+        return list(adb.states()) or [adb.device().serial]
+    if not devices or (host.DEVICE in devices and len(devices) > 1):
+        raise InputError(
+            f"--device={','.join(devices)}: expected {host.DEVICE!r} alone, serials of phones, or {_ALL!r}"
+        )
+    return devices
 
 
 def _resolutions(values: list[str] | None) -> list[int] | None:

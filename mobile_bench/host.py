@@ -5,19 +5,8 @@ import os
 import pathlib
 import platform
 
-from ofa_tf.common import InputError
-
 DEVICE = "host"
 _PACKAGES = ("ai-edge-litert", "tensorflow")
-
-
-def check_device(device: str) -> None:
-    """Raises `InputError` for every device but this machine."""
-    if device != DEVICE:
-        raise InputError(
-            f"--device={device!r} is unknown, known is {DEVICE!r} (this machine); phones come with adb support, which "
-            f"this version does not have yet"
-        )
 
 
 def describe() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`ModelCache`: converted blocks and networks, kept on the disk, because converting takes longer than measuring."""
 
 import dataclasses
+import fcntl
 import functools
 import hashlib
 import importlib.metadata
@@ -8,7 +9,6 @@ import inspect
 import json
 import os
 import pathlib
-import threading
 from collections.abc import Sequence
 
 from mobile_bench import block_models
@@ -27,32 +27,43 @@ class ModelCache:
     """Models of `block_models.model_bytes`, each converted once.
 
     What is kept belongs to the versions of the libraries and of the code that made it; others are made anew. Several
-    threads may ask at once: one converts at a time.
+    processes may ask at once: one converts, the others wait for its file.
 
     Args:
         folder: where they are kept, the user's cache folder unless given.
 
     Example:
-        data = ModelCache().model(space.blocks(arch)[3:4], "int8", form="folded-rows")
+        path = ModelCache().file(space.blocks(arch)[3:4], "int8", form="folded-rows")
     """
 
     def __init__(self, folder: str | os.PathLike | None = None):
-        self._folder = cache_folder() / "models" if folder is None else pathlib.Path(folder)
-        self._converting = threading.Lock()
+        self.folder = cache_folder() / "models" if folder is None else pathlib.Path(folder)
 
-    def model(self, blocks: Sequence[Block], precision: str, *, form: str, seed: int = 0) -> bytes:
-        """The file, as `block_models.model_bytes` makes it from the same arguments."""
-        words = [[dataclasses.asdict(block) for block in blocks], precision, form, seed, _made_by()]
+    def file(self, blocks: Sequence[Block], precision: str, *, form: str, seed: int = 0) -> pathlib.Path:
+        """The `.tflite` file that `block_models.model_bytes` makes of the same arguments."""
+        # A block's name says where it stands, not what it is.
+        fields = [{**dataclasses.asdict(block), "name": ""} for block in blocks]
+        words = [fields, precision, form, seed, _made_by()]
         name = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
-        path = self._folder / name[:2] / f"{name}.tflite"
-        with self._converting:
-            kept = path.read_bytes() if path.is_file() else b""
-            if kept[4:8] == IDENTIFIER:
-                return kept
-            data = block_models.model_bytes(blocks, precision, form=form, seed=seed)
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(data)
-            return data
+        path = self.folder / name[:2] / f"{name}.tflite"
+        if _is_kept(path):
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _is_kept(path):
+                data = block_models.model_bytes(blocks, precision, form=form, seed=seed)
+                with atomic_path(path) as temporary:
+                    temporary.write_bytes(data)
+        return path
+
+
+def _is_kept(path: pathlib.Path) -> bool:
+    try:
+        with path.open("rb") as opened:
+            return opened.read(8)[4:] == IDENTIFIER
+    except FileNotFoundError:
+        return False
 
 
 @functools.cache

@@ -18,7 +18,7 @@ _LOG_FOLDER = flags.DEFINE_string("log_folder", "benchmark_logs", "where output 
 
 
 def phone_session(serial: str | None, *, threads: int, runs: int, seconds: float):
-    """A session on a phone, as the flags have it, to be entered; its notes go to stderr.
+    """A session on a phone, as the flags have it, to be entered; its notes go to stderr, above a bar that is there.
 
     Args:
         serial: adb's.
@@ -32,6 +32,8 @@ def phone_session(serial: str | None, *, threads: int, runs: int, seconds: float
     Raises:
         InputError: the phone, or what shall run on it, cannot be used.
     """
+    from tqdm import tqdm
+
     from mobile_bench.adb import Adb
     from mobile_bench.benchmark_binary import VERSION, find_binary
     from mobile_bench.phone import Phone
@@ -48,5 +50,5 @@ def phone_session(serial: str | None, *, threads: int, runs: int, seconds: float
         cooling_seconds=_COOLING_SECONDS.value,
     )
     return Phone(
-        device, binary, options, log_folder=_LOG_FOLDER.value, on_note=lambda note: print(note, file=sys.stderr)
+        device, binary, options, log_folder=_LOG_FOLDER.value, on_note=lambda note: tqdm.write(note, file=sys.stderr)
     )

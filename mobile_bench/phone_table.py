@@ -1,9 +1,10 @@
 """`build_phone_table`: the latency table of a space's blocks on a phone."""
 
-import concurrent.futures
 import functools
+import math
 import os
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -12,8 +13,9 @@ from mobile_bench import measure
 from mobile_bench.model_cache import ModelCache
 from mobile_bench.phone import Phone
 from mobile_bench.phone_measurement import PhoneMeasurement
-from mobile_bench.table_builder import middle, reference_key, reference_ms
+from mobile_bench.table_builder import middle, reference_key, reference_ms, version_number
 from mobile_bench.table_file import extended, start_table
+from mobile_bench.table_summary import DRIFT, HOT
 from ofa_tf.common import OfaError
 from ofa_tf.deploy import default_form
 from ofa_tf.predictors.block_latency import BlockLatency
@@ -22,13 +24,13 @@ from ofa_tf.spaces import Block, Space
 from ofa_tf.spaces.form import Form
 from ofa_tf.spaces.population import distinct_blocks
 
+# A phone that is slower than that, against its fastest, has drifted: those blocks are measured again.
+TOLERANCE = 1.05
+# What must be the same for a table to be gone on with.
+SAME = ("fingerprint", "abi", "delegate", "core mask", "benchmark_model")
 # Blocks between two looks at the reference network: one push, one script.
 _BATCH = 24
-# A phone that has become slower by more than that since it was fastest has drifted: those blocks are measured again.
-_DRIFT = 1.05
-# What must be the same for a table to be gone on with.
-_SAME = ("fingerprint", "abi", "delegate", "core mask", "benchmark_model")
-_EMPTY, _REFERENCE = "an empty model", "the reference network"
+_EMPTY, _BEFORE, _AFTER = "an empty model", "the reference network", "the reference network, again"
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} blocks [{elapsed}<{remaining}]"
 
 
@@ -40,15 +42,17 @@ def build_phone_table(
     output: str | os.PathLike | None,
     *,
     form: str | None = None,
+    tolerance: float = TOLERANCE,
     seed: int = 0,
     cache: ModelCache | None = None,
     progress: bool = True,
-    position: int = 0,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> LatencyTable:
     """Measures the blocks of a space that the table at `output` does not hold yet, in random order.
 
-    The table is written after every batch, also after one that ended too early: an interrupted build goes on and
-    measures no block twice.
+    The table is written after every block: an interrupted build goes on and measures no block twice. A batch is
+    converted before it is measured, not while the one before is: the converter holds back what the whole process
+    writes, and a phone cools meanwhile.
 
     Args:
         space: the space, with its number of classes.
@@ -57,10 +61,12 @@ def build_phone_table(
         phone: a session on the phone; its options say with how many threads and on what.
         output: the table's file; None keeps the table in memory.
         form: how it is written, one of `spaces.form.FORMS`; the precision's default unless given.
+        tolerance: batches in which a reference network took more than this much of its fastest time are measured once
+            more, and the less disturbed of the two counts.
         seed: of weights and order.
         cache: of converted models; the user's unless given.
         progress: whether a bar is shown on stderr.
-        position: the bar's line, where several phones are measured at once.
+        on_batch: told after each batch how many blocks of how many the table holds.
 
     Returns:
         The table; its `versions` say what measured, and how.
@@ -75,31 +81,26 @@ def build_phone_table(
     """
     form = form or default_form(precision)
     Form.parse(form)
-    new = LatencyTable(phone.device.serial, precision, phone.options.threads, form, versions=phone.describe())
-    table = start_table(output, new, _SAME)
+    table = start_table(output, conditions(phone, precision, form), SAME)
     blocks = distinct_blocks(space, resolutions)
     missing = table.missing(blocks)
     if not missing:
         return table
     order = np.random.default_rng(seed).permutation(len(missing))
     batches = [[missing[index] for index in order[first : first + _BATCH]] for first in range(0, len(order), _BATCH)]
-    with tqdm(
-        total=len(blocks),
-        initial=len(blocks) - len(missing),
-        bar_format=_BAR,
-        desc=f"{phone.device.serial} {precision}",
-        disable=not progress,
-        position=position,
-    ) as bar:
-        build = _Build(space, phone, table, output, cache or ModelCache(), seed, bar)
-        levels_ms = build.run(batches)
-        drifted = [
-            batch
-            for batch, level_ms in zip(batches, levels_ms, strict=True)
-            if level_ms > _DRIFT * min(build.references_ms)
-        ]
-        bar.total += sum(map(len, drifted))
-        build.run(drifted)
+    done = len(blocks) - len(missing)
+    name = f"{phone.device.serial} {precision}"
+    with tqdm(total=len(blocks), initial=done, bar_format=_BAR, desc=name, disable=not progress) as bar:
+        build = _Build(space, phone, table, output, cache or ModelCache(), seed, tolerance, bar)
+        levels_ms = []
+        for batch in batches:
+            levels_ms.append(build.measure(batch))
+            on_batch(len(blocks) - len(build.table.missing(blocks)), len(blocks))
+        limit_ms = tolerance * min(build.references_ms)
+        drifted = [pair for pair in zip(batches, levels_ms, strict=True) if pair[1] > limit_ms]
+        bar.total += sum(len(batch) for batch, _ in drifted)
+        for batch, level_ms in drifted:
+            build.measure(batch, level_ms)
     if build.failed:
         key, error = next(iter(build.failed.items()))
         raise OfaError(
@@ -109,93 +110,106 @@ def build_phone_table(
     return build.table
 
 
+def conditions(phone: Phone, precision: str, form: str) -> LatencyTable:
+    """A table without blocks that says what is measured and how."""
+    return LatencyTable(phone.device.serial, precision, phone.options.threads, form, versions=phone.describe())
+
+
 class _Build:
     """The state of one build: the table so far, the reference network's times, and what failed."""
 
-    def __init__(self, space: Space, phone: Phone, table: LatencyTable, output, cache: ModelCache, seed: int, bar):
+    def __init__(
+        self, space: Space, phone: Phone, table: LatencyTable, output, cache: ModelCache, seed, tolerance, bar
+    ):
         self.phone, self.table, self.output, self.bar = phone, table, output, bar
-        self._model = functools.partial(cache.model, precision=table.precision, form=table.activation_form, seed=seed)
+        self._tolerance = tolerance
+        self._file = functools.partial(cache.file, precision=table.precision, form=table.activation_form, seed=seed)
         self._reference_key = reference_key(space)
-        self._always = [
-            (_EMPTY, measure.empty_model(table.precision)),
-            (_REFERENCE, self._model(space.blocks(middle(space)))),
-        ]
+        self._empty, self._reference = measure.empty_model(table.precision), self._file(space.blocks(middle(space)))
+        self._empty_ms: float | None = None
         known_ms = reference_ms(table, space)
+        # Of every batch, the slower of its two; the first is the one that the table knows.
         self.references_ms = [] if known_ms is None else [known_ms]
+        # The same of batches that the table holds, by their first block.
+        self._kept_ms: dict[str, float] = {}
+        self._earlier_drift = version_number(table, DRIFT) or 1.0
         self.failed: dict[str, str] = {}
 
-    def run(self, batches: Sequence[Sequence[Block]]) -> list[float]:
-        """Measures batches; the next one is converted meanwhile. Returns the reference network's time in each."""
-        levels_ms = []
-        with concurrent.futures.ThreadPoolExecutor(1) as converter:
-            ahead = converter.submit(self._converted, batches[0]) if batches else None
-            for number, batch in enumerate(batches):
-                models = ahead.result()
-                if number + 1 < len(batches):
-                    ahead = converter.submit(self._converted, batches[number + 1])
-                self._measure(batch, models)
-                levels_ms.append(self.references_ms[-1])
-        return levels_ms
-
-    def _converted(self, batch: Sequence[Block]) -> list[tuple[str, bytes]]:
-        return [*self._always, *((block.key, self._model([block])) for block in batch)]
-
-    def _measure(self, batch: Sequence[Block], models: Sequence[tuple[str, bytes]]) -> None:
+    def measure(self, batch: Sequence[Block], worst_ms: float = math.inf) -> float:
+        """Measures a batch, which counts where the reference network was not slower than that; that network's time."""
+        blocks = {block.key: block for block in batch}
+        models: list[tuple[str, bytes | pathlib.Path]] = [(_EMPTY, self._empty), (_BEFORE, self._reference)]
+        models += [(key, self._file([block])) for key, block in blocks.items()]
+        models.append((_AFTER, self._reference))
         measured: dict[str, PhoneMeasurement] = {}
+        first_time = math.isinf(worst_ms)
 
         def keep(measurement: PhoneMeasurement) -> None:
             measured[measurement.name] = measurement
-            self.bar.update(measurement.name not in (_EMPTY, _REFERENCE))
+            self.bar.update(measurement.name in blocks)
+            if first_time:
+                # At once: whatever ends this process, nothing is measured twice.
+                self._add(blocks, {measurement.name: measurement})
 
         try:
             self.phone.measure(models, keep)
         finally:
             # Also where the phone was lost on the way, or Ctrl-C was pressed.
-            self._add({block.key: block for block in batch}, measured)
-        for name in (_EMPTY, _REFERENCE):
+            level_ms = self._level_ms(measured)
+            if first_time or level_ms <= worst_ms:
+                if math.isfinite(level_ms):
+                    self._kept_ms[batch[0].key] = level_ms
+                self._add(blocks, measured)
+        for name in (_EMPTY, _BEFORE):
             if measured[name].output is None:
                 raise OfaError(
-                    f"phone {self.phone.device.serial}: {name} could not be measured ({measured[name].error})"
+                    f"phone {self.phone.device.serial}: {name} could not be measured ({measured[name].error}); what "
+                    f"was measured is kept, give the same command to go on"
                 )
+        return level_ms
+
+    def _level_ms(self, measured: dict[str, PhoneMeasurement]) -> float:
+        times_ms = [
+            it.block_latency().median_ms for name in (_BEFORE, _AFTER) if (it := measured.get(name)) and it.output
+        ]
+        self.references_ms += [max(times_ms)] if times_ms else []
+        return max(times_ms, default=math.inf)
 
     def _add(self, batch: dict[str, Block], measured: dict[str, PhoneMeasurement]) -> None:
         """Puts what a batch gave into the table and the table into its file; notes what failed."""
-        if _EMPTY not in measured or measured[_EMPTY].output is None:
+        if (empty := measured.get(_EMPTY)) and empty.output:
+            self._empty_ms = empty.block_latency().median_ms
+        if self._empty_ms is None:
             return  # what a call costs is not known, so nothing else is
-        empty_ms = measured[_EMPTY].block_latency().median_ms
-        if _REFERENCE in measured and measured[_REFERENCE].output is not None:
-            self.references_ms.append(measured[_REFERENCE].block_latency().median_ms - empty_ms)
         found = {key: measurement for key, measurement in measured.items() if key in batch}
         good = {key: measurement for key, measurement in found.items() if measurement.output is not None}
         for key, measurement in found.items():
             self.failed.pop(key, None)
-            if key not in good:
+            if key not in good and key not in self.table.blocks:
                 self.failed[key] = measurement.error
-        hot = sum(measurement.hot for measurement in good.values())
-        if hot:
-            self.phone.note(
-                f"phone {self.phone.device.serial}: {hot} blocks were measured on a hot phone, which did not cool down in time"
-            )
         if not good:
             return
-        latencies = [_without_call(measurement.block_latency(), empty_ms) for measurement in good.values()]
-        versions = {**self.phone.describe(), "method": self._method(empty_ms), **self._references()}
+        hot = {key for key, measurement in good.items() if measurement.hot}
+        hot |= set(self.table.versions.get(HOT, "").split()) - set(good)
+        latencies = [_without_call(measurement.block_latency(), self._empty_ms) for measurement in good.values()]
+        versions = {**self.phone.describe(), "method": self._method(), HOT: " ".join(sorted(hot)), **self._references()}
         self.table = extended(self.table, [batch[key] for key in good], latencies, versions)
         if self.output is not None:
             self.table.save(self.output)
 
     def _references(self) -> dict[str, str]:
-        if not self.references_ms:
+        if not self._kept_ms:
             return {}
         best_ms = min(self.references_ms)
-        return {self._reference_key: f"{best_ms:.6f}", "drift": f"{max(self.references_ms) / best_ms:.3f}"}
+        drift = max(self._kept_ms.values()) / best_ms
+        return {self._reference_key: f"{best_ms:.6f}", DRIFT: f"{max(drift, self._earlier_drift):.3f}"}
 
-    def _method(self, empty_ms: float) -> str:
+    def _method(self) -> str:
         options = self.phone.options
         return (
             f"each block alone by benchmark_model, at least {options.runs} runs and {options.min_seconds:g} s, in "
-            f"random order, less the {empty_ms * 1e3:.1f} us of an empty model; batches in which the reference network was "
-            f"slower than {_DRIFT:g} of its best were measured again"
+            f"random order, less the {self._empty_ms * 1e3:.1f} us of an empty model; batches in which the reference "
+            f"network took more than {self._tolerance:g} of its fastest time were measured again"
         )
 
 

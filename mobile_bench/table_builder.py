@@ -110,17 +110,22 @@ def build_table(
     return table
 
 
-def middle(space: Space) -> Arch:
-    """The architecture of all middle choices, which is the reference network."""
+def middle(space: Space, **given: Sequence) -> Arch:
+    """The architecture of all middle choices but for those given, by field; without any, the reference network."""
     choices = {field: [gene.choices[len(gene.choices) // 2] for gene in genes] for field, genes in space.fields.items()}
-    return space.arch(**choices, r=space.resolutions[len(space.resolutions) // 2])
+    return space.arch(**{**choices, **given}, r=space.resolutions[len(space.resolutions) // 2])
 
 
 def reference_ms(table: LatencyTable, space: Space) -> float | None:
     """The time of the space's reference network when the table was measured, in milliseconds."""
+    return version_number(table, reference_key(space))
+
+
+def version_number(table: LatencyTable, name: str) -> float | None:
+    """What a table keeps as a number under a name of its versions, if it does."""
     try:
-        return float(table.versions[reference_key(space)])
-    except (KeyError, ValueError):
+        return float(table.versions[name])
+    except (KeyError, TypeError, ValueError):
         return None
 
 

@@ -29,11 +29,23 @@ def start_table(output: str | os.PathLike | None, new: LatencyTable, versions: S
     if output is None or not pathlib.Path(output).exists():
         return new
     old = LatencyTable.load(output)
-    for name in _CONDITIONS:
-        _compare(output, name, getattr(old, name), getattr(new, name))
-    for name in versions:
-        _compare(output, name, old.versions.get(name), new.versions[name])
+    check_conditions(output, old, new, versions)
     return old
+
+
+def check_conditions(path: str | os.PathLike, old: LatencyTable, new: LatencyTable, versions: Sequence[str]) -> None:
+    """Raises `InputError` where a table from a file was measured under other conditions than the new one.
+
+    Args:
+        path: of the old one, for the message.
+        old: the table from the file.
+        new: the conditions of now.
+        versions: names of those versions that must be the same.
+    """
+    for name in _CONDITIONS:
+        _compare(path, name, getattr(old, name), getattr(new, name))
+    for name in versions:
+        _compare(path, name, old.versions.get(name), new.versions[name])
 
 
 def extended(
@@ -50,7 +62,7 @@ def _compare(output, name: str, found, expected) -> None:
     if found != expected:
         raise InputError(
             f"{output}: holds a table with {name} {found!r}, to go on with it {expected!r} was expected; "
-            f"give another --output"
+            f"give another file, or measure as then"
         )
 
 

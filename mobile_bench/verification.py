@@ -1,27 +1,26 @@
-"""`verify_table`: latency tables against whole networks that run on this machine."""
+"""`verify_table`: latency tables against whole networks that run on the device."""
 
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
-from tqdm import tqdm
 
-from mobile_bench import host, measure
-from mobile_bench.block_models import model_bytes
-from mobile_bench.reference import Reference
-from mobile_bench.table_builder import middle, reference_ms
+from mobile_bench import measure
+from mobile_bench.network_times import check_host, time_on_host
+from mobile_bench.table_builder import reference_ms
 from ofa_tf.common import InputError, atomic_path
-from ofa_tf.deploy import Runner
 from ofa_tf.predictors.latency_correction import fit_correction, mean_absolute_percentage_error
 from ofa_tf.predictors.latency_table import LatencyTable
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.spaces.population import distinct_blocks
 
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
+# Of architectures: their times, and that of the space's reference network, in milliseconds.
+TimeNetworks = Callable[[Sequence[Arch]], tuple[Sequence[float], float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,23 +100,28 @@ class Verification:
 def verify_table(
     table: LatencyTable,
     space: Space,
+    time_networks: TimeNetworks | None = None,
     *,
     networks: int = 30,
     correct: int = 0,
+    archs: Sequence[Arch] = (),
     rounds: int = measure.ROUNDS,
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[Verification, LatencyTable]:
-    """Measures random whole networks and compares them with what a table predicts.
+    """Measures random whole networks, and given ones, and compares them with what a table predicts.
 
     Args:
-        table: measured on this machine.
+        table: measured on this machine, or on the device that `time_networks` measures on.
         space: the space it was measured for; networks have those of its resolutions that the table covers.
-        networks: how many are compared.
+        time_networks: measures networks on the device: their times, and the reference network's, in milliseconds
+            (`time_on_phone`). This machine's unless given.
+        networks: how many random ones are compared.
         correct: how many others the table's correction is fitted on anew; 0 takes the table as it is.
-        rounds: see `measure.time_networks`.
+        archs: compared too, before the random ones: those that a search found.
+        rounds: of this machine's measurement, see `measure.time_networks`.
         seed: of the networks that are drawn, their weights and inputs.
-        progress: whether a bar is shown on stderr.
+        progress: whether this machine's measurement shows a bar on stderr.
 
     Returns:
         What was found, and the table, with the new correction where one was fitted.
@@ -129,34 +133,29 @@ def verify_table(
         verification, table = verify_table(table, space, correct=8)
         print(verification.summary())
     """
-    _check(table, networks, correct)
-    quiet_ms = reference_ms(table, space)
-    rng = np.random.default_rng(seed)
-    archs = _draw(space, _covered(table, space), networks + correct, rng)
-    with tqdm(total=1 + len(archs) + rounds, desc="networks", bar_format=_BAR, disable=not progress) as bar:
-        runners = []
-        for arch in (middle(space), *archs):
-            data = model_bytes(space.blocks(arch), table.precision, form=table.activation_form, seed=seed)
-            runners.append(Runner(data, threads=table.threads))
-            bar.update()
-        reference = Reference(runners.pop(0), quiet_ms)
-
-        def on_round() -> None:
-            # Disturbed rounds are tried again.
-            bar.total = max(bar.total, bar.n + 1)
-            bar.update()
-
-        measured_ms, level_ms = measure.time_networks(runners, reference, rounds=rounds, rng=rng, on_round=on_round)
+    if networks + len(archs) < 2 or correct < 0:
+        raise InputError(f"{networks} networks and {correct} for the correction: expected at least 2, and 0 or more")
+    if time_networks is None:
+        check_host(table)
+        time_networks = functools.partial(time_on_host, table, space, rounds=rounds, seed=seed, progress=progress)
+    archs = list(dict.fromkeys(map(space.canonical, archs)))
+    # Before hours of measuring: whether the table has their blocks.
+    table.predict(space, archs)
+    drawn = _draw(space, _covered(table, space), networks + correct, np.random.default_rng(seed), archs)
+    archs = [*archs, *drawn]
+    compared = len(archs) - correct
+    measured_ms, reference_now_ms = time_networks(archs)
     sums_ms = table.with_correction(None).predict(space, archs)
     if correct:
-        table = table.with_correction(fit_correction(sums_ms[networks:], measured_ms[networks:]))
+        table = table.with_correction(fit_correction(sums_ms[compared:], measured_ms[compared:]))
+    quiet_ms = reference_ms(table, space)
     verification = Verification(
-        archs=tuple(archs[:networks]),
-        predicted_ms=tuple(table.predict(space, archs[:networks]).tolist()),
-        measured_ms=tuple(measured_ms[:networks]),
-        block_sums_ms=tuple(sums_ms[:networks].tolist()),
+        archs=tuple(archs[:compared]),
+        predicted_ms=tuple(table.predict(space, archs[:compared]).tolist()),
+        measured_ms=tuple(measured_ms[:compared]),
+        block_sums_ms=tuple(sums_ms[:compared].tolist()),
         correction_networks=0 if table.correction is None else table.correction.networks,
-        speed_ratio=level_ms / quiet_ms if quiet_ms else None,
+        speed_ratio=reference_now_ms / quiet_ms if quiet_ms else None,
     )
     return verification, table
 
@@ -180,17 +179,6 @@ def plot(verification: Verification, path: str | os.PathLike, title: str = "") -
     pyplot.close(figure)
 
 
-def _check(table: LatencyTable, networks: int, correct: int) -> None:
-    cpu = host.describe()["cpu"]
-    if table.device != host.DEVICE or table.versions.get("cpu") != cpu:
-        raise InputError(
-            f"latency table: of {table.device} ({table.versions.get('cpu')}), but this machine is {host.DEVICE} "
-            f"({cpu}); verify it there"
-        )
-    if networks < 2 or correct < 0:
-        raise InputError(f"{networks} networks and {correct} for the correction: expected at least 2, and 0 or more")
-
-
 def _covered(table: LatencyTable, space: Space) -> list[int]:
     covered = [size for size in space.resolutions if not table.missing(distinct_blocks(space, (size,)))]
     if not covered:
@@ -201,11 +189,17 @@ def _covered(table: LatencyTable, space: Space) -> list[int]:
     return covered
 
 
-def _draw(space: Space, resolutions: Sequence[int], count: int, rng: np.random.Generator) -> list[Arch]:
+def _draw(
+    space: Space, resolutions: Sequence[int], count: int, rng: np.random.Generator, others: Sequence[Arch]
+) -> list[Arch]:
     """Different architectures, so that none that is compared was corrected on."""
     drawn: dict[Arch, None] = {}
     for _ in range(100 * count):
-        drawn[space.sample(rng, r=tuple(resolutions))] = None
         if len(drawn) == count:
-            return list(drawn)
-    raise InputError(f"space {space.name}: has too few architectures to draw {count} different ones; ask for fewer")
+            break
+        arch = space.sample(rng, r=tuple(resolutions))
+        if arch not in others:
+            drawn[arch] = None
+    if len(drawn) < count:
+        raise InputError(f"space {space.name}: has too few architectures to draw {count} different ones; ask for fewer")
+    return list(drawn)

@@ -1,41 +1,64 @@
-"""Measures random whole networks and says how well a latency table predicts them.
+"""Measures whole networks and says how well a latency table predicts them.
 
     python -m mobile_bench.verify --table=host_int8.json --space=ofa_tiny --output=verification.json
+    python -m mobile_bench.verify --table=phone_int8.json --space=ofa_tiny --arch=arch.json --correct=8 \
+        --output=verification.json
 
+They run where the table was measured: on this machine, or on the phone whose serial it has. Random ones are compared,
+and those of --arch, for example what tools.search found.
 Writes the JSON file, and beside it a plot of predicted against measured latencies (.png). With --correct=8, eight other
 networks are measured too, a line from sums of blocks to networks is fitted on them, and the table is written anew with
 this correction inside; the comparison uses it.
 """
 
+import functools
 import pathlib
 
 from absl import flags
 
+from mobile_bench import phone_flags
 from ofa_tf.common import cli
 
 _TABLE = flags.DEFINE_string("table", None, "the latency table, from mobile_bench.build_latency_table", required=True)
 _SPACE = flags.DEFINE_string("space", None, "name of the space it was measured for", required=True)
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "outputs of the classifier; the space's own unless given")
-_NETWORKS = flags.DEFINE_integer("networks", 30, "how many networks are compared", lower_bound=2)
+_NETWORKS = flags.DEFINE_integer("networks", 30, "how many random networks are compared", lower_bound=0)
+_ARCH = flags.DEFINE_list("arch", [], "JSON files of architectures that are compared, too")
 _CORRECT = flags.DEFINE_integer("correct", 0, "how many others the correction is fitted on, 0 for none", lower_bound=0)
+_RUNS = flags.DEFINE_integer("runs", 50, "on a phone, at least this many runs a round are timed", lower_bound=1)
+_SECONDS = flags.DEFINE_float("seconds", 0.1, "and for at least so long", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 0, "of the networks that are drawn")
 _OUTPUT = flags.DEFINE_string("output", None, "the result to write (.json)", required=True)
 
 
 def main(argv):
     del argv
+    from mobile_bench import host
     from ofa_tf import spaces
     from ofa_tf.common import write_json
     from ofa_tf.predictors.latency_table import LatencyTable
+    from ofa_tf.spaces import Arch
 
     space = spaces.get(_SPACE.value, _NUM_CLASSES.value)
     table = LatencyTable.load(_TABLE.value)
+    archs = [Arch.load(path) for path in _ARCH.value]
 
+    from mobile_bench.network_times import time_on_phone
     from mobile_bench.verification import plot, verify_table
 
-    verification, corrected = verify_table(
-        table, space, networks=_NETWORKS.value, correct=_CORRECT.value, seed=_SEED.value
+    verify = functools.partial(
+        verify_table, table, space, networks=_NETWORKS.value, correct=_CORRECT.value, archs=archs, seed=_SEED.value
     )
+    if table.device == host.DEVICE:
+        verification, corrected = verify()
+    else:
+        session = phone_flags.phone_session(
+            table.device, threads=table.threads, runs=_RUNS.value, seconds=_SECONDS.value
+        )
+        with session as phone:
+            verification, corrected = verify(
+                functools.partial(time_on_phone, table, space, phone=phone, path=_TABLE.value, seed=_SEED.value)
+            )
     if _CORRECT.value:
         corrected.save(_TABLE.value)
     write_json(_OUTPUT.value, verification.to_dict())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ofa_tf import interop, zoo
-from ofa_tf.common import InputError, read_json
+from ofa_tf.common import InputError
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet, Supernet
@@ -174,11 +174,9 @@ def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
     elif text == "smallest":
         arch = space.smallest()
     else:
-        found = read_json(text, "architecture")
+        arch = Arch.load(text)
         try:
-            arch = space.canonical(
-                Arch.from_json(found["arch"] if isinstance(found, dict) and "arch" in found else found)
-            )
+            arch = space.canonical(arch)
         except InputError as error:
             raise InputError(f"{text}: {error}") from error
     if resolution is not None:

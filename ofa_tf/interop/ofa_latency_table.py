@@ -1,4 +1,4 @@
-"""The published phone latency tables, read into ours."""
+"""The published phone latency tables, read into ours, and ours written as those."""
 
 import math
 import os
@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, write_text
 from ofa_tf.predictors import BlockLatency, LatencyTable
-from ofa_tf.spaces import Block, make_divisible
+from ofa_tf.spaces import Block, Space, make_divisible
+from ofa_tf.spaces.population import distinct_blocks
 
 _CONV = re.compile(r"(Conv|Conv_1|Conv_2|AvgPool2D)-input:(\d+)x\2x(\d+)-output:(\d+)x\4x(\d+)")
 _LOGITS = re.compile(r"Logits-input:(\d+)x\1x(\d+)-output:(\d+)")
@@ -62,6 +63,93 @@ def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
         versions={"method": "published table, means; precision and threads are not stated there"},
         at_resolution=at_resolution,
     )
+
+
+def save_ofa_latency_table(
+    table: LatencyTable, space: Space, folder: str | os.PathLike, *, older: bool = False
+) -> list[pathlib.Path]:
+    """Writes a table in the published format, for programs that read that; a file for each resolution.
+
+    Medians stand as means; a head's entries are its whole time and zeros, as their sum is all that is known. The 95th
+    percentiles, the correction and what the table says of its measurement have no place there.
+
+    Args:
+        table: ours.
+        space: whose blocks are written, as far as the table has them; a resolution without stem or head is left out.
+        folder: for `R_lookup_table.yaml`, R the side of the images in pixels.
+        older: the format of the Pixel 1 table (ReLU6, no squeeze-and-excite, `expand` a ratio, `var` for `std`).
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: the table covers no resolution of the space, or the format has no word for one of its blocks.
+
+    Source: reference facts, "Latency tables".
+
+    Example:
+        save_ofa_latency_table(LatencyTable.load("phone.json"), space, "phone")
+    """
+    import yaml
+
+    files = []
+    for resolution in space.resolutions:
+        measured = {**table.blocks, **table.at_resolution.get(resolution, {})}
+        blocks = [block for block in distinct_blocks(space, (resolution,)) if block.key in measured]
+        if {"stem", "head"} <= {block.kind for block in blocks}:
+            entries: dict[str, dict[str, float]] = {}
+            for block in blocks:
+                entries |= _written(block, measured[block.key], older)
+            files.append(pathlib.Path(folder) / f"{resolution}_lookup_table.yaml")
+            write_text(files[-1], yaml.safe_dump(entries))
+    if not files:
+        raise InputError(f"latency table of {table.device}: has no stem and head of {space.name}; give its own space")
+    return files
+
+
+def _written(block: Block, latency: BlockLatency, older: bool) -> dict[str, dict[str, float]]:
+    """The entries of a block, in their own words."""
+    size, out = block.input_size, block.output_size
+    if block.kind == "stem":
+        names = [f"Conv-input:{size}x{size}x{block.in_channels}-output:{out}x{out}x{block.out_channels}"]
+    elif block.kind == "head":
+        names = _head_names(block, older)
+    else:
+        names = [_inverted_residual_name(block, older)]
+        match = _BLOCK.fullmatch(names[0])
+        if match is None or _inverted_residual(match).key != block.key:
+            raise InputError(
+                f"block {block.key}: the published format{', the older one,' if older else ''} has no word for it; "
+                f"keep the table as JSON"
+            )
+    spread = {"var": latency.std_ms**2} if older else {"std": latency.std_ms}
+    nothing = dict.fromkeys(spread, 0.0)
+    first, *others = names
+    return {
+        first: {"count": latency.count, "mean": latency.median_ms, **spread},
+        **{name: {"count": latency.count, "mean": 0.0, **nothing} for name in others},
+    }
+
+
+def _head_names(block: Block, older: bool) -> list[str]:
+    size, mid, last = block.input_size, block.mid_channels, block.feature_channels or block.mid_channels
+    names = [f"Conv_1-input:{size}x{size}x{block.in_channels}-output:{size}x{size}x{mid}"]
+    if block.feature_channels:
+        names.append(f"AvgPool2D-input:{size}x{size}x{mid}-output:1x1x{mid}")
+        names.append(f"Conv_2-input:1x1x{mid}-output:1x1x{last}")
+    side = size if older else 1
+    return [*names, f"Logits-input:{side}x{side}x{last}-output:{block.out_channels}"]
+
+
+def _inverted_residual_name(block: Block, older: bool) -> str:
+    size, out, before, mid = block.input_size, block.output_size, block.in_channels, block.mid_channels
+    # The older format gives the ratio, the newer one the channels.
+    expand = round(mid / before) if older else mid
+    name = (
+        f"expanded_conv-input:{size}x{size}x{before}-output:{out}x{out}x{block.out_channels}-expand:{expand}"
+        f"-kernel:{block.kernel_size}-stride:{block.stride}-idskip:{int(block.residual)}"
+    )
+    return name if older else f"{name}-se:{int(block.se_channels > 0)}-hs:{int(block.activation == 'h_swish')}"
 
 
 def _read(path: pathlib.Path) -> Iterator[tuple[int, str, BlockLatency]]:

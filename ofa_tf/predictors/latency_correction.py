@@ -98,7 +98,11 @@ def fit_correction(predicted_ms: Sequence[float], measured_ms: Sequence[float]) 
 def _fit_line(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float]:
     # In units of a typical network both unknowns are of order 1, whatever the device's speed.
     ratio, unit = np.median(measured / predicted), np.median(measured)
-    slope, intercept, *_ = stats.theilslopes(measured, predicted)
+    if np.ptp(predicted) > 0:
+        slope, intercept, *_ = stats.theilslopes(measured, predicted)
+    else:
+        # Networks that are predicted alike give no line but the one through zero.
+        slope, intercept = ratio, 0.0
     # A fixed cost above the fastest network, or a line that predicts less than nothing for it, is a bad fit.
     lowest, highest = np.array([[0.05, -0.9 * measured.min() / unit], [20.0, 0.9 * measured.min() / unit]])
     line = optimize.least_squares(

@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
+import os
 from typing import Any
 
-from ofa_tf.common import InputError, brief
+from ofa_tf.common import InputError, brief, read_json
 from ofa_tf.common.config import is_number
 
 FIELDS = ("ks", "e", "d", "w", "r")
@@ -78,3 +79,16 @@ class Arch:
                 raise InputError(f"architecture: field {name!r} is {brief(repr(value))}, expected {expected}")
             values[name] = value if name == "r" else tuple(value)
         return Arch(**values)
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> "Arch":
+        """Reads a file of `to_json`, or one that holds such an object under "arch", as results of searches do.
+
+        Raises:
+            InputError: there is no such file, or no architecture in it; the message names the file.
+        """
+        found = read_json(path, "architecture")
+        try:
+            return Arch.from_json(found["arch"] if isinstance(found, dict) and "arch" in found else found)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error

@@ -1,16 +1,19 @@
 """The published phone tables give the published latencies, here and saved in our format."""
 
+import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ofa_tf import interop, spaces
 from ofa_tf.common import InputError
-from ofa_tf.predictors import LatencyTable
-from ofa_tf.spaces.population import encode, evaluate
+from ofa_tf.predictors import BlockLatency, LatencyTable
+from ofa_tf.spaces.population import distinct_blocks, encode, evaluate
 from tests.reference import shared
 
 W12 = "ofa_mbv3_d234_e346_k357_w1.2"
@@ -69,6 +72,53 @@ def test_what_is_outside_is_named(note10):
         note10.predict(space, [space.arch(r=128)])
     with pytest.raises(InputError, match="128 pixels"):
         note10.compile(space)
+
+
+def same(found, expected):
+    """Blocks are the same, figures but for the last bit of a square's root."""
+    assert found.at_resolution.keys() == expected.at_resolution.keys()
+    for resolution, blocks in expected.at_resolution.items():
+        assert found.at_resolution[resolution].keys() == blocks.keys()
+        for key, latency in blocks.items():
+            read = found.at_resolution[resolution][key]
+            assert (read.median_ms, read.count) == (latency.median_ms, latency.count)
+            assert read.std_ms == pytest.approx(latency.std_ms, rel=1e-12)
+
+
+def test_both_formats_are_written_as_they_are_read(note10, tmp_path):
+    """The published tables, written and read again, are what they were; entries of blocks are the published ones."""
+    files = interop.save_ofa_latency_table(note10, spaces.get(W12), tmp_path / "note10")
+    assert [path.name for path in files] == [f"{resolution}_lookup_table.yaml" for resolution in RESOLUTIONS]
+    same(interop.load_ofa_latency_table(tmp_path / "note10"), note10)
+    published = yaml.safe_load(shared("data/ofa_official/ofa/note10/192_lookup_table.yaml").read_text(encoding="utf-8"))
+    written = yaml.safe_load((tmp_path / "note10" / "192_lookup_table.yaml").read_text(encoding="utf-8"))
+    assert written.keys() == published.keys()
+    blocks = [key for key in published if key.startswith("expanded_conv")]
+    assert {key: written[key]["mean"] for key in blocks} == {key: published[key]["mean"] for key in blocks}
+    assert sum(entry["mean"] for entry in written.values()) == pytest.approx(
+        sum(entry["mean"] for entry in published.values())
+    )
+    pixel1 = interop.load_ofa_latency_table(shared("data/ofa_official/proxylessnas/mobile_trim.yaml"))
+    interop.save_ofa_latency_table(pixel1, spaces.proxyless(1.0), tmp_path / "pixel1", older=True)
+    # Two of its entries are first blocks with kernels that the space does not have.
+    blocks = {key: block for key, block in pixel1.at_resolution[224].items() if not re.search("out16-k[57]", key)}
+    assert len(blocks) == len(pixel1.at_resolution[224]) - 2
+    same(interop.load_ofa_latency_table(tmp_path / "pixel1"), dataclasses.replace(pixel1, at_resolution={224: blocks}))
+
+
+def test_measured_tables_are_written(tmp_path):
+    """Ours have blocks of all resolutions together, and more than the format holds."""
+    space = spaces.get("ofa_tiny")
+    blocks = {block.key: BlockLatency(0.25 + place, 9.0, 0.5, 50) for place, block in enumerate(distinct_blocks(space))}
+    table = LatencyTable("phone", "int8", 1, "folded-rows", blocks=blocks)
+    assert len(interop.save_ofa_latency_table(table, space, tmp_path / "phone")) == len(space.resolutions)
+    archs = [space.smallest(), space.largest(), space.sample(np.random.default_rng(0))]
+    read = interop.load_ofa_latency_table(tmp_path / "phone")
+    assert read.predict(space, archs).tolist() == table.predict(space, archs).tolist()
+    with pytest.raises(InputError, match="the older one, has no word for it"):
+        interop.save_ofa_latency_table(table, space, tmp_path / "older", older=True)
+    with pytest.raises(InputError, match="no stem and head of ofa_cifar"):
+        interop.save_ofa_latency_table(table, spaces.get("ofa_cifar"), tmp_path / "cifar")
 
 
 def test_files_that_are_no_such_table(tmp_path):

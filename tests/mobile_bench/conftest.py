@@ -8,8 +8,7 @@ from tests.phone.adb_server import AdbServer
 from tests.phone.loopback_phone import LoopbackPhone
 
 
-@pytest.fixture(scope="session")
-def space() -> spaces.Space:
+def small_space() -> spaces.Space:
     """One block per stage: few enough to be measured in a moment."""
     return spaces.mobilenet_v3(
         num_classes=3,
@@ -22,6 +21,12 @@ def space() -> spaces.Space:
         head_widths=(16, 24),
         name="bench_test",
     )
+
+
+@pytest.fixture(scope="session")
+def space() -> spaces.Space:
+    """A small one."""
+    return small_space()
 
 
 @pytest.fixture(scope="session")

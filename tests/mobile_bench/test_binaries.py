@@ -21,7 +21,7 @@ def _run(tool, *arguments, **variables):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("build_latency_table", "--device=pixel", "--space=ofa_tiny", "--output=t.json"), "phones come with adb"),
+        (("build_latency_table", "--device=host,host", "--space=ofa_tiny", "--output=t.json"), "'host' alone"),
         (("build_latency_table", "--space=nothing", "--output=t.json"), "space 'nothing' is unknown"),
         (("build_latency_table", "--space=ofa_tiny", "--resolutions=24,x", "--output=t.json"), "--resolutions='24,x'"),
         (("verify", "--table=missing.json", "--space=ofa_tiny", "--output=v.json"), "missing.json: no such file"),

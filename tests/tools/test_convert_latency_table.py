@@ -1,0 +1,58 @@
+"""Latency tables merged and converted from the command line."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from ofa_tf import interop, spaces
+from ofa_tf.predictors import BlockLatency, LatencyTable
+from ofa_tf.spaces.population import distinct_blocks
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "tools.convert_latency_table", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_tables_are_merged_and_converted(tmp_path):
+    """Two halves, the later one counting, to JSON; that to the published format; that to JSON again."""
+    space = spaces.get("ofa_tiny")
+    blocks = {block.key: BlockLatency(1.0 + place, None, 0.0, 50) for place, block in enumerate(distinct_blocks(space))}
+    half = dict(list(blocks.items())[:90])
+    rest = dict(list(blocks.items())[80:])
+    LatencyTable("phone", "int8", 1, "fused", blocks={key: BlockLatency(9.0, None, 0.0, 1) for key in half}).save(
+        tmp_path / "old.json"
+    )
+    LatencyTable("phone", "int8", 1, "fused", blocks=half).save(tmp_path / "half.json")
+    LatencyTable("phone", "int8", 1, "fused", blocks=rest).save(tmp_path / "rest.json")
+    tables = ",".join(str(tmp_path / f"{name}.json") for name in ("old", "half", "rest"))
+    whole, folder, back = tmp_path / "whole.json", tmp_path / "phone", tmp_path / "back.json"
+    done = run(f"--tables={tables}", f"--output={whole}")
+    assert (done.returncode, done.stdout) == (0, f"{whole}: {len(blocks)} blocks of phone, int8\n"), done.stderr
+    assert LatencyTable.load(whole).blocks == blocks
+    done = run(f"--tables={whole}", "--format=ofa", "--space=ofa_tiny", f"--output={folder}")
+    assert done.stdout.endswith(": 24_lookup_table.yaml, 32_lookup_table.yaml, 40_lookup_table.yaml\n"), done.stderr
+    assert run(f"--tables={folder}", f"--output={back}").returncode == 0
+    assert LatencyTable.load(back) == interop.load_ofa_latency_table(folder)
+    archs = [space.smallest(), space.largest()]
+    assert (
+        LatencyTable.load(back).predict(space, archs).tolist()
+        == LatencyTable.load(whole).predict(space, archs).tolist()
+    )
+
+
+def test_what_cannot_be_merged(tmp_path):
+    """One line and exit code 2."""
+    for precision in ("int8", "float32"):
+        LatencyTable("phone", precision, 1, "fused").save(tmp_path / f"{precision}.json")
+    both = f"--tables={tmp_path / 'int8.json'},{tmp_path / 'float32.json'}"
+    for arguments, said in (
+        ((both,), "precision is 'int8' in one and 'float32' in the other"),
+        ((f"--tables={tmp_path / 'int8.json'}", "--format=ofa"), "--space is missing"),
+    ):
+        done = run(*arguments, f"--output={tmp_path / 'out'}")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert said in done.stderr
