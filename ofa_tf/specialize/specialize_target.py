@@ -165,8 +165,8 @@ class _Specialization:
             keras_top1=report.keras_top1,
             tflite_top1=report.tflite_top1,
             images=report.images,
-            rounds=self.rounds,
-            evaluated=[evaluation.to_dict() for evaluation in self.evaluations.values()],
+            rounds=tuple(self.rounds),
+            evaluated=tuple(evaluation.to_dict() for evaluation in self.evaluations.values()),
             reason=reason,
         )
 

@@ -87,7 +87,7 @@ class Target:
                 self._refuse(name, "a path or a name")
         if self.precision not in PRECISIONS:
             self._refuse("precision", f"one of {', '.join(PRECISIONS)}")
-        if self.form is not None and self.form not in FORMS:
+        if self.form is not None and not (isinstance(self.form, str) and self.form in FORMS):
             self._refuse("form", f"one of {', '.join(FORMS)}")
         sides = self.resolutions
         if sides is not None and not (isinstance(sides, tuple) and sides and all(_is_whole(side, 1) for side in sides)):
