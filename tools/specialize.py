@@ -76,6 +76,10 @@ _ONE = {
 def main(argv):
     """Specializes."""
     del argv
+    if _TARGETS.value is None and not _LIMITS.limits():
+        raise InputError("no target given; give --max_latency_ms, another limit, or --targets=FILE")
+    if _TARGETS.value is not None:
+        _check_alone()
     from ofa_tf.specialize import read_targets
     from tools.specializing import Opening, specialize_into
 
@@ -84,11 +88,6 @@ def main(argv):
 
         check_names(_BASELINES.value)
     targets = [_one_target()] if _TARGETS.value is None else read_targets(_TARGETS.value)
-    if _TARGETS.value is not None:
-        for name, flag in (*_ONE.items(), ("resolutions", _LIMITS.resolutions), *((k, None) for k in _LIMITS.limits())):
-            if flag is None or flag.value is not None:
-                given = flag.name if flag is not None else f"max_{name}"
-                raise InputError(f"--{given}: --targets says it for each target; leave --{given} out")
     specialize_into(
         pathlib.Path(_OUTPUT.value),
         targets,
@@ -100,12 +99,18 @@ def main(argv):
     )
 
 
+def _check_alone() -> None:
+    """A file of targets says all that the flags of one target do."""
+    given = [flag.name for flag in (*_ONE.values(), _LIMITS.resolutions) if flag.value is not None]
+    given += [f"max_{kind}" for kind in _LIMITS.limits()]
+    if given:
+        raise InputError(f"--{given[0]}: --targets says it for each target; leave --{given[0]} out")
+
+
 def _one_target():
     from ofa_tf.specialize import Target
 
     limits = _LIMITS.limits()
-    if not limits:
-        raise InputError("no target given; give --max_latency_ms, another limit, or --targets=FILE")
     fields = {name: flag.value for name, flag in _ONE.items() if flag.value is not None}
     fields.setdefault("device", "host")
     if _LIMITS.sides() is not None:
