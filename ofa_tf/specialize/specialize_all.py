@@ -8,12 +8,13 @@ import pathlib
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 
-from ofa_tf.common import OfaError
+from ofa_tf.common import OfaError, write_text
 from ofa_tf.common.quiet import run_quietly
 from ofa_tf.search.constraint import LatencyPredictor
-from ofa_tf.specialize.job import RESULT, Job, do, failed
+from ofa_tf.specialize.job import RESULT, TRACEBACK, Job, do, failed
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.target_result import TargetResult
 from ofa_tf.specialize.turns import Turns
@@ -81,6 +82,13 @@ def specialize_all(
                 result = worker.do(job, table_of(job.target), lambda text, job=job: done.tell(job, text))
             except OfaError as error:
                 result = failed(job, str(error), time.monotonic() - began)
+            except Exception as error:
+                # A measurement that ended in the middle of a talk: the worker still waits for its answer.
+                worker.end()
+                write_text(job.folder / TRACEBACK, traceback.format_exc())
+                result = failed(
+                    job, f"an error of the program, {type(error).__name__}: {error}", time.monotonic() - began
+                )
             if not done.stopped:
                 done.add(job, result)
 
@@ -131,22 +139,23 @@ class _Worker:
     def do(self, job: Job, table: LatencyPredictor | None, say: Callable[[str], None]) -> TargetResult:
         """Has the job done."""
         with self._turns.working():
+            self._start()
+            process, connection = self._process, self._connection
             try:
-                self._start()
-                self._connection.send((job, table))
+                connection.send((job, table))
                 while True:
-                    kind, value = self._connection.recv()
+                    kind, value = connection.recv()
                     if kind == "result":
                         return value
                     if kind == "say":
                         say(value)
                         self._turns.pause()
-                        self._connection.send(None)
+                        connection.send(None)
                     else:
-                        self._connection.send(self._measured(job, value))
+                        connection.send(self._measured(job, value))
             except (EOFError, OSError) as error:
-                self._process.join(10)
-                code = self._process.exitcode
+                process.join(10)
+                code = process.exitcode
                 self.end()
                 why = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
                 raise WorkerDiedError(f"its process ended ({why}); was there too little memory?") from error
@@ -173,9 +182,10 @@ class _Worker:
 
     def end(self) -> None:
         """Ends the process, at once."""
-        if self._process is not None:
+        process, connection = self._process, self._connection
+        self._process = self._connection = None
+        if process is not None:
+            process.kill()
+            process.join()
             with contextlib.suppress(OSError):
-                self._connection.close()
-            self._process.kill()
-            self._process.join()
-            self._process = self._connection = None
+                connection.close()

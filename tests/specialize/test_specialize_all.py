@@ -51,10 +51,13 @@ def test_failures_among_good_ones(workshop, tmp_path):
 def test_a_worker_that_dies_takes_one_target_with_it(tmp_path):
     """Two workers, one of which ends in the middle of a target; measuring is never disturbed and never doubled."""
     targets = [small_target(f"host {index}", limits={"latency_ms": 1.2 + 0.2 * index}) for index in range(3)]
-    jobs = jobs_of(tmp_path, targets[0], small_target("dying", predictor="dies"), *targets[1:], attached=True)
+    dying, broken = small_target("dying", predictor="dies"), small_target("broken")
+    jobs = jobs_of(tmp_path, targets[0], dying, *targets[1:], broken, attached=True)
     measuring, overlaps, steps = threading.Lock(), [], []
 
     def measure(target, path):
+        if target is broken:
+            raise ZeroDivisionError("a clock that stands still")
         if not measuring.acquire(blocking=False):
             overlaps.append(target.name)
         first = len(steps)
@@ -71,11 +74,13 @@ def test_a_worker_that_dies_takes_one_target_with_it(tmp_path):
         workers=2,
         say=lambda job, text: steps.append(text),
     )
-    assert [result.status for result in results] == ["verified", "failed", "verified", "verified"]
+    assert [result.status for result in results] == ["verified", "failed", "verified", "verified", "failed"]
     assert results[1].reason.startswith("its process ended (exit code 3)")
     # One that was busy when measuring began says once more that it is done with that.
     assert len(overlaps) <= 3
-    assert [result.measured.get("latency_ms") for result in results] == [1.0, None, 1.0, 1.0]
+    assert [result.measured.get("latency_ms") for result in results] == [1.0, None, 1.0, 1.0, None]
+    assert results[4].reason == "an error of the program, ZeroDivisionError: a clock that stands still"
+    assert "Traceback" in (jobs[4].folder / "error.txt").read_text()
 
 
 def test_finished_targets_are_known(workshop, tmp_path):
