@@ -27,6 +27,7 @@ BINARIES = (
     "tools.pack_supernet",
     "tools.quantize_aware",
     "tools.search",
+    "tools.specialize",
     "tools.train",
 )
 

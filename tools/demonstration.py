@@ -16,10 +16,12 @@ from ofa_tf.evaluation import Evaluator
 from ofa_tf.predictors import AccuracyPredictor, LatencyTable
 from ofa_tf.report import Report, ReportModel, ReportPoint, format_table, write_report
 from ofa_tf.search import Candidate, Constraint, evolutionary_search, random_search
+from ofa_tf.search.limits import constraints_of
 from ofa_tf.spaces import Arch
+from ofa_tf.specialize import Opened, export_subnet, within_limits
 from ofa_tf.training import RunDirectory, Trainer, open_experiment
-from tools.opening import Opened, of_run
-from tools.pipeline import collect_pairs, export_subnet, measure_ms, say, within_budget
+from tools.opening import of_run
+from tools.pipeline import collect_pairs, measure_ms, say
 
 PRECISION = "int8"
 # Where between the smallest and the largest sub-network's latency the budgets lie, on a logarithmic scale.
@@ -91,15 +93,13 @@ def search_one(
 ) -> ReportModel:
     """Searches below a budget until the exported file is measured inside it."""
 
-    def attempt(limit_ms: float) -> tuple[ReportModel, float]:
-        found = evolutionary_search(
-            opened.net.space, predictor, [Constraint("latency_ms", limit_ms, predictor=table)], seed=seed
-        )
+    def attempt(limits: dict[str, float]) -> tuple[ReportModel, dict[str, float]]:
+        found = evolutionary_search(opened.net.space, predictor, constraints_of(limits, table=table), seed=seed)
         chosen = max(found.top(CANDIDATES)[::EVERY], key=lambda candidate: holdout_top1(opened.evaluator, candidate))
         model = finish(opened, predictor, table, f"{budget_ms:g} ms", chosen.arch, budget_ms)
-        return model, model.measured_ms
+        return model, {"latency_ms": model.measured_ms}
 
-    return within_budget(budget_ms, attempt)
+    return within_limits({"latency_ms": budget_ms}, attempt, say=lambda text: say(f"    {text}"))
 
 
 def holdout_top1(evaluator: Evaluator, candidate: Candidate) -> float:

@@ -56,8 +56,8 @@ def main(argv):
     from ofa_tf.common import InputError, write_json
     from ofa_tf.deploy.c_array import write_c_array
     from ofa_tf.deploy.layer_errors import table
+    from ofa_tf.specialize import export_subnet
     from tools.opening import open_source, read_arch
-    from tools.pipeline import export_subnet
 
     output = model = pathlib.Path(_OUTPUT.value)
     if _FORMAT.value == "cc":

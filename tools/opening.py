@@ -3,8 +3,6 @@
 import dataclasses
 import pathlib
 import warnings
-from collections.abc import Mapping
-from typing import Any
 
 from ofa_tf import interop, zoo
 from ofa_tf.common import InputError
@@ -14,34 +12,8 @@ from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.predictors import AccuracyPredictor, LatencyRegression, LatencyTable
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.spaces import Arch, Space
-from ofa_tf.training import RunDirectory, weights_digest
-
-
-@dataclasses.dataclass(frozen=True)
-class Opened:
-    """A trained supernet, ready to evaluate and to export from.
-
-    Args:
-        run: its run directory, None where it is a supernet in a file.
-        dataset: its images.
-        net: the supernet.
-        evaluator: of the supernet on the images.
-        provenance: where the supernet comes from, in single words and numbers.
-    """
-
-    run: RunDirectory | None
-    dataset: ImageDataset
-    net: Supernet
-    evaluator: Evaluator
-    provenance: Mapping[str, Any]
-
-    def facts(self, split: str) -> dict[str, Any]:
-        """What an exported file says of its origin and of the split it is checked on, see `deploy.export_blocks`."""
-        return {
-            "labels": list(self.dataset.class_names),
-            "checked": {"split": split},
-            "provenance": {**self.provenance, "weights": weights_digest(self.net), "data": self.dataset.digest},
-        }
+from ofa_tf.specialize import Opened
+from ofa_tf.training import RunDirectory
 
 
 def open_source(

@@ -38,8 +38,8 @@ def main(argv):
     """Trains and writes."""
     del argv
     from ofa_tf.deploy import QuantizationRecipe
+    from ofa_tf.specialize import train_quantized
     from tools.opening import open_source, read_arch
-    from tools.pipeline import train_quantized
 
     opened = open_source(**_SOURCE.values())
     report = train_quantized(

@@ -31,23 +31,13 @@ import sys
 from absl import flags
 
 from ofa_tf.common import cli
-from ofa_tf.spaces.form import FORMS, MICROCONTROLLER_FORM
+from tools import limit_flags
 
 _PREDICTOR = flags.DEFINE_string("predictor", None, "predicts the accuracy, see above", required=True)
 _LATENCY_TABLE = flags.DEFINE_string("latency_table", None, "predicts the latency, see above")
-_MAX_LATENCY_MS = flags.DEFINE_float("max_latency_ms", None, "latency limit in milliseconds, needs --latency_table")
-_MAX_MACS = flags.DEFINE_float("max_macs", None, "limit of multiply-accumulates, for example 200e6")
-_MAX_PARAMS = flags.DEFINE_float("max_params", None, "limit of parameters")
-_MAX_MODEL_BYTES = flags.DEFINE_float("max_model_bytes", None, "limit of the .tflite file's bytes")
-_MAX_PEAK_MEMORY_BYTES = flags.DEFINE_float(
-    "max_peak_memory_bytes", None, "limit of the activations' bytes at their peak, in int8 or float32"
-)
+_LIMITS = limit_flags.define()
 _PRECISION = flags.DEFINE_enum(
     "precision", "int8", ["float32", "float16", "dynamic", "int8"], "of the file whose bytes are limited"
-)
-_FORM = flags.DEFINE_enum("form", None, list(FORMS), "how that file is written, see above")
-_RESOLUTIONS = flags.DEFINE_list(
-    "resolutions", None, "image sides to search, all that the predictor knows unless given"
 )
 _FRONT = flags.DEFINE_bool("front", False, "search the whole front up to the limit instead of one architecture")
 _POPULATION = flags.DEFINE_integer("population", 100, "architectures kept per generation", lower_bound=2)
@@ -67,7 +57,7 @@ def main(argv):
     predictor = open_accuracy_predictor(_PREDICTOR.value)
     space = predictor.space
     constraints = _constraints()
-    common = {"seed": _SEED.value, "resolutions": _resolutions()}
+    common = {"seed": _SEED.value, "resolutions": _LIMITS.sides()}
     if _FRONT.value:
         front = pareto_search(space, predictor, constraints, **common)
         front.save(_OUTPUT.value)
@@ -102,55 +92,35 @@ def main(argv):
 
 def _constraints() -> list:
     from ofa_tf.common import InputError
-    from ofa_tf.search import Constraint
-    from ofa_tf.spaces.activation_memory import ActivationMemory
+    from ofa_tf.search.limits import constraints_of
     from tools.opening import open_latency_predictor
 
-    constraints = []
-    if (_MAX_LATENCY_MS.value is None) != (_LATENCY_TABLE.value is None):
+    limits = _LIMITS.limits()
+    if ("latency_ms" in limits) != (_LATENCY_TABLE.value is not None):
         raise InputError("--max_latency_ms and --latency_table go together: one of them is missing; give both")
-    if _MAX_LATENCY_MS.value is not None:
-        table = open_latency_predictor(_LATENCY_TABLE.value)
-        constraints.append(Constraint("latency_ms", _MAX_LATENCY_MS.value, predictor=table))
-    for kind, flag in (("macs", _MAX_MACS), ("params", _MAX_PARAMS)):
-        if flag.value is not None:
-            constraints.append(Constraint(kind, flag.value))
-    written = {"precision": _PRECISION.value} | ({} if _form() is None else {"form": _form()})
-    if _MAX_MODEL_BYTES.value is not None:
-        constraints.append(Constraint("model_bytes", _MAX_MODEL_BYTES.value, **written))
-    if _MAX_PEAK_MEMORY_BYTES.value is not None:
-        memory = ActivationMemory(**written)
-        constraints.append(Constraint("peak_memory_bytes", _MAX_PEAK_MEMORY_BYTES.value, memory=memory))
-    if not constraints:
+    if not limits:
         raise InputError(
             "no budget given; give --max_latency_ms, --max_macs, --max_params, --max_model_bytes or "
             "--max_peak_memory_bytes"
         )
-    return constraints
+    table = None if _LATENCY_TABLE.value is None else open_latency_predictor(_LATENCY_TABLE.value)
+    return constraints_of(limits, table=table, precision=_PRECISION.value, form=_LIMITS.form.value)
 
 
 def _form() -> str | None:
-    return _FORM.value or (None if _MAX_PEAK_MEMORY_BYTES.value is None else MICROCONTROLLER_FORM)
+    from ofa_tf.search.limits import form_within
 
-
-def _resolutions() -> list[int] | None:
-    from ofa_tf.common import InputError
-
-    if _RESOLUTIONS.value is None:
-        return None
-    if not all(text.strip().isdecimal() for text in _RESOLUTIONS.value):
-        raise InputError(f"--resolutions={','.join(_RESOLUTIONS.value)}: expected image sides such as 160,192,224")
-    return [int(text) for text in _RESOLUTIONS.value]
+    return form_within(_LIMITS.limits(), _LIMITS.form.value)
 
 
 def _tell_about_weights(space_name: str) -> None:
     """A predictor of a published space comes without the weights it speaks of."""
-    from ofa_tf import interop
+    from ofa_tf.specialize import import_command
 
-    if space_name in interop.published_names():
+    if command := import_command(space_name):
         print(
-            f"the weights of space {space_name} are not here; python -m tools.import_ofa --checkpoint={space_name} "
-            f"--output={space_name}.npz fetches them, then give --supernet={space_name}.npz to tools.export_tflite",
+            f"the weights of space {space_name} are not here; {command} fetches them, then give "
+            f"--supernet={space_name}.npz to tools.export_tflite",
             file=sys.stderr,
         )
 

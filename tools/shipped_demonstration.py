@@ -13,9 +13,11 @@ from ofa_tf import zoo
 from ofa_tf.common import read_json, write_json
 from ofa_tf.data import decode_image, evaluation_image
 from ofa_tf.deploy import ExportReport, Runner
-from ofa_tf.search import Candidate, Constraint, evolutionary_search
-from tools.opening import Opened, open_source
-from tools.pipeline import export_subnet, measure_ms, say, within_budget
+from ofa_tf.search import Candidate, evolutionary_search
+from ofa_tf.search.limits import constraints_of
+from ofa_tf.specialize import Opened, export_subnet, within_limits
+from tools.opening import open_source
+from tools.pipeline import measure_ms, say
 
 SUPERNET = "ofa_imagenette_mbv3"
 RESOLUTION, PRECISION = 128, "int8"
@@ -52,19 +54,16 @@ def specialize_shipped(folder: pathlib.Path, seed: int = 0) -> dict[str, Any]:
     say(f"2/3 search below {budget_ms:g} ms (of {smallest_ms:.2f} to {largest_ms:.2f} ms), calibrate, export, measure")
     path = folder / f"{SUPERNET}_{PRECISION}.tflite"
 
-    def attempt(limit_ms: float) -> tuple[tuple[Candidate, ExportReport, float], float]:
-        found = evolutionary_search(
-            space,
-            predictor,
-            Constraint("latency_ms", limit_ms, predictor=table),
-            seed=seed,
-            resolutions=(RESOLUTION,),
-        ).top(1)[0]
+    def attempt(limits: dict[str, float]) -> tuple[tuple[Candidate, ExportReport, float], dict[str, float]]:
+        constraints = constraints_of(limits, table=table)
+        found = evolutionary_search(space, predictor, constraints, seed=seed, resolutions=(RESOLUTION,)).top(1)[0]
         exported = export_subnet(opened, found.arch, path, precision=PRECISION, split="holdout", max_drop=MAX_DROP)
         measured_ms = measure_ms(path, table.threads)
-        return (found, exported, measured_ms), measured_ms
+        return (found, exported, measured_ms), {"latency_ms": measured_ms}
 
-    found, exported, measured_ms = within_budget(budget_ms, attempt)
+    found, exported, measured_ms = within_limits(
+        {"latency_ms": budget_ms}, attempt, say=lambda text: say(f"    {text}")
+    )
     say("3/3 classify photos with the file")
     answers = classify(opened, path)
     result = {

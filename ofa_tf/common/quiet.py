@@ -1,12 +1,14 @@
 """Keeping the chatter of native libraries off the terminal, so that a user sees results and errors only."""
 
 import contextlib
+import importlib
 import importlib.abc
 import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
@@ -61,3 +63,9 @@ def quiet_tensorflow() -> None:
         return
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     sys.meta_path.insert(0, _QuietTensorFlowImport())
+
+
+def run_quietly(module: str, function: str, *arguments: Any) -> Any:
+    """Silences TensorFlow, then imports a module and calls a function of it: the beginning of another process."""
+    quiet_tensorflow()
+    return getattr(importlib.import_module(module), function)(*arguments)

@@ -1,0 +1,120 @@
+"""A sub-network of an opened supernet as a checked file, as it is or trained on."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ofa_tf.deploy import ExportReport, arch_facts, export_blocks, quantization_aware
+from ofa_tf.spaces import Arch
+from ofa_tf.specialize.opened import Opened
+from ofa_tf.training import FinetuneRecipe, finetune
+
+Weights = Mapping[str, Sequence[np.ndarray]]
+
+
+def export_subnet(
+    opened: Opened,
+    arch: Arch,
+    path: str | os.PathLike,
+    *,
+    split: str,
+    limit: int | None = None,
+    representative: int = 200,
+    weights: Weights | None = None,
+    **options: Any,
+) -> ExportReport:
+    """Calibrates a sub-network, writes its file, and checks it on a split's images.
+
+    Args:
+        opened: the supernet and its images.
+        arch: the sub-network.
+        path: the `.tflite` file.
+        split: which images check it.
+        limit: only the first so many of them.
+        representative: training images that give integer precisions their ranges.
+        weights: of the sub-network where it was trained on; the supernet's own, calibrated, unless given.
+        options: precision, form and all else that `deploy.export_blocks` takes.
+    """
+    evaluator, space = opened.evaluator, opened.net.space
+    images, labels = evaluator.images(split, arch.r, limit)
+    return export_blocks(
+        space.blocks(arch),
+        _calibrated(opened, arch) if weights is None else weights,
+        path,
+        preprocessing=evaluator.preprocessing,
+        representative_images=evaluator.calibration_set(arch.r)[0][:representative],
+        check_images=images,
+        check_labels=labels,
+        facts={**arch_facts(space, arch), **opened.facts(split)},
+        **options,
+    )
+
+
+def train_quantized(
+    opened: Opened,
+    arch: Arch,
+    path: str | os.PathLike,
+    *,
+    split: str,
+    limit: int | None = None,
+    weights: Weights | None = None,
+    **options: Any,
+) -> ExportReport:
+    """Calibrates a sub-network, trains it as an int8 file, and checks that on a split's images.
+
+    Args:
+        opened: the supernet and its images.
+        arch: the sub-network.
+        path: the `.tflite` file.
+        split: which images check it.
+        limit: only the first so many of them.
+        weights: of the sub-network where it was trained on; the supernet's own, calibrated, unless given.
+        options: recipe, form and all else that `deploy.quantization_aware` takes.
+    """
+    evaluator, space = opened.evaluator, opened.net.space
+    images, labels = evaluator.images(split, arch.r, limit)
+    return quantization_aware(
+        space.blocks(arch),
+        _calibrated(opened, arch) if weights is None else weights,
+        path,
+        dataset=opened.dataset,
+        preprocessing=evaluator.preprocessing,
+        augmentation=evaluator.augmentation,
+        check_images=images,
+        check_labels=labels,
+        facts={**arch_facts(space, arch), **opened.facts(split)},
+        **options,
+    )
+
+
+def finetuned_weights(opened: Opened, arch: Arch, *, epochs: int, seed: int, checkpoint: str | os.PathLike) -> Weights:
+    """Extracts a sub-network and trains it on its own.
+
+    Args:
+        opened: the supernet and its images.
+        arch: the sub-network.
+        epochs: passes over the training images.
+        seed: of data order and augmentation.
+        checkpoint: where the state after each epoch is kept, so that an interrupted training is resumed.
+
+    Returns:
+        Weights by the names of the plain model's layers.
+    """
+    evaluator = opened.evaluator
+    model = opened.net.extract(arch, evaluator.calibrate(arch))
+    training_images = len(opened.dataset.split("train"))
+    recipe = FinetuneRecipe(
+        epochs=epochs,
+        batch_size=min(64, training_images),
+        seed=seed,
+        augmentation=evaluator.augmentation,
+        preprocessing=evaluator.preprocessing,
+    )
+    finetune(model, opened.dataset, recipe, checkpoint=checkpoint)
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+def _calibrated(opened: Opened, arch: Arch) -> Weights:
+    return opened.net.plain_weights(arch, opened.evaluator.calibrate(arch))

@@ -1,0 +1,127 @@
+"""`Target`: one device and budget that a network is wanted for."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ofa_tf.common import InputError
+from ofa_tf.common.config import from_config, is_number
+from ofa_tf.search.constraint import KINDS
+from ofa_tf.spaces.form import FORMS, PRECISIONS
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,+-]{0,99}")
+_WHOLE = {"threads": 1, "candidates": 1, "images": 1, "finetune_epochs": 0, "quantization_aware_epochs": 0, "seed": 0}
+# A search keeps a hundred architectures; every fourth is evaluated.
+_MOST_CANDIDATES = 25
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What is wanted, and for which device.
+
+    Args:
+        name: unique among targets; letters, digits, spaces and ".,_+-".
+        device: "host" (this machine), the serial of a phone that adb sees, or any other word for a device that is not
+            here, whose figures are then only predicted.
+        limits: upper limits by kind ("latency_ms", "macs", "params", "model_bytes", "peak_memory_bytes"), in the kind's
+            unit, in any combination.
+        latency_table: predicts the latency: a file of mobile_bench.build_latency_table or of
+            tools.fit_latency_predictor, a published `.yaml`, or the folder with them. Of "host" and of an attached
+            phone one is built unless given.
+        precision: of the file.
+        form: how it is written, one of `spaces.form.FORMS`. The precision's default unless given; with a limit on peak
+            memory, what a microcontroller's runtime is best off with.
+        resolutions: image sides in pixels to search, all that the accuracy predictor knows unless given.
+        threads: of the interpreter on the device.
+        predictor: an accuracy predictor other than the supernet's. Where that is of another space, there are no weights
+            here, and the target ends as an architecture.
+        candidates: of the search's best, how many are calibrated and evaluated on the hold-out, which chooses.
+        images: only the first so many hold-out images evaluate and check; all unless given.
+        max_drop: the top-1 that the file may lose against the Keras model, 0..1; the precision's default unless given.
+        finetune_epochs: passes over the training images before the export, on which the chosen network is trained on
+            its own.
+        quantization_aware_epochs: the same with the rounding of the int8 file inside.
+        seed: of search and training.
+
+    Raises:
+        InputError: a field is unusable; the message names it.
+
+    Example:
+        Target("host int8, 2 ms", "host", {"latency_ms": 2})
+        Target("board", "board", {"peak_memory_bytes": 180_000, "model_bytes": 900_000}, resolutions=(96,))
+    """
+
+    name: str
+    device: str
+    limits: Mapping[str, float]
+    latency_table: str | None = None
+    precision: str = "int8"
+    form: str | None = None
+    resolutions: tuple[int, ...] | None = None
+    threads: int = 1
+    predictor: str | None = None
+    candidates: int = 8
+    images: int | None = None
+    max_drop: float | None = None
+    finetune_epochs: int = 0
+    quantization_aware_epochs: int = 0
+    seed: int = 0
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            self._refuse("name", "letters, digits, spaces and .,_+-, at most 100, beginning with a letter or digit")
+        if not isinstance(self.device, str) or not self.device.strip():
+            self._refuse("device", "host, the serial of a phone, or a word for a device that is not here")
+        if not isinstance(self.limits, Mapping) or not self.limits:
+            self._refuse("limits", f"at least one of {', '.join(KINDS)} with a number")
+        for kind, limit in self.limits.items():
+            if kind not in KINDS:
+                raise InputError(f"limits has the field {kind!r}, expected {', '.join(KINDS)}")
+            if not is_number(limit) or limit <= 0:
+                hint = "; YAML reads 150e3 as text, write 150000" if isinstance(limit, str) else ""
+                raise InputError(f"limits.{kind} is {limit!r}, expected a number above 0{hint}")
+        for name in ("latency_table", "predictor"):
+            if not isinstance(getattr(self, name), str | None):
+                self._refuse(name, "a path or a name")
+        if self.precision not in PRECISIONS:
+            self._refuse("precision", f"one of {', '.join(PRECISIONS)}")
+        if self.form is not None and not (isinstance(self.form, str) and self.form in FORMS):
+            self._refuse("form", f"one of {', '.join(FORMS)}")
+        sides = self.resolutions
+        if sides is not None and not (isinstance(sides, tuple) and sides and all(_is_whole(side, 1) for side in sides)):
+            self._refuse("resolutions", "image sides in pixels such as [96, 128]")
+        for name, least in _WHOLE.items():
+            value = getattr(self, name)
+            if not _is_whole(value, least) and not (name == "images" and value is None):
+                self._refuse(name, f"a whole number from {least}")
+        if self.candidates > _MOST_CANDIDATES:
+            self._refuse("candidates", f"at most {_MOST_CANDIDATES}")
+        if self.max_drop is not None and not (is_number(self.max_drop) and 0 <= self.max_drop <= 1):
+            self._refuse("max_drop", "a number from 0 to 1")
+        if self.quantization_aware_epochs and self.precision != "int8":
+            self._refuse("quantization_aware_epochs", f"0, as the precision is {self.precision}")
+        if "peak_memory_bytes" in self.limits and self.precision not in ("int8", "float32"):
+            self._refuse("precision", "int8 or float32, of which a limit on peak_memory_bytes can be kept")
+
+    def _refuse(self, name: str, expected: str) -> None:
+        raise InputError(f"{name} is {getattr(self, name)!r}, expected {expected}")
+
+    @property
+    def folder_name(self) -> str:
+        """Its folder among the results."""
+        return self.name.replace(" ", "_")
+
+    def to_config(self) -> dict[str, Any]:
+        """The fields as JSON gives them back."""
+        return json.loads(json.dumps({**dataclasses.asdict(self), "limits": dict(self.limits)}))
+
+    @staticmethod
+    def from_config(fields: Any) -> "Target":
+        """Reads what `to_config` wrote, or a part of it; raises `InputError` where a field is missing or unusable."""
+        return from_config(Target, fields, "target")
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,0 +1,101 @@
+"""`TargetResult`: what came of a target, in a file of its own."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ofa_tf.common import InputError, read_json, write_json
+from ofa_tf.common.config import from_config
+from ofa_tf.spaces import Arch
+from ofa_tf.specialize.target import Target
+
+FORMAT = "ofa_tf target"
+VERSION = 1
+STATUSES = ("verified", "exported", "architecture", "failed")
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetResult:
+    """The result of `specialize_target`.
+
+    Args:
+        target: what was wanted.
+        status: "verified": a file that was checked on images, and measured inside every limit; "exported": the same
+            without a measurement of some limit, whose device or runtime is not here; "architecture": there are no
+            weights here; "failed".
+        source: which weights and images it was made from, by digest.
+        arch: the chosen architecture; None where there is none.
+        space: the name of its space.
+        predicted: its predicted costs by kind, MACs and parameters (counted) among them.
+        measured: its measured costs by kind.
+        predicted_top1: the accuracy predictor's answer, 0..1.
+        supernet_top1: calibrated top-1 on the hold-out with the supernet's own weights, before any further training.
+        keras_top1: top-1 on the hold-out of the float network that the file was made from.
+        tflite_top1: the file's.
+        images: how many hold-out images these are of.
+        rounds: each search: its limits, and the architecture, predicted and measured costs of what was made.
+        evaluated: each evaluated candidate: arch, top1, top5, images, split.
+        reason: of a failure, one line.
+        command: what to run next, where there are no weights.
+        seconds: how long it took.
+
+    Example:
+        result = TargetResult.load("out/targets/host_int8,_2_ms/result.json")
+        print(result.status, result.measured)
+    """
+
+    target: Target
+    status: str
+    source: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    arch: Arch | None = None
+    space: str = ""
+    predicted: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    predicted_top1: float | None = None
+    supernet_top1: float | None = None
+    keras_top1: float | None = None
+    tflite_top1: float | None = None
+    images: int | None = None
+    rounds: Sequence[Mapping[str, Any]] = ()
+    evaluated: Sequence[Mapping[str, Any]] = ()
+    reason: str = ""
+    command: str = ""
+    seconds: float = 0.0
+
+    def __post_init__(self):
+        if self.status not in STATUSES:
+            raise InputError(f"status is {self.status!r}, expected one of {', '.join(STATUSES)}")
+        if self.arch is None and self.status != "failed":
+            raise InputError(f"status is {self.status!r}, expected an architecture with it")
+
+    @property
+    def finished(self) -> bool:
+        """Whether it need not be tried again."""
+        return self.status != "failed"
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes it as JSON, atomically."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields |= {"target": self.target.to_config(), "arch": self.arch and self.arch.to_dict()}
+        write_json(path, {"format": FORMAT, "version": VERSION, **fields})
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> "TargetResult":
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, damaged, of a newer format, or something else.
+        """
+        value = read_json(path, "result of a target")
+        if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
+            raise InputError(
+                f"{path}: is not a version {VERSION} {FORMAT!r} file; delete it, tools.specialize remakes it"
+            )
+        fields = {name: field for name, field in value.items() if name not in ("format", "version")}
+        try:
+            fields["target"] = Target.from_config(fields.get("target"))
+            fields["arch"] = None if fields.get("arch") is None else Arch.from_json(fields["arch"])
+            return from_config(TargetResult, fields, "result")
+        except InputError as error:
+            raise InputError(f"{path}: {error}; delete it, tools.specialize remakes it") from error

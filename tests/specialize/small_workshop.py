@@ -1,0 +1,69 @@
+"""A workshop that opens in a moment, also in another process, and targets for it."""
+
+import os
+
+import numpy as np
+
+from ofa_tf.data import SYMMETRIC, Augmentation, load
+from ofa_tf.evaluation import Evaluator
+from ofa_tf.spaces import Space, costs
+from ofa_tf.spaces.population import CostTable, cost_table, decode
+from ofa_tf.specialize import Opened, Target, Workshop
+from tests.micro import micro_net, micro_space
+
+MACS_PER_MS = 1e5
+
+
+class MacsLatency:
+    """A device whose every network takes a millisecond for so many MACs."""
+
+    def compile(self, space: Space, resolutions=None) -> CostTable:
+        return cost_table(space, lambda block: costs.macs(block) / MACS_PER_MS, resolutions=resolutions)
+
+
+class MacsAccuracy:
+    """An accuracy predictor that believes in MACs."""
+
+    def __init__(self, space: Space):
+        self.space, self.resolutions = space, space.resolutions
+
+    def predict(self, space: Space, archs) -> np.ndarray:
+        return np.array([0.4 + 0.02 * np.log(space.count_macs(arch)) for arch in archs])
+
+    def predict_rows(self, space: Space, rows: np.ndarray) -> np.ndarray:
+        return self.predict(space, decode(space, rows))
+
+
+def open_small_workshop() -> Workshop:
+    """Digits and a network that knows nothing of them. The predictor "dies" ends the process that asks for it."""
+    net = micro_net()
+    dataset = load("digits", holdout=50)
+    evaluator = Evaluator(
+        net,
+        dataset,
+        preprocessing=SYMMETRIC,
+        augmentation=Augmentation(flip=False),
+        calibration_images=64,
+        batch_size=32,
+    )
+
+    def predictor(target: Target) -> MacsAccuracy:
+        if target.predictor == "dies":
+            os._exit(3)
+        if target.predictor == "a bug":
+            raise ZeroDivisionError("something nobody thought of")
+        return MacsAccuracy(micro_space(num_classes=7) if target.predictor == "other" else net.space)
+
+    return Workshop(Opened(None, dataset, net, evaluator, {"supernet": "micro"}), predictor)
+
+
+def small_target(name: str = "small", **fields) -> Target:
+    """In float32, as an untrained network loses all in int8."""
+    common = {
+        "device": "host",
+        "limits": {"macs": 1.2e5},
+        "precision": "float32",
+        "candidates": 2,
+        "resolutions": (16,),
+    }
+    return Target(name, **{**common, **fields})

@@ -1,0 +1,120 @@
+"""Files of targets: what they say arrives, and every mistake is one line with the file, the target and the field."""
+
+import json
+
+import hypothesis
+import pytest
+from hypothesis import strategies
+
+from ofa_tf.common import InputError
+from ofa_tf.specialize import Target, read_targets
+
+GOOD = """
+defaults: {device: host, resolutions: [96, 128], candidates: 4}
+targets:
+  - {name: fast, limits: {latency_ms: 1.5}}
+  - {name: board, device: board, limits: {peak_memory_bytes: 150000, model_bytes: 900000}, resolutions: [96]}
+  - {name: note, device: note10, latency_table: tables/note10, limits: {latency_ms: 20}, predictor: far/away.npz}
+"""
+
+
+def test_targets_and_their_defaults(tmp_path):
+    (tmp_path / "tables" / "note10").mkdir(parents=True)
+    path = tmp_path / "targets.yaml"
+    path.write_text(GOOD)
+    fast, board, note = read_targets(path)
+    assert fast == Target("fast", "host", {"latency_ms": 1.5}, resolutions=(96, 128), candidates=4)
+    assert (board.device, board.resolutions) == ("board", (96,))
+    assert dict(board.limits) == {"peak_memory_bytes": 150000, "model_bytes": 900000}
+    assert note.latency_table == str(tmp_path / "tables" / "note10")
+    assert note.predictor == "far/away.npz"
+
+
+def test_json_and_a_targets_own_fields_are_read_back(tmp_path):
+    target = Target("one", "host", {"macs": 1e6}, resolutions=(96,), images=20, max_drop=0.1)
+    path = tmp_path / "targets.json"
+    path.write_text(json.dumps({"targets": [target.to_config()]}))
+    assert read_targets(path) == [target]
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ("{device: host, limits: {macs: 1}}", r"target 1: field name is missing"),
+        ("{name: a, device: host}", r"target 1 \(a\): field limits is missing"),
+        ("{name: a, limits: {macs: 1}}", "field device is missing"),
+        ("{name: a, device: host, limits: {}}", r"limits is {}, expected at least one of latency_ms"),
+        ("{name: a, device: host, limits: {speed: 3}}", "limits has the field 'speed', expected latency_ms"),
+        ("{name: a, device: host, limits: {macs: 150e3}}", "limits.macs is '150e3', .* write 150000"),
+        ("{name: a, device: host, limits: {macs: -1}}", "limits.macs is -1, expected a number above 0"),
+        ("{name: a, device: host, limits: {macs: .nan}}", "limits.macs is nan"),
+        ("{name: a, device: host, limits: {macs: true}}", "limits.macs is True"),
+        ("{name: a/b, device: host, limits: {macs: 1}}", "name is 'a/b', expected letters"),
+        ("{name: .., device: host, limits: {macs: 1}}", "name is '..'"),
+        ("{name: a, device: host, limits: {macs: 1}, precision: int4}", "precision is 'int4', expected one of float32"),
+        ("{name: a, device: host, limits: {macs: 1}, form: best}", "form is 'best'"),
+        ("{name: a, device: host, limits: {macs: 1}, resolutions: 96}", "resolutions is 96, expected image sides"),
+        ("{name: a, device: host, limits: {macs: 1}, resolutions: [big]}", "resolutions is .'big',."),
+        (
+            "{name: a, device: host, limits: {macs: 1}, candidates: 0}",
+            "candidates is 0, expected a whole number from 1",
+        ),
+        ("{name: a, device: host, limits: {macs: 1}, candidates: 99}", "candidates is 99, expected at most 25"),
+        ("{name: a, device: host, limits: {macs: 1}, seed: no}", "seed is False"),
+        ("{name: a, device: host, limits: {macs: 1}, max_drop: 3}", "max_drop is 3, expected a number from 0 to 1"),
+        ("{name: a, device: host, limits: {macs: 1}, colour: red}", "field colour is unknown"),
+        ("{name: a, device: host, limits: {macs: 1}, precision: float32, quantization_aware_epochs: 1}", "expected 0"),
+        ("{name: a, device: host, limits: {peak_memory_bytes: 1}, precision: dynamic}", "precision is 'dynamic'"),
+        ("three", "target 1: found 'three', expected fields"),
+    ],
+)
+def test_mistakes_in_a_target(tmp_path, fields, says):
+    path = tmp_path / "targets.yaml"
+    path.write_text(f"targets:\n  - {fields}\n")
+    with pytest.raises(InputError, match=says) as caught:
+        read_targets(path)
+    assert str(caught.value).startswith(f"{path}: target 1")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("targets: []", "expected the field targets"),
+        ("- name: a", "expected the field targets"),
+        ("targets: [{name: a b, device: x, limits: {macs: 1}}, {name: A_b, device: x, limits: {macs: 1}}]", "target 2"),
+        ("goals: 1\ntargets: [{name: a, device: host, limits: {macs: 1}}]", "field goals is unknown"),
+        ("defaults: 3\ntargets: [{name: a, device: host, limits: {macs: 1}}]", "defaults is int"),
+        ("targets: [", "is not YAML or JSON"),
+        ("targets: !!python/object/apply:os.getcwd []", "is not YAML or JSON"),
+    ],
+)
+def test_mistakes_in_a_file(tmp_path, text, says):
+    path = tmp_path / "targets.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=says):
+        read_targets(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match="no such file, expected targets"):
+        read_targets(tmp_path / "none.yaml")
+
+
+json_values = strategies.recursive(
+    strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats() | strategies.text(),
+    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(strategies.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@hypothesis.given(field=strategies.sampled_from(list(Target.__dataclass_fields__)), value=json_values)
+@hypothesis.settings(max_examples=300, deadline=None)
+def test_any_value_of_any_field_is_taken_or_refused(field, value):
+    """Never another error than `InputError`; what is taken is read back the same."""
+    fields = {"name": "a", "device": "host", "limits": {"macs": 1e6}, field: value}
+    try:
+        target = Target.from_config(fields)
+    except InputError:
+        return
+    assert Target.from_config(target.to_config()) == target

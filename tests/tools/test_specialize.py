@@ -1,0 +1,101 @@
+"""tools.specialize: mistakes in one line, failures beside good results, and a killed run that goes on."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.tools.test_binaries import ROOT, check_mistake, run
+
+SUPERNET = "ofa_imagenette_mbv3"
+PUBLISHED = "ofa_mbv3_d234_e346_k357_w1.0"
+
+
+def write_targets(path: pathlib.Path, *targets, **defaults) -> pathlib.Path:
+    path.write_text(json.dumps({"defaults": defaults, "targets": targets}))
+    return path
+
+
+def result(output: pathlib.Path, name: str) -> dict:
+    return json.loads((output / "targets" / name / "result.json").read_text())
+
+
+def test_mistakes(tmp_path):
+    """Before anything is opened or written."""
+    output = tmp_path / "out"
+    ours = ("tools.specialize", f"--supernet={SUPERNET}", f"--output={output}")
+    check_mistake(*ours, says="no target given; give --max_latency_ms", leaves=output)
+    check_mistake(*ours, "--targets=t.json", "--max_macs=3", says="--max_macs: --targets says it", leaves=output)
+    check_mistake(*ours, "--targets=t.json", "--device=x", says="--device: --targets says it", leaves=output)
+    targets = write_targets(tmp_path / "targets.json", {"name": "a", "device": "host", "limits": {"speed": 1}})
+    says = "targets.json: target 1 (a): limits has the field 'speed'"
+    check_mistake(*ours, f"--targets={targets}", says=says, leaves=output)
+
+
+def test_architectures_only(tmp_path):
+    """No supernet at all: predicted figures, the command that fetches the weights, a report, and exit code 0."""
+    output = tmp_path / "out"
+    said = run(
+        "tools.specialize", f"--predictor={PUBLISHED}", "--device=some phone", "--max_macs=300e6", "--name=phone",
+        "--precision=float32", f"--output={output}",
+    )  # fmt: skip
+    found = result(output, "phone")
+    assert found["status"] == "architecture"
+    assert found["predicted"]["macs"] <= 300e6
+    assert f"python -m tools.import_ofa --checkpoint={PUBLISHED}" in found["command"]
+    assert found["command"] in said
+    assert "<html" in (output / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(tmp_path):
+    """SIGKILL after the first result: its target is not done again, a failing one costs no other, nobody is left."""
+    output = tmp_path / "out"
+    targets = write_targets(
+        tmp_path / "targets.json",
+        *({"name": f"t{macs}", "limits": {"macs": macs * 1e6}} for macs in (12, 14, 16)),
+        {"name": "impossible", "limits": {"macs": 1000}},
+        device="nowhere", resolutions=[96], candidates=1, images=20, max_drop=0.5,
+    )  # fmt: skip
+    command = ["-m", "tools.specialize", f"--supernet={SUPERNET}", f"--targets={targets}", f"--output={output}"]
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True
+    )
+    end = time.monotonic() + 200
+    while not list(output.glob("targets/*/result.json")):
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {path: path.stat().st_mtime_ns for path in output.glob("targets/*/result.json")}
+    assert len(before) < 3
+    end = time.monotonic() + 20
+    while in_session(process.pid):
+        assert time.monotonic() < end, "a worker outlives its parent"
+        time.sleep(0.1)
+    message = run(*command[1:], code=1)
+    assert message.endswith(
+        f"1 of 4 targets failed: impossible; {output / 'report.html'} says why, the same command tries them again"
+    )
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    for macs in (12, 14, 16):
+        found = result(output, f"t{macs}")
+        assert (found["status"], found["images"]) == ("verified", 20)
+        assert found["measured"]["macs"] <= macs * 1e6
+        assert (output / "targets" / f"t{macs}" / "model.tflite").stat().st_size == found["measured"]["model_bytes"]
+    assert "cannot be kept" in result(output, "impossible")["reason"]
+    report = json.loads((output / "report.json").read_text())
+    assert [target["status"] for target in report["targets"]] == ["verified"] * 3 + ["failed"]
+
+
+def in_session(session: int) -> list[int]:
+    """The processes of a session that still run."""
+    listed = subprocess.run(["ps", "-o", "pid=,stat=", "-s", str(session)], capture_output=True, text=True, check=False)
+    rows = (line.split() for line in listed.stdout.splitlines())
+    return [int(pid) for pid, state in rows if not state.startswith("Z")]

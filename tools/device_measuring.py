@@ -1,0 +1,137 @@
+"""Tables and measurements of the devices that are here, as tools.specialize needs them."""
+
+import pathlib
+import re
+from collections.abc import Sequence
+
+from mobile_bench import host, phone_flags
+from mobile_bench.adb import Adb
+from mobile_bench.adb_flag import ADB
+from mobile_bench.table_builder import build_table
+from mobile_bench.verification import verify_table
+from ofa_tf.common import OfaError
+from ofa_tf.deploy import default_form
+from ofa_tf.search.constraint import LatencyPredictor
+from ofa_tf.search.limits import form_within
+from ofa_tf.spaces import Space
+from ofa_tf.specialize import Target
+from tools.opening import open_latency_predictor
+from tools.pipeline import measure_ms, say
+
+# Whole networks that correct a new table, and others that tell how well.
+_CORRECTING, _CHECKING = 6, 4
+_RUNS, _SECONDS = 50, 0.5
+# Phones that run on this machine: emulators, and those of tests.
+_HERE = re.compile(r"emulator-\d+|127\.0\.0\.1:\d+|localhost:\d+")
+
+
+class Devices:
+    """What targets are measured on.
+
+    Args:
+        folder: of the tables that are built here.
+        rounds: of a table of this machine, see `mobile_bench.measure.time_blocks`.
+        seed: of weights and order.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, rounds: int, seed: int = 0):
+        self._folder, self._rounds, self._seed = folder, rounds, seed
+        self._serials: set[str] | None = None
+        self._errors: dict[pathlib.Path, OfaError] = {}
+
+    def is_attached(self, device: str) -> bool:
+        """Whether files can be measured on it."""
+        if device == host.DEVICE:
+            return True
+        if self._serials is None:
+            try:
+                self._serials = set(Adb(ADB.value).states())
+            except OfaError as error:
+                say(f"no phones: {error}")
+                self._serials = set()
+        return device in self._serials
+
+    def place(self, device: str) -> str:
+        """Which machine a device is."""
+        return host.DEVICE if _HERE.fullmatch(device) else device
+
+    def table_path(self, target: Target) -> pathlib.Path:
+        """Where the table is that predicts a target's latency."""
+        if target.latency_table is not None:
+            return pathlib.Path(target.latency_table)
+        words = [target.device, target.precision, _form(target), f"{target.threads}threads"]
+        return self._folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', '_'.join(words))}.json"
+
+    def table(self, target: Target) -> LatencyPredictor | None:
+        """The table that predicts a target's latency, None where that is not limited.
+
+        Raises:
+            OfaError: it cannot be read, or could not be built.
+        """
+        if "latency_ms" not in target.limits:
+            return None
+        path = self.table_path(target)
+        if path in self._errors:
+            raise self._errors[path]
+        return open_latency_predictor(str(path))
+
+    def build_tables(self, wanted: Sequence[tuple[Target, Space, Sequence[int]]]) -> None:
+        """Builds the tables of attached devices that targets come without; what is there is not measured again.
+
+        A table that cannot be built is told where it is asked for: by `table`.
+
+        Args:
+            wanted: targets on attached devices, with their spaces and the image sides that are searched.
+        """
+        groups: dict[pathlib.Path, list[tuple[Target, Space, Sequence[int]]]] = {}
+        for target, space, sides in wanted:
+            if "latency_ms" in target.limits and target.latency_table is None:
+                groups.setdefault(self.table_path(target), []).append((target, space, sides))
+        for path, group in groups.items():
+            target, space, _ = group[0]
+            sides = sorted({side for *_, sides in group for side in sides})
+            say(f"latency table of {target.device}, {target.precision}: {path}")
+            try:
+                if target.device == host.DEVICE:
+                    self._build_here(path, target, space, sides)
+                else:
+                    self._build_on_phone(path, target, space, sides)
+            except OfaError as error:
+                self._errors[path] = error
+
+    def _build_here(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
+        form = _form(target)
+        table = build_table(
+            space, sides, target.precision, target.threads, path, form=form, rounds=self._rounds, seed=self._seed
+        )
+        if table.correction is not None:
+            return
+        checked, table = verify_table(
+            table, space, networks=_CHECKING, correct=_CORRECTING, rounds=self._rounds, seed=self._seed
+        )
+        table.save(path)
+        say(f"    {checked.summary()}")
+
+    def _build_on_phone(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
+        from mobile_bench.phone_table import build_phone_table
+
+        with phone_flags.phone_session(target.device, threads=target.threads, runs=20, seconds=0.02) as phone:
+            build_phone_table(space, sides, target.precision, phone, path, form=_form(target), seed=self._seed)
+
+    def measure(self, target: Target, path: pathlib.Path) -> float:
+        """The latency of a target's file on its device, in milliseconds.
+
+        Raises:
+            OfaError: the device does not run it, or is lost.
+        """
+        if target.device == host.DEVICE:
+            return measure_ms(path, target.threads)
+        with phone_flags.phone_session(target.device, threads=target.threads, runs=_RUNS, seconds=_SECONDS) as phone:
+            [measurement] = phone.measure([(target.name, path)])
+        if measurement.output is None:
+            raise OfaError(f"phone {target.device}: {measurement.error}")
+        return measurement.block_latency().median_ms
+
+
+def _form(target: Target) -> str:
+    return form_within(target.limits, target.form) or default_form(target.precision)

@@ -1,0 +1,129 @@
+"""From a trained supernet to a checked .tflite file for each device and budget, in one command.
+
+    python -m tools.specialize --supernet=ofa_imagenette_mbv3 --max_latency_ms=2 --output=OUT
+    python -m tools.specialize --run_dir=RUN --max_peak_memory_bytes=180e3 --max_model_bytes=900e3 --device=board \
+        --resolutions=96 --output=OUT
+    python -m tools.specialize --run_dir=RUN --targets=targets.yaml --workers=2 --output=OUT
+
+One target stands on the flags, many in a file (docs/specialize.md has an example). For each: search, calibrate and
+evaluate the best candidates on the hold-out, which chooses, export, check, and measure on the device where that is
+here; a file over its limits makes the next search stricter, a few times. `--device` is host, the serial of a phone that
+adb sees, or any other word: of a device that is not here figures are predicted, by the `--latency_table` given. Tables
+of this machine and of attached phones are built unless given, and kept in OUT/tables.
+
+OUT/targets/NAME holds model.tflite, its card model.md and result.json; OUT/report.html shows all of them. The same
+command given again does only what is not finished: after a kill, with more targets, or with a device that was missing.
+What fails is told in one line, and leaves the others alone; the exit code is 1 then. A target whose accuracy predictor
+is of another space than the supernet (or where there is none) ends as an architecture, with the command that fetches
+the published weights. With `--learn`, measured networks correct the latency tables, and evaluated sub-networks are
+added to the accuracy pairs.
+"""
+
+import pathlib
+
+from absl import flags
+
+from mobile_bench import phone_flags  # noqa: F401  defines the flags of phones
+from ofa_tf.common import InputError, cli
+from ofa_tf.spaces.form import PRECISIONS
+from tools import limit_flags, source_flags
+
+_SOURCE = source_flags.define()
+_PREDICTOR = flags.DEFINE_string(
+    "predictor", None, "of accuracies; the supernet's own (RUN/predictor.npz) unless given"
+)
+_TARGETS = flags.DEFINE_string("targets", None, "a YAML or JSON file of targets, in place of one on the flags")
+_NAME = flags.DEFINE_string("name", None, "of the one target; made of its device, precision and limits unless given")
+_DEVICE = flags.DEFINE_string("device", None, "host, a serial, or a word for a device that is not here")
+_LATENCY_TABLE = flags.DEFINE_string("latency_table", None, "of the device, as tools.search takes it")
+_LIMITS = limit_flags.define()
+_PRECISION = flags.DEFINE_enum("precision", None, list(PRECISIONS), "of the file; int8 unless given")
+_THREADS = flags.DEFINE_integer("threads", None, "of the interpreter on the device; 1 unless given", lower_bound=1)
+_CANDIDATES = flags.DEFINE_integer("candidates", None, "that the hold-out chooses from; 8 unless given", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", None, "only the first so many hold-out images", lower_bound=1)
+_MAX_DROP = flags.DEFINE_float("max_drop", None, "the top-1 that the file may lose, 0..1; the precision's unless given")
+_FINETUNE_EPOCHS = flags.DEFINE_integer("finetune_epochs", None, "train the chosen network on its own", lower_bound=0)
+_QUANTIZATION_AWARE_EPOCHS = flags.DEFINE_integer(
+    "quantization_aware_epochs", None, "train it with the rounding of int8 inside", lower_bound=0
+)
+_SEED = flags.DEFINE_integer("seed", None, "of search and training", lower_bound=0)
+_WORKERS = flags.DEFINE_integer("workers", 1, "processes that work at once", lower_bound=1)
+_TABLE_ROUNDS = flags.DEFINE_integer(
+    "table_rounds", 8, "of this machine's tables: fewer are faster and noisier", lower_bound=1
+)
+_LEARN = flags.DEFINE_bool("learn", False, "correct tables and extend accuracy pairs by what is measured")
+_BASELINES = flags.DEFINE_list(
+    "baselines", [], "known networks to measure here, for the report: mobilenet_v3_small, ..."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "the folder for everything", required=True)
+
+_ONE = {
+    "name": _NAME,
+    "device": _DEVICE,
+    "latency_table": _LATENCY_TABLE,
+    "precision": _PRECISION,
+    "form": _LIMITS.form,
+    "threads": _THREADS,
+    "candidates": _CANDIDATES,
+    "images": _IMAGES,
+    "max_drop": _MAX_DROP,
+    "finetune_epochs": _FINETUNE_EPOCHS,
+    "quantization_aware_epochs": _QUANTIZATION_AWARE_EPOCHS,
+    "seed": _SEED,
+}
+
+
+def main(argv):
+    """Specializes."""
+    del argv
+    if _TARGETS.value is None and not _LIMITS.limits():
+        raise InputError("no target given; give --max_latency_ms, another limit, or --targets=FILE")
+    if _TARGETS.value is not None:
+        _check_alone()
+    from ofa_tf.specialize import read_targets
+    from tools.specializing import Opening, specialize_into
+
+    if _BASELINES.value:
+        from mobile_bench.baselines import check_names
+
+        check_names(_BASELINES.value)
+    targets = [_one_target()] if _TARGETS.value is None else read_targets(_TARGETS.value)
+    specialize_into(
+        pathlib.Path(_OUTPUT.value),
+        targets,
+        Opening(_SOURCE.values(), _PREDICTOR.value),
+        workers=_WORKERS.value,
+        table_rounds=_TABLE_ROUNDS.value,
+        learn=_LEARN.value,
+        baselines=_BASELINES.value,
+    )
+
+
+def _check_alone() -> None:
+    """A file of targets says all that the flags of one target do."""
+    given = [flag.name for flag in (*_ONE.values(), _LIMITS.resolutions) if flag.value is not None]
+    given += [f"max_{kind}" for kind in _LIMITS.limits()]
+    if given:
+        raise InputError(f"--{given[0]}: --targets says it for each target; leave --{given[0]} out")
+
+
+def _one_target():
+    from ofa_tf.specialize import Target
+
+    limits = _LIMITS.limits()
+    fields = {name: flag.value for name, flag in _ONE.items() if flag.value is not None}
+    fields.setdefault("device", "host")
+    if _LIMITS.sides() is not None:
+        fields["resolutions"] = _LIMITS.sides()
+    words = [fields["device"], fields.get("precision", "int8"), *(f"{k} {limit:g}" for k, limit in limits.items())]
+    fields.setdefault("name", " ".join(words).replace(":", "-").replace("/", "-"))
+    return Target.from_config({**fields, "limits": limits})
+
+
+def run():
+    """The console script."""
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    run()

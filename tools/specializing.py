@@ -1,0 +1,216 @@
+"""The steps of tools.specialize, from targets to their files and the report."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from ofa_tf import zoo
+from ofa_tf.common import InputError, OfaError
+from ofa_tf.predictors import AccuracyPredictor, LatencyTable
+from ofa_tf.specialize import (
+    Job,
+    Opened,
+    Target,
+    TargetResult,
+    Workshop,
+    finished,
+    learn_accuracies,
+    learn_latencies,
+    source_of,
+    specialize_all,
+)
+from tools.device_measuring import Devices
+from tools.opening import open_accuracy_predictor, open_source
+from tools.output_lock import output_lock
+from tools.pipeline import say
+from tools.specialization_page import write_page
+
+# What tools.fit_accuracy_predictor and the demo call it.
+_PREDICTORS = ("predictor.npz", "accuracy_predictor.npz")
+
+
+@dataclasses.dataclass(frozen=True)
+class Opening:
+    """Opens a `Workshop`, here or in another process.
+
+    Args:
+        source: of the supernet, see `opening.open_source`.
+        predictor: as `--predictor` names it, None for the supernet's own.
+    """
+
+    source: Mapping[str, str | None]
+    predictor: str | None
+
+    def __call__(self) -> Workshop:
+        has_source = self.source["run_dir"] is not None or self.source["supernet"] is not None
+        opened = open_source(**self.source) if has_source else None
+        known: dict[str, AccuracyPredictor] = {}
+
+        def predictor(target: Target) -> AccuracyPredictor:
+            text = target.predictor or self.predictor or self._own()
+            if text not in known:
+                known[text] = open_accuracy_predictor(text)
+            return known[text]
+
+        return Workshop(opened, predictor)
+
+    def _own(self) -> str:
+        run_dir, supernet = self.source["run_dir"], self.source["supernet"]
+        if supernet in zoo.accuracy_predictor_names():
+            return supernet
+        for name in _PREDICTORS if run_dir is not None else ():
+            if (pathlib.Path(run_dir) / name).exists():
+                return str(pathlib.Path(run_dir) / name)
+        collect = (
+            f"python -m tools.collect_accuracy --run_dir={run_dir}" if run_dir else "python -m tools.collect_accuracy"
+        )
+        raise InputError(
+            f"--predictor: none given, and {run_dir or supernet or 'without a supernet'} has none; make one: "
+            f"{collect}, then python -m tools.fit_accuracy_predictor"
+        )
+
+
+def specialize_into(
+    output: pathlib.Path,
+    targets: Sequence[Target],
+    opening: Opening,
+    *,
+    workers: int = 1,
+    table_rounds: int,
+    learn: bool = False,
+    baselines: Sequence[str] = (),
+) -> list[TargetResult]:
+    """Does every target that is not done yet, and writes the report.
+
+    Args:
+        output: the folder of everything that is written.
+        targets: with different names.
+        opening: of the supernet and predictors.
+        workers: processes that work at once.
+        table_rounds: of this machine's tables.
+        learn: whether measurements flow back into tables and accuracy pairs.
+        baselines: names of `mobile_bench.baselines` that this machine is measured with, for the report.
+
+    Raises:
+        OfaError: some target failed; everything is written before.
+    """
+    with output_lock(output):
+        workshop = opening()
+        devices = Devices(output / "tables", rounds=table_rounds)
+        jobs = [_job(target, output, workshop, devices) for target in targets]
+        source = source_of(workshop.opened)
+        done = {job.target.name: found for job in jobs if (found := finished(job, source))}
+        left = [job for job in jobs if job.target.name not in done]
+        if done:
+            say(f"{len(done)} of {len(jobs)} targets are finished already")
+        devices.build_tables(_wanted(left, workshop))
+
+        def on_result(job: Job, result: TargetResult) -> None:
+            done[job.target.name] = result
+            say(f"[{len(done)}/{len(jobs)}] {summary(result)}")
+
+        # One target is not worth a process that opens everything once more.
+        alone = len(left) <= 1
+        specialize_all(
+            left,
+            (lambda: workshop) if alone else opening,
+            table_of=devices.table,
+            measure=devices.measure,
+            place_of=devices.place,
+            workers=0 if alone else workers,
+            on_result=on_result,
+            say=lambda job, text: say(f"    {job.target.name}: {text}"),
+        )
+        results = [done[target.name] for target in targets]
+        if learn:
+            _learn(output, results, workshop, devices)
+        page = write_page(output, results, workshop, devices, baselines)
+    for result in results:
+        print(summary(result))
+        if result.command:
+            print(f"    its weights are not here: {result.command}")
+    print(f"report: {page}")
+    failed = [result for result in results if result.status == "failed"]
+    if failed:
+        names = ", ".join(result.target.name for result in failed)
+        raise OfaError(
+            f"{len(failed)} of {len(results)} targets failed: {names}; {page} says why, "
+            f"the same command tries them again"
+        )
+    return results
+
+
+def summary(result: TargetResult) -> str:
+    """One line for people."""
+    words = [f"{result.target.name}: {result.status}"]
+    if result.arch is not None:
+        limits = result.target.limits.items()
+        words.append(", ".join(f"{kind} {_cost(result, kind)} of {limit:g}" for kind, limit in limits))
+    if result.tflite_top1 is not None:
+        words.append(f"hold-out top-1 {100 * result.tflite_top1:.1f}% on {result.images} images")
+    elif result.predicted_top1 is not None:
+        words.append(f"predicted top-1 {100 * result.predicted_top1:.1f}%")
+    return "; ".join([*words, *filter(None, [result.reason])])
+
+
+def _cost(result: TargetResult, kind: str) -> str:
+    if kind in result.measured:
+        return f"{result.measured[kind]:.6g}"
+    return f"{result.predicted[kind]:.6g} (predicted)"
+
+
+def _job(target: Target, output: pathlib.Path, workshop: Workshop, devices: Devices) -> Job:
+    attached = _has_weights(target, workshop) and "latency_ms" in target.limits and devices.is_attached(target.device)
+    return Job(target, output / "targets" / target.folder_name, attached)
+
+
+def _has_weights(target: Target, workshop: Workshop) -> bool:
+    try:
+        space = workshop.predictor(target).space
+    except OfaError:
+        # It is told where the target's turn comes.
+        return False
+    return workshop.opened is not None and workshop.opened.net.space.same_weights(space)
+
+
+def _wanted(jobs: Sequence[Job], workshop: Workshop):
+    """The targets on attached devices, with what their tables are to hold."""
+    for job in jobs:
+        if job.attached:
+            predictor = workshop.predictor(job.target)
+            known = [side for side in predictor.space.resolutions if side in predictor.resolutions]
+            yield job.target, predictor.space, job.target.resolutions or known
+
+
+def _learn(output: pathlib.Path, results: Sequence[TargetResult], workshop: Workshop, devices: Devices) -> None:
+    groups: dict[pathlib.Path, list[TargetResult]] = {}
+    for result in results:
+        if "latency_ms" in result.measured and "latency_ms" in result.target.limits:
+            groups.setdefault(devices.table_path(result.target), []).append(result)
+    for path, group in groups.items():
+        target = group[0].target
+        table = devices.table(target)
+        if not isinstance(table, LatencyTable) or path.suffix != ".json":
+            say(f"{path}: is no table of blocks that could be corrected")
+            continue
+        networks = output / "tables" / f"{path.stem}.networks.jsonl"
+        learned = learn_latencies(table, workshop.predictor(target).space, networks, group)
+        if learned is table:
+            say(f"{path}: its correction stays; {networks} has what was measured")
+        else:
+            learned.save(path)
+            say(
+                f"{path}: corrected by {learned.correction.networks} networks, "
+                f"error {learned.correction.mape_after:.1f}%"
+            )
+    if workshop.opened is not None:
+        path = pairs_path(output, workshop.opened)
+        pairs = learn_accuracies(workshop.opened, path, results)
+        say(
+            f"{path}: {len(pairs)} pairs; python -m tools.fit_accuracy_predictor --pairs={path} fits the predictor anew"
+        )
+
+
+def pairs_path(output: pathlib.Path, opened: Opened) -> pathlib.Path:
+    """The run's own file of accuracy pairs, or one beside the results."""
+    return (output if opened.run is None else opened.run.path) / "accuracy.jsonl"
