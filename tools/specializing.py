@@ -122,9 +122,9 @@ def specialize_into(
             say=lambda job, text: say(f"    {job.target.name}: {text}"),
         )
         results = [done[target.name] for target in targets]
+        page = write_page(output, results, workshop, devices, baselines)
         if learn:
             _learn(output, results, workshop, devices)
-        page = write_page(output, results, workshop, devices, baselines)
     for result in results:
         print(summary(result))
         if result.command:
@@ -160,8 +160,9 @@ def _cost(result: TargetResult, kind: str) -> str:
 
 
 def _job(target: Target, output: pathlib.Path, workshop: Workshop, devices: Devices) -> Job:
-    attached = _has_weights(target, workshop) and "latency_ms" in target.limits and devices.is_attached(target.device)
-    return Job(target, output / "targets" / target.folder_name, attached)
+    has_weights = _has_weights(target, workshop)
+    attached = has_weights and "latency_ms" in target.limits and devices.is_attached(target.device)
+    return Job(target, output / "targets" / target.folder_name, attached, has_weights)
 
 
 def _has_weights(target: Target, workshop: Workshop) -> bool:
