@@ -1,5 +1,7 @@
 """One target: what is chosen and how, the loop over measurements, and what is said where there are no weights."""
 
+import sys
+
 import pytest
 
 from ofa_tf.common import InputError, OfaError
@@ -117,7 +119,8 @@ def test_a_file_that_does_not_do_what_its_network_does(workshop, tmp_path, monke
         return export_subnet(opened, arch, path, **options)
 
     always = False
-    monkeypatch.setattr("ofa_tf.specialize.specialize_target.export_subnet", export)
+    # The package's attribute of that name is the function.
+    monkeypatch.setattr(sys.modules["ofa_tf.specialize.specialize_target"], "export_subnet", export)
     result = specialize(workshop, small_target(candidates=3), tmp_path)
     assert (result.status, len(tried), result.arch) == ("verified", 2, tried[1])
     assert result.supernet_top1 == sorted(found["top1"] for found in result.evaluated)[-2]
