@@ -35,6 +35,8 @@ def test_mistakes(tmp_path):
     targets = write_targets(tmp_path / "targets.json", {"name": "a", "device": "host", "limits": {"speed": 1}})
     says = "targets.json: target 1 (a): limits has the field 'speed'"
     check_mistake(*ours, f"--targets={targets}", says=says, leaves=output)
+    says = "--predictor: none given, and a missing --supernet has none; make one: python -m tools.collect_accuracy"
+    check_mistake("tools.specialize", "--max_macs=1e6", f"--output={output}", says=says)
 
 
 def test_architectures_only(tmp_path):
