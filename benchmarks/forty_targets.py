@@ -4,10 +4,11 @@
 
 This machine in float32 and in int8, the loopback phone of the tests (which runs on this machine, too), Note10's
 published table with the space of width 1.2 and the official predictor (architectures only), and the memory of a
-microcontroller. DIR holds `acc_predictor.pth` (read by torch, which must be installed) and the folder `note10`. Budgets of latency are spread, on
-a logarithmic scale, between what the smallest and the largest sub-network take here. The command is killed with SIGKILL
-when 10 targets are finished, and again at 25, and given once more each time. Told are the time of all together and how
-many targets were measured inside their budgets; asked for are all, in less than 15 minutes on 2 cores.
+microcontroller. DIR holds the folder `note10` and `acc_predictor.pth`, which torch reads: it must be installed. Budgets
+of latency are spread, on a logarithmic scale, between what the smallest and the largest sub-network take here. The
+command is killed with SIGKILL when 10 targets are finished, and again at 25, and given once more each time. Told are
+the time of all together and how many targets were measured inside their budgets; asked for are all, in less than 15
+minutes on 2 cores.
 
 With --random=200, for the third and the sixth budget of this machine in both precisions: so many random sub-networks
 that the table puts inside the same budget, evaluated on the same hold-out as the chosen one. Asked for is that it is no

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from mobile_bench import host
-from ofa_tf.common import InputError, OfaError, read_json, write_json
+from ofa_tf.common import OfaError, read_json, write_json
 from ofa_tf.predictors import PairsFile
 from ofa_tf.report import (
     PUBLISHED_BASELINES,
@@ -107,13 +107,16 @@ def _device(output, name: str, group: list[TargetResult], workshop: Workshop, de
         searched = [_point(candidate) for candidate in front[:: max(1, len(front) // _POINTS)]]
         drawn = random_search(space, constraints, _RANDOM, accuracy_predictor=predictor, resolutions=sides)
         random = [_point(candidate) for candidate in drawn]
-    except InputError as error:
+    except OfaError as error:
         # No table, or a limit below everything: the targets say so themselves.
         say(f"{name}: no front in the report: {error}")
     images = next((it.images for it in group if it.images), None)
     known: Sequence[ReportBaseline] = ()
     if kind == "latency_ms" and target.device == host.DEVICE and baselines:
-        known = _baselines(output / "baselines.json", baselines, target, max(space.resolutions))
+        try:
+            known = _baselines(output / "baselines.json", baselines, target, max(space.resolutions))
+        except OfaError as error:
+            say(f"{name}: no baselines in the report: {error}")
     elif kind == "latency_ms" and target.device in PUBLISHED_BASELINES and space.num_classes == 1000:
         known = PUBLISHED_BASELINES[target.device]
     return ReportDevice(

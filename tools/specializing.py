@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ofa_tf import zoo
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.predictors import AccuracyPredictor, LatencyTable
+from ofa_tf.spaces import Space
 from ofa_tf.specialize import (
     Job,
     Opened,
@@ -65,7 +66,7 @@ class Opening:
             f"python -m tools.collect_accuracy --run_dir={run_dir}" if run_dir else "python -m tools.collect_accuracy"
         )
         raise InputError(
-            f"--predictor: none given, and {run_dir or supernet or 'without a supernet'} has none; make one: "
+            f"--predictor: none given, and {run_dir or supernet or 'a missing --supernet'} has none; make one: "
             f"{collect}, then python -m tools.fit_accuracy_predictor"
         )
 
@@ -96,6 +97,9 @@ def specialize_into(
     """
     with output_lock(output):
         workshop = opening()
+        if all(_space(target, workshop) is None for target in targets):
+            # A mistake that is no single target's: its line is the command's answer.
+            workshop.predictor(targets[0])
         devices = Devices(output / "tables", rounds=table_rounds)
         jobs = [_job(target, output, workshop, devices) for target in targets]
         source = source_of(workshop.opened)
@@ -122,9 +126,9 @@ def specialize_into(
             say=lambda job, text: say(f"    {job.target.name}: {text}"),
         )
         results = [done[target.name] for target in targets]
+        page = write_page(output, results, workshop, devices, baselines)
         if learn:
             _learn(output, results, workshop, devices)
-        page = write_page(output, results, workshop, devices, baselines)
     for result in results:
         print(summary(result))
         if result.command:
@@ -160,17 +164,18 @@ def _cost(result: TargetResult, kind: str) -> str:
 
 
 def _job(target: Target, output: pathlib.Path, workshop: Workshop, devices: Devices) -> Job:
-    attached = _has_weights(target, workshop) and "latency_ms" in target.limits and devices.is_attached(target.device)
-    return Job(target, output / "targets" / target.folder_name, attached)
+    space = _space(target, workshop)
+    has_weights = space is not None and workshop.opened is not None and workshop.opened.net.space.same_weights(space)
+    attached = has_weights and "latency_ms" in target.limits and devices.is_attached(target.device)
+    return Job(target, output / "targets" / target.folder_name, attached, has_weights)
 
 
-def _has_weights(target: Target, workshop: Workshop) -> bool:
+def _space(target: Target, workshop: Workshop) -> Space | None:
+    """The space that a target is searched in; None where its predictor cannot be had, which its turn will tell."""
     try:
-        space = workshop.predictor(target).space
+        return workshop.predictor(target).space
     except OfaError:
-        # It is told where the target's turn comes.
-        return False
-    return workshop.opened is not None and workshop.opened.net.space.same_weights(space)
+        return None
 
 
 def _wanted(jobs: Sequence[Job], workshop: Workshop):

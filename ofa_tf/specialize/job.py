@@ -26,11 +26,13 @@ class Job:
         target: what is wanted.
         folder: its results' folder.
         attached: whether its device is here and its latency is to be measured.
+        has_weights: whether the supernet is of the space that is searched.
     """
 
     target: Target
     folder: pathlib.Path
     attached: bool = False
+    has_weights: bool = True
 
 
 def do(
@@ -82,6 +84,8 @@ def finished(job: Job, source: dict[str, str]) -> TargetResult | None:
         return None
     result = TargetResult.load(path)
     same = result.target.to_config() == job.target.to_config() and dict(result.source) in ({}, source)
-    # A device that was not there may be now.
-    measurable = result.status == "exported" and job.attached and "latency_ms" not in result.measured
-    return result if same and result.finished and not measurable else None
+    # A device, and weights, that were not there may be now.
+    more = (result.status == "exported" and job.attached and "latency_ms" not in result.measured) or (
+        result.status == "architecture" and job.has_weights
+    )
+    return result if same and result.finished and not more else None

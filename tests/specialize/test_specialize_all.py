@@ -102,3 +102,7 @@ def test_finished_targets_are_known(workshop, tmp_path):
     assert finished(away, source).status == "exported"
     [here] = jobs_of(tmp_path, away.target, attached=True)
     assert finished(here, source) is None
+    foreign = Job(small_target("foreign", predictor="other"), tmp_path / "foreign", has_weights=False)
+    run([foreign], lambda: workshop)
+    assert finished(foreign, source).status == "architecture"
+    assert finished(Job(foreign.target, foreign.folder), source) is None

@@ -1,11 +1,13 @@
 """One target: what is chosen and how, the loop over measurements, and what is said where there are no weights."""
 
+import sys
+
 import pytest
 
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.deploy import Runner
 from ofa_tf.spaces import Arch
-from ofa_tf.specialize import TargetResult, finetuned_weights, specialize_target
+from ofa_tf.specialize import TargetResult, export_subnet, finetuned_weights, specialize_target
 from ofa_tf.specialize.rounds import ROUNDS
 from tests.specialize.small_workshop import MACS_PER_MS, MacsLatency, small_target
 
@@ -104,6 +106,27 @@ def test_mistakes(workshop, tmp_path):
         specialize_target(target, tmp_path, predictor=workshop.predictor(target), opened=workshop.opened)
     with pytest.raises(OfaError, match="phone gone"):
         specialize(workshop, target, tmp_path, measure=lambda path: (_ for _ in ()).throw(OfaError("phone gone")))
+
+
+def test_a_file_that_does_not_do_what_its_network_does(workshop, tmp_path, monkeypatch):
+    """The next candidate is taken; when there is none left, the reason is the last file's."""
+    tried = []
+
+    def export(opened, arch, path, **options):
+        tried.append(arch)
+        if len(tried) == 1 or always:
+            raise OfaError("loses too much")
+        return export_subnet(opened, arch, path, **options)
+
+    always = False
+    # The package's attribute of that name is the function.
+    monkeypatch.setattr(sys.modules["ofa_tf.specialize.specialize_target"], "export_subnet", export)
+    result = specialize(workshop, small_target(candidates=3), tmp_path)
+    assert (result.status, len(tried), result.arch) == ("verified", 2, tried[1])
+    assert result.supernet_top1 == sorted(found["top1"] for found in result.evaluated)[-2]
+    always = True
+    with pytest.raises(OfaError, match="loses too much"):
+        specialize(workshop, small_target(candidates=3), tmp_path)
 
 
 def test_finetuning_goes_into_the_file(workshop, tmp_path):

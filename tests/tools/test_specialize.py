@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.tools.test_binaries import ROOT, check_mistake, run
+from tests.tools.test_binaries import ROOT, check_mistake, photos, run, trained  # noqa: F401
 
 SUPERNET = "ofa_imagenette_mbv3"
 PUBLISHED = "ofa_mbv3_d234_e346_k357_w1.0"
@@ -35,6 +35,8 @@ def test_mistakes(tmp_path):
     targets = write_targets(tmp_path / "targets.json", {"name": "a", "device": "host", "limits": {"speed": 1}})
     says = "targets.json: target 1 (a): limits has the field 'speed'"
     check_mistake(*ours, f"--targets={targets}", says=says, leaves=output)
+    says = "--predictor: none given, and a missing --supernet has none; make one: python -m tools.collect_accuracy"
+    check_mistake("tools.specialize", "--max_macs=1e6", f"--output={output}", says=says)
 
 
 def test_architectures_only(tmp_path):
@@ -99,3 +101,35 @@ def in_session(session: int) -> list[int]:
     listed = subprocess.run(["ps", "-o", "pid=,stat=", "-s", str(session)], capture_output=True, text=True, check=False)
     rows = (line.split() for line in listed.stdout.splitlines())
     return [int(pid) for pid, state in rows if not state.startswith("Z")]
+
+
+@pytest.mark.slow
+def test_own_photos_to_a_file_for_this_machine(tmp_path, trained):  # noqa: F811
+    """A run of one's own: its predictor is found, this machine is measured, and what is measured is learned from."""
+    output, pairs = tmp_path / "out", trained / "accuracy.jsonl"
+    run("tools.collect_accuracy", f"--run_dir={trained}", "--count=24")
+    run("tools.fit_accuracy_predictor", f"--pairs={pairs}", f"--output={trained / 'predictor.npz'}")
+    before = len(pairs.read_text().splitlines())
+    command = (
+        "tools.specialize", f"--run_dir={trained}", "--max_latency_ms=5", "--name=mine", "--resolutions=32",
+        "--table_rounds=1", "--candidates=3", "--finetune_epochs=1", "--max_drop=0.5", "--learn", f"--output={output}",
+    )  # fmt: skip
+    said = run(*command)
+    found = result(output, "mine")
+    assert found["status"] == "verified"
+    assert f"mine: verified; latency_ms {found['measured']['latency_ms']:.6g} of 5; hold-out top-1" in said
+    assert found["measured"]["latency_ms"] <= 5
+    assert None not in (found["supernet_top1"], found["keras_top1"], found["tflite_top1"])
+    [table] = output.glob("tables/*threads.json")
+    assert json.loads(table.read_text())["correction"]["networks"] == 6
+    [networks] = output.glob("tables/*.networks.jsonl")
+    assert len(networks.read_text().splitlines()) == len(found["rounds"])
+    assert before < len(pairs.read_text().splitlines()) <= before + 3
+    report = json.loads((output / "report.json").read_text())
+    assert report["cost"]["specialization_hours"] == pytest.approx(found["seconds"] / 3600)
+    assert report["devices"][0]["searched"]
+    assert report["metrics"]
+    # Given again, there is nothing left to do.
+    written = (output / "targets" / "mine" / "result.json").stat().st_mtime_ns
+    run(*command)
+    assert (output / "targets" / "mine" / "result.json").stat().st_mtime_ns == written
