@@ -1,7 +1,7 @@
 """What measuring blocks on a phone costs besides running them, on the loopback phone of the tests.
 
     python -m benchmarks.phone_overhead --output=benchmarks/results/phone_overhead.json
-    python -m benchmarks.phone_overhead --from_nothing --output=benchmarks/results/phone_table.json
+    python -m benchmarks.phone_overhead --from_nothing --output=benchmarks/results/phone_table_cifar.json
 
 The int8 blocks of ofa_tiny, again and again under new names until there are 500, at 50 runs and 0.1 s each, warmed up
 for 0.05 s. What is counted as benchmarking is the runs themselves: the tool's start, loading models, pushes, readings
