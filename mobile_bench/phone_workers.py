@@ -40,7 +40,8 @@ def run_workers(module: str, arguments: Sequence[str], serials: Sequence[str], o
     if len(set(outputs.values())) < len(serials):
         raise InputError(f"--device={','.join(serials)}: a phone is there twice; give each serial once")
     workers: dict[str, subprocess.Popen] = {}
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: where it is ignored, as in what a script started with &, workers would inherit that.
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for serial, path in outputs.items():
             own = [f"--device={serial}", f"--output={path}"]
@@ -49,7 +50,8 @@ def run_workers(module: str, arguments: Sequence[str], serials: Sequence[str], o
         failed = [serial for serial, worker in workers.items() if worker.wait()]
     finally:
         _end(list(workers.values()))
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if failed:
         raise OfaError(
             f"{len(failed)} of {len(serials)} phones failed, see above: {', '.join(failed)}; what was measured on them "
