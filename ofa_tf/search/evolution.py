@@ -1,6 +1,9 @@
 """Evolutionary search over predictors, vectorised over the population."""
 
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -8,12 +11,13 @@ import threadpoolctl
 
 from ofa_tf.common import InputError
 from ofa_tf.search.budget import Budget
-from ofa_tf.search.candidate import candidates
+from ofa_tf.search.candidate import NothingExact, candidates
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.search.result import SearchResult
 from ofa_tf.search.seen_rows import SeenRows
 from ofa_tf.search.variation import Variation, check_whole
 from ofa_tf.spaces import Space
+from ofa_tf.spaces.population import encode
 
 # Children are made in surplus: those outside the limits or seen before are dropped.
 _SURPLUS = 3
@@ -26,6 +30,8 @@ _INITIAL_BATCHES = 10
 _ISLANDS = 4
 _ISLANDS_SHARE = 0.64
 _ISLAND_MIN_GENERATIONS = 10
+# Searches, each below tighter bounds than the one before, until something keeps the limits exactly.
+_TIGHTENINGS = 6
 
 
 class AccuracyScorer(Protocol):
@@ -97,20 +103,54 @@ def evolutionary_search(
     variation = Variation(mutation_probability, mutation_ratio)
     if not 0 <= parent_ratio <= 1:
         raise InputError(f"search: parent_ratio is {parent_ratio!r}, expected a number from 0 to 1")
-    budget = Budget.compile(space, constraints, search_resolutions(space, accuracy_predictor, resolutions))
+    constraints = (constraints,) if isinstance(constraints, Constraint) else tuple(constraints)
+    sizes = search_resolutions(space, accuracy_predictor, resolutions)
     parents = max(1, round(population * parent_ratio))
-    run = _Run(budget, accuracy_predictor, np.random.default_rng(seed), population, parents, variation)
-    islands = max(1, min(_ISLANDS, generations // _ISLAND_MIN_GENERATIONS, population // 2))
-    island_generations = int(generations * _ISLANDS_SHARE / islands) if islands > 1 else 0
-    # The products are small: more threads than one wait for each other longer than they work.
-    with threadpoolctl.threadpool_limits(1, "blas"):
-        found = [run.evolve(*run.initial(), island_generations) for _ in range(islands)]
-        share = -(-population // islands)
-        rows = np.concatenate([rows[:share] for rows, _ in found])
-        accuracies = np.concatenate([accuracies[:share] for _, accuracies in found])
-        rows, accuracies = _best(rows, accuracies, population)
-        rows, accuracies = run.evolve(rows, accuracies, generations - islands * island_generations)
-    return SearchResult(tuple(candidates(budget, rows, accuracies)), tuple(run.history), run.evaluated)
+
+    def search(bounds: Sequence[Constraint]) -> SearchResult:
+        budget = Budget.compile(space, bounds, sizes)
+        run = _Run(budget, accuracy_predictor, np.random.default_rng(seed), population, parents, variation)
+        rows, accuracies = run.result(generations)
+        return SearchResult(tuple(candidates(budget, rows, accuracies, constraints)), tuple(run.history), run.evaluated)
+
+    try:
+        return _exactly(constraints, search)
+    except NothingExact:
+        budget = Budget.compile(space, constraints, sizes)
+        rows = encode(space, [dataclasses.replace(space.smallest(), r=side) for side in budget.resolutions])
+        accuracies = np.asarray(accuracy_predictor.predict_rows(space, rows))
+        with contextlib.suppress(NothingExact):
+            return SearchResult(tuple(candidates(budget, *_best(rows, accuracies, population))), (), len(rows))
+        raise
+
+
+def _exactly(constraints: Sequence[Constraint], search: Callable[[Sequence[Constraint]], SearchResult]) -> SearchResult:
+    """Searches below tighter bounds until something keeps the limits, where tables give only lower bounds of costs."""
+    bounds = constraints
+    problem = None
+    for _ in range(_TIGHTENINGS):
+        try:
+            return search(bounds)
+        except NothingExact as nothing:
+            problem = problem or nothing
+            bounds = [
+                _tighter(bound, constraint, nothing) for bound, constraint in zip(bounds, constraints, strict=True)
+            ]
+        except InputError:
+            if problem is None:
+                raise
+            # That tightened bounds cannot be kept says nothing to the user.
+            raise problem from None
+    raise problem
+
+
+def _tighter(bound: Constraint, constraint: Constraint, nothing: NothingExact) -> Constraint:
+    """A bound that what came closest to the limit is outside of; costs are few different numbers."""
+    over = nothing.closest[bound.kind] / constraint.limit
+    if over <= 1:
+        return bound
+    below = min(bound.limit / over, math.nextafter(nothing.bounds[bound.kind], 0))
+    return dataclasses.replace(bound, limit=below)
 
 
 def _best(rows: np.ndarray, accuracies: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -135,6 +175,19 @@ class _Run:
         self.seen = SeenRows(rng, len(budget.space.genes) + 1)
         self.history: list[float] = []
         self.evaluated = 0
+
+    def result(self, generations: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and their accuracies after all generations, the best first."""
+        islands = max(1, min(_ISLANDS, generations // _ISLAND_MIN_GENERATIONS, self.population // 2))
+        island_generations = int(generations * _ISLANDS_SHARE / islands) if islands > 1 else 0
+        # The products are small: more threads than one wait for each other longer than they work.
+        with threadpoolctl.threadpool_limits(1, "blas"):
+            found = [self.evolve(*self.initial(), island_generations) for _ in range(islands)]
+            share = -(-self.population // islands)
+            rows = np.concatenate([rows[:share] for rows, _ in found])
+            accuracies = np.concatenate([accuracies[:share] for _, accuracies in found])
+            rows, accuracies = _best(rows, accuracies, self.population)
+            return self.evolve(rows, accuracies, generations - islands * island_generations)
 
     def initial(self) -> tuple[np.ndarray, np.ndarray]:
         """The anchor, and rows between random ones and the anchor: however tight the budget, some are inside."""

@@ -308,3 +308,22 @@ def test_seen_rows_are_given_once_in_order(seed, batches):
         expected = [row for row in dict.fromkeys(map(tuple, rows.tolist())) if row not in known][:count]
         known |= set(expected)
         assert list(map(tuple, seen.new(rows, count).tolist())) == expected
+
+
+def test_every_limit_of_peak_memory_that_can_be_kept_is_kept():
+    """Tables give lower bounds of the peak: what is found below them alone is over the limit, here at every second."""
+    space = spaces.get("ofa_mbv3_d234_e346_k357_w0.5")
+    memory = ActivationMemory("int8", "fused-same")
+    smallest = memory.network_bytes(space.blocks(dataclasses.replace(space.smallest(), r=96)))
+    predictor = untrained(space)
+    for limit in (smallest, smallest + 2000, 94_700, 133_000, 260_000):
+        constraint = Constraint("peak_memory_bytes", limit, memory=memory)
+        found = evolutionary_search(space, predictor, constraint, population=40, generations=20, resolutions=(96, 128))
+        assert found.candidates
+        for candidate in found.candidates:
+            peak = memory.network_bytes(space.blocks(candidate.arch))
+            assert peak == candidate.costs["peak_memory_bytes"] <= limit
+    with pytest.raises(InputError, match="peak_memory_bytes"):
+        evolutionary_search(
+            space, predictor, Constraint("peak_memory_bytes", smallest - 1, memory=memory), resolutions=(96, 128)
+        )
