@@ -70,7 +70,7 @@ def build_table(
     def runner(*blocks: Block) -> Runner:
         return Runner(model_bytes(blocks, precision, form=form, seed=seed), threads=threads)
 
-    empty = Runner(measure.empty_model(precision), threads=threads)
+    empty = Runner(measure.empty_model(precision, threads), threads=threads)
     reference = Reference(runner(*space.blocks(middle(space))), reference_ms(table, space))
     groups = _groups(missing, row_length, rng)
     done = len(blocks) - len(missing)
