@@ -71,8 +71,8 @@ def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
     """Defines `--config`, an ml_collections file, with fields that `--config.name=value` overrides.
 
     Args:
-        default: path of the default file, None for none. Where the working folder has no such file, it is looked for
-            beside the installed packages.
+        default: path of the default file, None for none. It, and one that is given, is looked for beside the installed
+            packages where the working folder has no such file.
         help_text: what the file holds.
 
     Returns:
@@ -83,9 +83,12 @@ def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
     """
     from ml_collections import config_flags
 
-    installed = pathlib.Path(__file__).parents[2] / (default or "")
-    if default and not pathlib.Path(default).exists() and installed.exists():
-        default = str(installed)
+    if default:
+        default = _here_or_installed(default)
+    for place, text in enumerate(sys.argv[1:], start=1):
+        name, equals, path = text.partition("=")
+        if equals and name.lstrip("-") == "config":
+            sys.argv[place] = f"{name}={_here_or_installed(path)}"
     try:
         # This already reads sys.argv for the overrides of the default file.
         holder = config_flags.DEFINE_config_file("config", default, help_text)
@@ -101,6 +104,13 @@ def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
             raise flags.ValidationError(f"{error.__cause__ or error}; give the path of a config file") from error
 
     return holder
+
+
+def _here_or_installed(path: str) -> str:
+    """The path of a config file ("configs/x.py", or "configs/x.py:argument"), or that of the installed one."""
+    file, colon, argument = path.partition(":")
+    installed = pathlib.Path(__file__).parents[2] / file
+    return path if pathlib.Path(file).exists() or not installed.is_file() else f"{installed}{colon}{argument}"
 
 
 def _run(main: Callable[[Sequence[str]], Any]) -> None:

@@ -211,6 +211,13 @@ def test_a_default_config_is_found_from_any_folder(configured):
     assert (done.stdout, done.stderr) == ("3\n", "")
 
 
+def test_a_shipped_config_is_found_from_any_folder(configured):
+    """Protects the documentation's commands for those who installed a wheel; the folder's own file comes first."""
+    done = configured(None, "--config=ofa_tf/configs/cifar10_alone.py:d2_e3_k3", "--config.batch_size=5")
+    assert done.stdout == "5\n"
+    assert configured(None, "--config=settings.py").stdout == "64\n"
+
+
 @pytest.mark.parametrize(
     ("default", "arguments", "part"),
     [
