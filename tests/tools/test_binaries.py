@@ -84,7 +84,8 @@ def test_whole_path_on_a_folder(tmp_path, photos, trained):
     run("tools.search", f"--predictor={predictor}", "--max_macs=2e6", f"--output={arch}", "--generations=5")
     assert json.loads(arch.read_text())["macs"] <= 2e6
     model = tmp_path / "model.tflite"
-    run("tools.export_tflite", f"--run_dir={trained}", f"--arch={arch}", "--precision=int8", f"--output={model}")
+    # After so little training, one of the 30 hold-out images may change its class: more than the 2 points by default.
+    run("tools.export_tflite", f"--run_dir={trained}", f"--arch={arch}", "--max_drop=0.1", f"--output={model}")
     assert model.read_bytes()[4:8] == b"TFL3"
 
     message = run(
