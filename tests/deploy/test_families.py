@@ -20,6 +20,10 @@ FAMILIES = {
 # XNNPACK does not take int8 average pools, of which three ResNet stages have one in their shortcut.
 INT8_PARTITIONS = {"mobilenet_v3": 1, "mobilenet_v3 of ReLU6": 1, "proxyless": 1, "resnet50": 4}
 
+# Ranges leave out the ends of a tenth of the images, which costs this toy network: 0.973, with the ends over 0.98
+# (docs/results/int8.md).
+INT8_CORRELATION = {"mobilenet_v3": 0.97}
+
 
 def four_classes(count: int):
     """Images of 64 pixels that differ in colour, with noise."""
@@ -32,7 +36,7 @@ def four_classes(count: int):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_files_agree_with_keras(tmp_path, family):
-    """float32: logits within 1e-4 of the largest. int8: the same class on 95%, logits correlated to 0.97."""
+    """float32: logits within 1e-4 of the largest. int8: the same class on 95%, logits correlated."""
     space = FAMILIES[family]()
     keras.utils.set_random_seed(0)
     net = networks.build(space, seed=1)
@@ -63,8 +67,7 @@ def test_files_agree_with_keras(tmp_path, family):
         if precision == "float32":
             np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
         else:
-            # Ranges leave out the ends of a tenth of the images; with those ends it is 0.98 (docs/results/int8.md).
-            assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.97
+            assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > INT8_CORRELATION.get(family, 0.98)
 
 
 RANDOM_FAMILIES = {
