@@ -120,7 +120,8 @@ def draw(augmentation: Augmentation, seed: tf.Tensor, count: int) -> Draws:
     grey = tf.constant([[luma] * 3 for luma in LUMA])
     return Draws(
         sides=tf.sqrt(tf.stack([scale / ratio, scale * ratio], axis=-1)),
-        place=rest[:, :2],
+        # Less than 1 by so much that in float32 the product with a number of places is less than that number.
+        place=tf.minimum(rest[:, :2], 1 - 2**-20),
         mirror=tf.logical_and(rest[:, 2] < 0.5, augmentation.flip),
         # Both factors are linear in the pixel.
         colour=brightness * (saturation * tf.eye(3) + (1 - saturation) * grey),
@@ -150,15 +151,17 @@ def training_image(
 
 
 def crop(image: tf.Tensor, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
-    """The drawn crop of one image, resized: float32 (resolution, resolution, 3), values 0..255."""
+    """The drawn crop of one image, resized: uint8 (resolution, resolution, 3)."""
     image = decode_and_crop(image, lambda size: _window(size, draws, augmentation), resolution)
     sides = tf.shape(image)[:2]
     size = (resolution, resolution) if isinstance(resolution, int) else tf.stack([resolution, resolution])
-    return tf.cond(
+    resized = tf.cond(
         tf.reduce_min(sides) >= ANTIALIAS_FROM * resolution,
         lambda: tf.image.resize(image, size, antialias=True),
         lambda: tf.image.resize(image, size),
     )
+    # Rounded before the colours, too, as PIL does: a batch is a quarter as large to copy and to read.
+    return tf.cast(resized + 0.5, tf.uint8)
 
 
 # Compiled, the arithmetic on a batch is one pass over its pixels. As operations of their own on single images, the
@@ -168,14 +171,14 @@ def finish(images: tf.Tensor, mirror: tf.Tensor, colour: tf.Tensor) -> tf.Tensor
     """Colour and flip of a batch of cropped images.
 
     Args:
-        images: float32 (batch, r, r, 3), values 0..255.
+        images: uint8 (batch, r, r, 3).
         mirror: bool (batch,), see `Draws`.
         colour: float32 (batch, 3, 3), see `Draws`.
 
     Returns:
         uint8 (batch, r, r, 3).
     """
-    channels = tf.unstack(images, axis=-1)
+    channels = tf.unstack(tf.cast(images, tf.float32), axis=-1)
     factors = colour[..., None, None]
     mixed = [sum(channels[source] * factors[:, source, target] for source in range(3)) for target in range(3)]
     images = tf.cast(tf.clip_by_value(tf.round(tf.stack(mixed, axis=-1)), 0.0, 255.0), tf.uint8)
@@ -194,13 +197,11 @@ def _window(size: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Ten
     height_width = tf.cast(size, tf.float32)
     least, most = augmentation.crop_ratio
     # height <= width / least and width <= height * most.
-    last = tf.minimum(height_width, height_width[::-1] * [1 / least, most])
-    sides = tf.concat([draws.sides * tf.sqrt(tf.reduce_prod(height_width)), last[None]], axis=0)
-    sides = tf.maximum(tf.cast(tf.round(sides), tf.int32), 1)
-    fits = tf.reduce_all(sides <= size, axis=1)
-    first = tf.reduce_min(tf.where(fits, tf.range(ATTEMPTS + 1), ATTEMPTS))
-    crop = tf.minimum(sides[first], size)
-    spare = size - crop
-    # In float32 the product can round up to spare + 1.
-    start = tf.minimum(tf.cast(draws.place * tf.cast(spare + 1, tf.float32), tf.int32), spare)
-    return tf.concat([start, crop], axis=0)
+    last = tf.round(tf.minimum(height_width, height_width[::-1] * [1 / least, most]))
+    sides = tf.round(draws.sides * tf.sqrt(tf.reduce_prod(height_width)))
+    fits = tf.reduce_all(sides <= height_width, axis=1)
+    first = tf.argmax(fits)
+    sides = tf.maximum(tf.where(fits[first], sides[first], last), 1.0)
+    start = draws.place * (height_width - sides + 1)
+    # Truncates both.
+    return tf.cast(tf.concat([start, sides], axis=0), tf.int32)

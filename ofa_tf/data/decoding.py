@@ -6,6 +6,9 @@ import tensorflow as tf
 
 Window = Callable[[tf.Tensor], tf.Tensor]
 
+# What the JPEG decoder can divide the sides of an image by.
+RATIOS = (1, 2, 4, 8)
+
 
 def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes JPEG (grey and CMYK too), PNG, BMP or the first frame of a GIF; the format is told by the bytes.
@@ -56,13 +59,13 @@ def decode_and_crop(image: tf.Tensor, window: Window, resolution: int | tf.Tenso
 
 def _crop_jpeg(encoded: tf.Tensor, window: Window, resolution: int | tf.Tensor) -> tf.Tensor:
     part = window(tf.io.extract_jpeg_shape(encoded)[:2])
-    times = tf.reduce_min(part[2:]) // resolution
-    step = tf.cast(times >= 2, tf.int32) + tf.cast(times >= 4, tf.int32) + tf.cast(times >= 8, tf.int32)
+    # How many of the boundaries are reached, in one operation; small ones on scalars are what this path spends time on.
+    step = tf.raw_ops.Bucketize(input=tf.reduce_min(part[2:]) // resolution, boundaries=RATIOS[1:])
 
     def decode(ratio: int) -> tf.Tensor:
         return tf.io.decode_and_crop_jpeg(encoded, part // ratio, channels=3, ratio=ratio)
 
-    return tf.switch_case(step, [lambda ratio=ratio: decode(ratio) for ratio in (1, 2, 4, 8)])
+    return tf.switch_case(step, [lambda ratio=ratio: decode(ratio) for ratio in RATIOS])
 
 
 def _crop(image: tf.Tensor, window: Window) -> tf.Tensor:
