@@ -46,6 +46,10 @@ class ElasticConv2D(keras.layers.Layer):
     def call(self, inputs, *, in_channels, out_channels):
         """Convolves float32 (batch, height, width, in_channels); both counts are int32 scalars."""
         kernel = self.active_kernel(in_channels=in_channels, out_channels=out_channels)
+        if self.stride == 1 and self.kernel.shape[0] == 1:
+            # The same as a product of matrices, whose gradients are faster on a CPU.
+            outputs = tf.reshape(inputs, [-1, in_channels]) @ kernel[0, 0]
+            return tf.reshape(outputs, tf.concat([tf.shape(inputs)[:-1], [out_channels]], axis=0))
         return tf.nn.conv2d(inputs, kernel, self.stride, self.padding)
 
 

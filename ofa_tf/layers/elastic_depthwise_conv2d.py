@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ofa_tf.layers.depthwise import depthwise_conv2d
 from ofa_tf.layers.elastic_conv2d import he_fan_out
 from ofa_tf.layers.slicing import active
 
@@ -63,10 +64,6 @@ class ElasticDepthwiseConv2D(keras.layers.Layer):
     def call(self, inputs, *, channels, kernel_index):
         """Convolves float32 (batch, height, width, channels); both arguments are int32 scalars."""
         kernel = self.active_kernel(channels=channels, kernel_index=kernel_index)
-        strides = [1, self.stride, self.stride, 1]
-        if self.stride == 1:
-            # For odd kernels at stride 1, SAME is the symmetric padding.
-            return tf.nn.depthwise_conv2d(inputs, kernel, strides, "SAME")
-        pad = tf.shape(kernel)[0] // 2
-        inputs = tf.pad(inputs, tf.stack([[0, 0], [pad, pad], [pad, pad], [0, 0]]))
-        return tf.nn.depthwise_conv2d(inputs, kernel, strides, "VALID")
+        return depthwise_conv2d(
+            inputs, kernel, kernel_sizes=self.kernel_sizes, kernel_index=kernel_index, stride=self.stride
+        )

@@ -1,0 +1,86 @@
+"""Depthwise convolution with gradients that are fast on a CPU."""
+
+import tensorflow as tf
+
+# oneDNN has a fast kernel for the gradient of at most so many columns of a depthwise kernel, on images that have at
+# least the kernel's rows; any other takes it 5 to 50 times as long.
+_COLUMNS = 3
+
+
+def depthwise_conv2d(
+    inputs: tf.Tensor, kernel: tf.Tensor, *, kernel_sizes: tuple[int, ...], kernel_index: tf.Tensor, stride: int
+) -> tf.Tensor:
+    """Depthwise convolution with `size // 2` zeros on each side.
+
+    On a CPU the gradient of the kernel is computed in groups of columns, that of the inputs, at stride 1, as the
+    convolution with the kernel turned around. `python -m benchmarks.reference_speed` shows what that gains.
+
+    Args:
+        inputs: float32 (batch, height, width, channels).
+        kernel: float32 (size, size, channels, 1).
+        kernel_sizes: the odd sizes that the kernel can have.
+        kernel_index: int32 scalar, which one it has.
+        stride: in both directions.
+
+    Returns:
+        float32 (batch, ceil(height / stride), ceil(width / stride), channels).
+
+    Example:
+        depthwise_conv2d(images, kernel, kernel_sizes=(3, 5), kernel_index=tf.constant(0), stride=1)
+    """
+    if stride > 1:
+        inputs = _framed(inputs, tf.shape(kernel)[0] // 2)
+    if tf.config.list_logical_devices("GPU"):
+        return _convolve(inputs, kernel, stride)
+
+    @tf.custom_gradient
+    def convolve(inputs, kernel):
+        def gradient(upstream):
+            branches = [lambda size=size: _kernel_gradient(inputs, upstream, size, stride) for size in kernel_sizes]
+            return (
+                _inputs_gradient(inputs, kernel, upstream, stride),
+                branches[0]() if len(branches) == 1 else tf.switch_case(kernel_index, branches),
+            )
+
+        return _convolve(inputs, kernel, stride), gradient
+
+    return convolve(inputs, kernel)
+
+
+def _convolve(inputs, kernel, stride):
+    # For odd kernels at stride 1, SAME is the symmetric padding; at others the inputs are framed already.
+    return tf.nn.depthwise_conv2d(inputs, kernel, [1, stride, stride, 1], "SAME" if stride == 1 else "VALID")
+
+
+def _inputs_gradient(inputs, kernel, upstream, stride):
+    if stride == 1:
+        return _convolve(upstream, kernel[::-1, ::-1], stride)
+    return tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+        input_sizes=tf.shape(inputs), filter=kernel, out_backprop=upstream, strides=[1, stride, stride, 1],
+        padding="VALID",
+    )  # fmt: skip
+
+
+def _kernel_gradient(inputs, upstream, size, stride):
+    channels = tf.shape(inputs)[3]
+
+    def of_columns(inputs, columns, padding):
+        return tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
+            input=inputs, filter_sizes=tf.stack([size, columns, channels, 1]), out_backprop=upstream,
+            strides=[1, stride, stride, 1], padding=padding,
+        )  # fmt: skip
+
+    if stride == 1:
+        if size <= _COLUMNS:
+            return of_columns(inputs, size, "SAME")
+        inputs = _framed(inputs, size // 2)
+    reach = (tf.shape(upstream)[2] - 1) * stride
+    groups = [(first, min(_COLUMNS, size - first)) for first in range(0, size, _COLUMNS)]
+    return tf.concat(
+        [of_columns(inputs[:, :, first : first + reach + columns], columns, "VALID") for first, columns in groups],
+        axis=1,
+    )
+
+
+def _framed(images, pad):
+    return tf.pad(images, tf.convert_to_tensor([[0, 0], [pad, pad], [pad, pad], [0, 0]]))
