@@ -83,34 +83,18 @@ def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
     """
     from ml_collections import config_flags
 
-    if default:
-        default = _here_or_installed(default)
-    for place, text in enumerate(sys.argv[1:], start=1):
-        name, equals, path = text.partition("=")
-        if equals and name.lstrip("-") == "config":
-            sys.argv[place] = f"{name}={_here_or_installed(path)}"
+    from ofa_tf.common.config_file import ConfigFileParser
+
     try:
+        holder = config_flags.DEFINE_config_file("config", None, help_text)
+        flags.FLAGS["config"].parser = ConfigFileParser("config")
         # This already reads sys.argv for the overrides of the default file.
-        holder = config_flags.DEFINE_config_file("config", default, help_text)
+        flags.FLAGS.set_default("config", default)
+    except flags.Error as error:
+        _usage_error(str(error))
     except (AttributeError, KeyError) as error:
         _usage_error(f"--config: {default} has no field {_innermost(error)}")
-
-    @flags.validator("config")
-    def _is_readable(config) -> bool:
-        # ml_collections keeps a failure to open the file for the first access to a field.
-        try:
-            return config is None or config.is_locked is not None
-        except OSError as error:
-            raise flags.ValidationError(f"{error.__cause__ or error}; give the path of a config file") from error
-
     return holder
-
-
-def _here_or_installed(path: str) -> str:
-    """The path of a config file ("configs/x.py", or "configs/x.py:argument"), or that of the installed one."""
-    file, colon, argument = path.partition(":")
-    installed = pathlib.Path(__file__).parents[2] / file
-    return path if pathlib.Path(file).exists() or not installed.is_file() else f"{installed}{colon}{argument}"
 
 
 def _run(main: Callable[[Sequence[str]], Any]) -> None:
