@@ -143,11 +143,16 @@ def _innermost(error: BaseException) -> str:
     return str(error.args[0]) if error.args else repr(error)
 
 
+def flag_modules(own: str) -> list[str]:
+    """The modules whose flags a binary has: `own`, its module's name, first; absl's own left out."""
+    others = [name for name in flags.FLAGS.flags_by_module_dict() if name != own and not name.startswith("absl.")]
+    return [own, *sorted(others)]
+
+
 def _help(main: Callable) -> str:
     own = sys.argv[0] if main.__module__ == "__main__" else main.__module__
-    others = [name for name in flags.FLAGS.flags_by_module_dict() if name != own and not name.startswith("absl.")]
     sections = [main.__globals__.get("__doc__") or "", f"Usage: {_program()} [--flag=value ...]"]
-    sections += [flags.FLAGS.module_help(name) for name in (own, *sorted(others))]
+    sections += [flags.FLAGS.module_help(name) for name in flag_modules(own)]
     sections.append(f"{_program()} --helpfull lists the flags of the libraries too.")
     return "\n\n".join(section.strip("\n") for section in sections if section.strip())
 
