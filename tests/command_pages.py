@@ -42,7 +42,7 @@ def page(command: Command, script: str) -> str:
     paragraphs = command.manual.strip("\n").split("\n\n")
     manual = "\n\n".join(it if it.startswith("    ") else _escaped(it) for it in paragraphs)
     parts = [f"# {command.name}\n", MADE.format("docstring and the flags", source), f"{manual}\n"]
-    parts.append(f"`python -m {command.name} [--flag=value ...]`, or `{script}` where the package is installed.\n")
+    parts.append(f"Started as `python -m {command.name}`, or, where the package is installed, as `{script}`.\n")
     for module, its in command.flags.items():
         parts.append("## Flags\n" if module == command.name else f"## Flags of `{module}`\n")
         parts.append("| flag | value | default | what |\n|---|---|---|---|\n" + "".join(map(_row, its)))
