@@ -1,9 +1,9 @@
 """A sub-network for a board of 256 KB SRAM and 1 MB flash: searched, exported, run in the microcontroller's runtime.
 
-    python -m benchmarks.microcontroller --supernet=ofa_imagenette_mbv3 --data_dir=imagenette \
+    python -m benchmarks.microcontroller --supernet=ofa_imagenette_mbv3 --data_dir=imagenette \\
         --predictor=ofa_imagenette_mbv3 --resolutions=96 --output=benchmarks/results/microcontroller_imagenette.json
     python -m tools.fit_accuracy_predictor --pairs=benchmarks/results/cifar10_accuracy.jsonl --output=cifar10.npz
-    python -m benchmarks.microcontroller --supernet=benchmarks/results/cifar10.npz --data_dir=cifar10 \
+    python -m benchmarks.microcontroller --supernet=benchmarks/results/cifar10.npz --data_dir=cifar10 \\
         --predictor=cifar10.npz --output=benchmarks/results/microcontroller_cifar10.json
 
 The int8 file is run in LiteRT and in tflite-micro on the same hold-out images. 32 KB of the SRAM and 128 KB of the

@@ -1,6 +1,6 @@
 """Top-1 of sub-networks across the front through their `.tflite` files: float32, int8, int16x8, and trained for int8.
 
-    python -m benchmarks.quantized_accuracy --supernet=ofa_imagenette_mbv3 --data_dir=imagenette \
+    python -m benchmarks.quantized_accuracy --supernet=ofa_imagenette_mbv3 --data_dir=imagenette \\
         --output=benchmarks/results/quantized_accuracy.json
 
 The front of predicted accuracy over MACs is searched, and sub-networks evenly spaced over it in log MACs are exported

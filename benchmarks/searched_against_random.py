@@ -1,6 +1,6 @@
 """Searched sub-networks of a supernet against random ones under the same limits of MACs, on the hold-out.
 
-    python -m benchmarks.searched_against_random --run_dir=runs/cifar10 --pairs=runs/cifar10/accuracy.jsonl \
+    python -m benchmarks.searched_against_random --run_dir=runs/cifar10 --pairs=runs/cifar10/accuracy.jsonl \\
         --output=benchmarks/results/cifar10_search.json
 
 A predictor is fitted to the pairs (tools.collect_accuracy). At each limit the searched sub-network with the best

@@ -1,6 +1,6 @@
 """Top-1 of the largest, the smallest and the eight uniform sub-networks of a supernet, on its hold-out.
 
-    python -m benchmarks.uniform_subnets --supernet=ofa_imagenette_mbv3 --data_dir=imagenette \
+    python -m benchmarks.uniform_subnets --supernet=ofa_imagenette_mbv3 --data_dir=imagenette \\
         --resolutions=96,128,160 --output=benchmarks/results/imagenette.json
 
 The eight: depth 2 or 4, expand ratio 3 or 6, kernel size 3 or 7, everywhere (Cai et al., section 4.1). Each is

@@ -1,6 +1,6 @@
 """Runs a .tflite file in the runtime of microcontrollers (tflite-micro) and says whether it fits a board.
 
-    python -m mobile_bench.microcontroller --model=net.tflite --max_arena_bytes=220e3 --max_model_bytes=900e3 \
+    python -m mobile_bench.microcontroller --model=net.tflite --max_arena_bytes=220e3 --max_model_bytes=900e3 \\
         --c_array=firmware/net.cc
 
 Prints the bytes of SRAM (the arena: the activations at their peak, and what the runtime keeps about each layer), the

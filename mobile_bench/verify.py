@@ -1,7 +1,7 @@
 """Measures whole networks and says how well a latency table predicts them.
 
     python -m mobile_bench.verify --table=host_int8.json --space=ofa_tiny --output=verification.json
-    python -m mobile_bench.verify --table=phone_int8.json --space=ofa_tiny --arch=arch.json --correct=8 \
+    python -m mobile_bench.verify --table=phone_int8.json --space=ofa_tiny --arch=arch.json --correct=8 \\
         --output=verification.json
 
 They run where the table was measured: on this machine, or on the phone whose serial it has. Random ones are compared,

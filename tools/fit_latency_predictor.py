@@ -1,6 +1,6 @@
 """Fits a latency predictor on measured networks, for devices where the latencies of blocks do not add up.
 
-    python -m tools.fit_latency_predictor --pairs=pairs.jsonl --space=ofa_mbv3_d234_e346_k357_w1.0 \
+    python -m tools.fit_latency_predictor --pairs=pairs.jsonl --space=ofa_mbv3_d234_e346_k357_w1.0 \\
         --device="v100, batch 64" --output=v100_64.npz
 
 Each line of the pairs is an object with the architecture (under "arch", or ks, e, d, w and r themselves) and

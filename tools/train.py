@@ -8,7 +8,7 @@ stands in the config file; `--config.field=value` overrides a field. The run dir
 (a line per epoch and per evaluated sub-network) and `stages/<stage>.npz`. The command given again resumes an
 interrupted run, at the very step.
 
-    python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_imagenette_mbv3 --data_dir=photos \
+    python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_imagenette_mbv3 --data_dir=photos \\
         --run_dir=runs/few
 
 begins with a trained supernet: one that ships, a run directory, an `.npz` of tools.pack_supernet or tools.import_ofa.

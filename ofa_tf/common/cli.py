@@ -83,34 +83,18 @@ def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
     """
     from ml_collections import config_flags
 
-    if default:
-        default = _here_or_installed(default)
-    for place, text in enumerate(sys.argv[1:], start=1):
-        name, equals, path = text.partition("=")
-        if equals and name.lstrip("-") == "config":
-            sys.argv[place] = f"{name}={_here_or_installed(path)}"
+    from ofa_tf.common.config_file import ConfigFileParser
+
     try:
+        holder = config_flags.DEFINE_config_file("config", None, help_text)
+        flags.FLAGS["config"].parser = ConfigFileParser("config")
         # This already reads sys.argv for the overrides of the default file.
-        holder = config_flags.DEFINE_config_file("config", default, help_text)
+        flags.FLAGS.set_default("config", default)
+    except flags.Error as error:
+        _usage_error(str(error))
     except (AttributeError, KeyError) as error:
         _usage_error(f"--config: {default} has no field {_innermost(error)}")
-
-    @flags.validator("config")
-    def _is_readable(config) -> bool:
-        # ml_collections keeps a failure to open the file for the first access to a field.
-        try:
-            return config is None or config.is_locked is not None
-        except OSError as error:
-            raise flags.ValidationError(f"{error.__cause__ or error}; give the path of a config file") from error
-
     return holder
-
-
-def _here_or_installed(path: str) -> str:
-    """The path of a config file ("configs/x.py", or "configs/x.py:argument"), or that of the installed one."""
-    file, colon, argument = path.partition(":")
-    installed = pathlib.Path(__file__).parents[2] / file
-    return path if pathlib.Path(file).exists() or not installed.is_file() else f"{installed}{colon}{argument}"
 
 
 def _run(main: Callable[[Sequence[str]], Any]) -> None:
@@ -159,11 +143,16 @@ def _innermost(error: BaseException) -> str:
     return str(error.args[0]) if error.args else repr(error)
 
 
+def flag_modules(own: str) -> list[str]:
+    """The modules whose flags a binary has: `own`, its module's name, first; absl's own left out."""
+    others = [name for name in flags.FLAGS.flags_by_module_dict() if name != own and not name.startswith("absl.")]
+    return [own, *sorted(others)]
+
+
 def _help(main: Callable) -> str:
     own = sys.argv[0] if main.__module__ == "__main__" else main.__module__
-    others = [name for name in flags.FLAGS.flags_by_module_dict() if name != own and not name.startswith("absl.")]
     sections = [main.__globals__.get("__doc__") or "", f"Usage: {_program()} [--flag=value ...]"]
-    sections += [flags.FLAGS.module_help(name) for name in (own, *sorted(others))]
+    sections += [flags.FLAGS.module_help(name) for name in flag_modules(own)]
     sections.append(f"{_program()} --helpfull lists the flags of the libraries too.")
     return "\n\n".join(section.strip("\n") for section in sections if section.strip())
 

@@ -225,9 +225,31 @@ def test_a_shipped_config_is_found_from_any_folder(configured):
         (None, ["--config=settings.py", "--config.bach_size=8"], "no field 'bach_size'"),
         ("settings.py", ["--config.batch_size=many"], "--config.batch_size=many"),
         ("settings.py", ["--config.batch_size=0.5"], "--config.batch_size=0.5"),
-        (None, ["--config=absent.py"], "absent.py"),
+        (None, ["--config=absent.py"], "there is no file 'absent.py'; give the path of your own, or of one that ships"),
+        (None, ["--config", "absent.py"], "ofa_tf/configs/NAME.py, where NAME is one of cifar10, "),
+        (None, ["--config=absent.py", "--config.batch_size=8"], "there is no file 'absent.py'"),
+        (None, ["--config=settings.py:large"], "TypeError: get_config() takes 0 positional arguments"),
+        (None, ["--config=ofa_tf/configs/cifar10_alone.py:d9"], "expected a sub-network such as d2_e3_k5"),
         ("absent.py", [], "absent.py"),
     ],
 )
 def test_a_mistake_in_a_config_flag_is_one_line(configured, default, arguments, part):
     assert_one_line(configured(default, *arguments), 2, "configured.py: error: ", part)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("def get_config(:\n", "the file cannot be used: SyntaxError: invalid syntax (own.py, line 1); see --help"),
+        ("def get_config():\n    raise KeyError('width')\n", "the file cannot be used, line 2: KeyError: 'width'; see"),
+        ("def get_config():\n    return int('x\\n')\n", "the file cannot be used, line 2: ValueError: invalid literal"),
+        ("open('absent')\n", "No such file or directory: 'absent'"),
+        ("import absent\n", "the file cannot be used, line 1: ModuleNotFoundError: No module named 'absent'; see"),
+        ("batch_size = 64\n", "the file cannot be used: it has no function get_config(); see --help"),
+        ("def get_config():\n    return {'batch_size': 64}\n", "get_config() gives dict, expected ml_collections.Conf"),
+    ],
+)
+def test_a_config_file_of_ones_own_that_is_wrong_is_one_line(configured, tmp_path, text, part):
+    """Whatever its code does, where it did it, and without the traceback or the object of ml_collections."""
+    (tmp_path / "own.py").write_text(text)
+    assert_one_line(configured(None, "--config=own.py"), 2, "error: flag --config=own.py: ", part)

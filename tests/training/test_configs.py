@@ -46,6 +46,15 @@ def test_cifar10_configs_are_comparable():
     assert epochs["cifar10_long_full"] == 26
 
 
+def test_imagenet_takes_what_the_documentation_says():
+    """docs/training.md tells its cost in epochs and in passes of a sub-network over the images."""
+    _, recipe, stages = planned("imagenet_mbv3")
+    epochs = {name: timing.epochs + timing.warmup_epochs for name, timing in recipe.stages.items()}
+    assert (sum(epochs.values()), epochs["full"]) == (610, 185)
+    assert sum(epochs[stage.name] * stage.subnets_per_step for stage in stages) == 1210
+    assert (recipe.batch_size, recipe.base_batch_size) == (64, 64)
+
+
 def test_an_experiment_on_a_part_of_a_space(tmp_path):
     """One sub-network alone is a space with one choice of each kind; values that the space lacks are refused."""
     config = importlib.import_module("ofa_tf.configs.cifar10_alone").get_config("d2_e3_k5").to_dict()

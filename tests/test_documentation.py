@@ -1,0 +1,87 @@
+"""What the pages promise is there: links, files, commands with their flags; and the Python of docs/spaces.md runs."""
+
+import os
+import re
+
+import pytest
+
+from tests.build_files import ROOT
+from tests.command_flags import read_all
+
+pytestmark = pytest.mark.skipif("TEST_SRCDIR" in os.environ, reason="reads the checkout, which Bazel's sandbox lacks")
+
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+LINK = re.compile(r"\[[^]]*\]\(([^)#\s]+)[^)]*\)")
+FILE = re.compile(r"(?<![\w/.-])(?:benchmarks|docs|mobile_bench|ofa_tf|tests|tools)/[\w./*-]*\w")
+COMMAND = re.compile(r"(?<![\w./-])((?:benchmarks|mobile_bench|tools)\.[a-z]\w*)([^`\n]*)")
+CODE = re.compile(r"```.*?```|`[^`]+`|^    .*$", re.S | re.M)
+FLAG = re.compile(r"(?<![\w-])--([a-z][\w-]*)")
+# Every binary's, and those of pip and tfds that the pages give.
+OTHER_FLAGS = {"help", "all", "exclude", "exclude-editable", "file_format", "no-deps", "pre"}
+
+
+def missing_links(page) -> list[str]:
+    """Relative links to nothing."""
+    targets = LINK.findall(page.read_text(encoding="utf-8"))
+    return [it for it in targets if "://" not in it and not (page.parent / it).exists()]
+
+
+def missing_files(text: str) -> list[str]:
+    """Files of this repository that are named and not there; `*` stands for any name."""
+    return [path for path in FILE.findall(text) if not any(ROOT.glob(path))]
+
+
+def commands(text: str) -> list[tuple[str, list[str]]]:
+    """The modules that are named, each with the flags that stand behind it."""
+    joined = re.sub(r"\\\n\s*", " ", text)
+    return [(module, FLAG.findall(rest)) for module, rest in COMMAND.findall(joined)]
+
+
+def missing_flags(text: str, known: dict[str, set[str]]) -> list[str]:
+    """Flags that the command before them does not define, or, where they stand alone, no command at all."""
+    wrong = [(module, it) for module, flags in commands(text) for it in flags if not _defined(it, known[module])]
+    alone = dict.fromkeys(flag for code in CODE.findall(text) for flag in FLAG.findall(code))
+    anywhere = set().union(*known.values())
+    return [f"{module} --{it}" for module, it in wrong] + [f"--{it}" for it in alone if not _defined(it, anywhere)]
+
+
+def _defined(flag: str, names: set[str]) -> bool:
+    return bool({flag, flag.removeprefix("no")} & (names | OTHER_FLAGS))
+
+
+@pytest.fixture(scope="module", name="known")
+def _known():
+    """The flags of every module that some page names; one that there is not is an error here."""
+    named = {module for page in PAGES for module, _ in commands(page.read_text(encoding="utf-8"))}
+    return {it.name: {flag.name for its in it.flags.values() for flag in its} for it in read_all(sorted(named))}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_files_and_flags_are_there(page, known):
+    text = page.read_text(encoding="utf-8")
+    assert missing_links(page) == []
+    assert missing_files(text) == []
+    assert missing_flags(text, known) == []
+
+
+def test_what_is_not_there_is_found(tmp_path):
+    """Each of the checks can fail."""
+    (tmp_path / "page.md").write_text("[a](absent.md#part) [b](page.md) [c](https://example.org/absent)")
+    assert missing_links(tmp_path / "page.md") == ["absent.md"]
+    assert missing_files("`docs/spaces.md`, docs/absent.md and `ofa_tf/*/absent.py`, OUT/tools/x") == [
+        "docs/absent.md",
+        "ofa_tf/*/absent.py",
+    ]
+    known = {"tools.x": {"side", "front", "config"}, "tools.y": {"only_y"}}
+    text = "    python -m tools.x --side=2 \\\n        --sied=3 --nofront --config.a=1 --help\n"
+    text += "`--only_y` `--gone` `tools.x --only_y`"
+    assert missing_flags(text, known) == ["tools.x --sied", "tools.x --only_y", "--sied", "--gone"]
+
+
+def test_python_of_the_page_on_spaces_runs():
+    text = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
+    names = {}
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
+        exec(compile(block, "docs/spaces.md", "exec"), names)
+    assert names["get_config"]().to_dict()["choices"] == {"ks": (3, 5)}
+    assert names["_garden"]().name == "ofa_garden"
