@@ -102,7 +102,9 @@ def _device(output, name: str, group: list[TargetResult], workshop: Workshop, de
         constraints = constraints_of({kind: limit}, table=table, precision=target.precision, form=target.form)
         sides = None
         if all(it.target.resolutions for it in group):
-            sides = sorted({side for it in group for side in it.target.resolutions})
+            wished = sorted({side for it in group for side in it.target.resolutions})
+            # A target with a side that does not exist has failed; the front is that of the others.
+            sides = [side for side in wished if side in space.resolutions and side in predictor.resolutions] or wished
         front = pareto_search(space, predictor, constraints, generations=_GENERATIONS, resolutions=sides).candidates
         searched = [_point(candidate) for candidate in front[:: max(1, len(front) // _POINTS)]]
         drawn = random_search(space, constraints, _RANDOM, accuracy_predictor=predictor, resolutions=sides)
