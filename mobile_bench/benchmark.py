@@ -21,7 +21,7 @@ _MODEL = flags.DEFINE_list("model", [], "the .tflite files")
 _BASELINES = flags.DEFINE_list("baselines", [], "known networks to measure beside them, see mobile_bench/baselines.py")
 _RESOLUTION = flags.DEFINE_integer("resolution", 224, "image side of the baselines in pixels", lower_bound=32)
 _PRECISION = flags.DEFINE_string("precision", "float32", "precision of the baselines")
-_THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter")
+_THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
 _RUNS = flags.DEFINE_integer("runs", 50, "at least this many runs are timed", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 1.0, "and for at least so long", lower_bound=0.0)
 _OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the result, none unless given")
@@ -30,10 +30,12 @@ _OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the result, none 
 def main(argv):
     del argv
     from mobile_bench import host
-    from ofa_tf.common import write_json
+    from ofa_tf.common import check_writable, write_json
 
     if not _MODEL.value and not _BASELINES.value:
         raise InputError("nothing to measure; give the paths of .tflite files (--model) or --baselines")
+    if _OUTPUT.value:
+        check_writable(_OUTPUT.value)
     baselines = _baselines()
     names = {path: path for path in _MODEL.value} | {path: file.name for path, file in baselines.items()}
     measure = _on_host if _DEVICE.value == host.DEVICE else _on_phone

@@ -50,6 +50,16 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Raises `InputError` where `atomic_path` would: before work whose result would be lost."""
+    with contextlib.suppress(_Undone), atomic_path(path):
+        raise _Undone
+
+
+class _Undone(Exception):
+    """Ends `atomic_path` without a file."""
+
+
 @contextlib.contextmanager
 def _told_when_full(path: pathlib.Path) -> Iterator[None]:
     try:

@@ -45,6 +45,18 @@ def test_atomic_path_takes_its_place_only_when_the_block_ends_well(tmp_path):
     assert os.listdir(path.parent) == ["model.tflite"]
 
 
+def test_a_place_is_tried_without_a_trace(tmp_path):
+    """Before hours of work: what stands there stays, a new name leaves nothing."""
+    path = tmp_path / "result.json"
+    common.check_writable(path)
+    assert os.listdir(tmp_path) == []
+    path.write_text("old")
+    common.check_writable(path)
+    assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["result.json"])
+    with pytest.raises(InputError, match="cannot be written"):
+        common.check_writable("/dev/null/result.json")
+
+
 def test_results_are_readable_as_any_other_file(tmp_path):
     (ordinary := tmp_path / "ordinary").write_text("")
     common.write_text(tmp_path / "result", "text")

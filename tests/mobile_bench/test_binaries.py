@@ -25,6 +25,10 @@ def _run(tool, *arguments, **variables):
         (("build_latency_table", "--space=nothing", "--output=t.json"), "space 'nothing' is unknown"),
         (("build_latency_table", "--space=ofa_tiny", "--resolutions=24,x", "--output=t.json"), "--resolutions='24,x'"),
         (("verify", "--table=missing.json", "--space=ofa_tiny", "--output=v.json"), "missing.json: no such file"),
+        (("verify", "--table=t.json", "--space=ofa_tiny", "--output=v.png"), "--output=v.png: is what the plot"),
+        (("verify", "--table=t.json", "--space=ofa_tiny", "--output=/dev/null/v.json"), "v.json: cannot be written"),
+        (("benchmark", "--model=missing.tflite", "--output=/dev/null/v.json"), "v.json: cannot be written"),
+        (("benchmark", "--model=missing.tflite", "--threads=0"), "flag --threads=0"),
         (("benchmark", "--model=missing.tflite"), "missing.tflite: cannot be read"),
     ],
 )
