@@ -55,6 +55,9 @@ _LEARN = flags.DEFINE_bool("learn", False, "correct tables and extend accuracy p
 _BASELINES = flags.DEFINE_list(
     "baselines", [], "known networks to measure here, for the report: mobilenet_v3_small, ..."
 )
+_CO2 = flags.DEFINE_float(
+    "co2_lb_per_hour", None, "of this device, for the report's design cost; a GPU's published unless given", 0.0
+)
 _OUTPUT = flags.DEFINE_string("output", None, "the folder for everything", required=True)
 
 _ONE = {
@@ -96,6 +99,7 @@ def main(argv):
         table_rounds=_TABLE_ROUNDS.value,
         learn=_LEARN.value,
         baselines=_BASELINES.value,
+        co2_lb_per_hour=_CO2.value,
     )
 
 

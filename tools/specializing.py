@@ -80,6 +80,7 @@ def specialize_into(
     table_rounds: int,
     learn: bool = False,
     baselines: Sequence[str] = (),
+    co2_lb_per_hour: float | None = None,
 ) -> list[TargetResult]:
     """Does every target that is not done yet, and writes the report.
 
@@ -91,6 +92,7 @@ def specialize_into(
         table_rounds: of this machine's tables.
         learn: whether measurements flow back into tables and accuracy pairs.
         baselines: names of `mobile_bench.baselines` that this machine is measured with, for the report.
+        co2_lb_per_hour: pounds of CO2 for each device hour, for the report; a published factor unless given.
 
     Raises:
         OfaError: some target failed; everything is written before.
@@ -126,7 +128,7 @@ def specialize_into(
             say=lambda job, text: say(f"    {job.target.name}: {text}"),
         )
         results = [done[target.name] for target in targets]
-        page = write_page(output, results, workshop, devices, baselines)
+        page = write_page(output, results, workshop, devices, baselines, co2_lb_per_hour)
         if learn:
             _learn(output, results, workshop, devices)
     for result in results:

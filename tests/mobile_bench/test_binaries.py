@@ -28,6 +28,7 @@ def _run(tool, *arguments, **variables):
         (("verify", "--table=t.json", "--space=ofa_tiny", "--output=v.png"), "--output=v.png: is what the plot"),
         (("verify", "--table=t.json", "--space=ofa_tiny", "--output=/dev/null/v.json"), "v.json: cannot be written"),
         (("benchmark", "--model=missing.tflite", "--output=/dev/null/v.json"), "v.json: cannot be written"),
+        (("benchmark", "--model=missing.tflite", "--op_profiling"), "--op_profiling: is for phones"),
         (("benchmark", "--model=missing.tflite", "--threads=0"), "flag --threads=0"),
         (("benchmark", "--model=missing.tflite"), "missing.tflite: cannot be read"),
     ],
@@ -94,6 +95,7 @@ def test_benchmark_measures_files_on_a_phone(adb_server, phone, tmp_path):
         f"--device={phone.serial}",
         f"--model={good},{bad}",
         "--seconds=0.01",
+        "--op_profiling",
         f"--benchmark_binary={tool}",
         f"--log_folder={tmp_path / 'logs'}",
         f"--output={tmp_path / 'result.json'}",
@@ -106,6 +108,8 @@ def test_benchmark_measures_files_on_a_phone(adb_server, phone, tmp_path):
     assert f"error: {bad}: benchmark_model ended with exit code 1" in error
     measured = json.loads((tmp_path / "result.json").read_text())
     assert measured["models"][str(good)]["count"] >= 50
+    [operation] = measured["models"][str(good)]["operations"]
+    assert f"    {operation['mean_ms']:.4f} ms {operation['node_type']} {operation['name']}\n" in result.stdout
     assert measured["device"] == phone.serial
     assert measured["versions"]["benchmark_model"].startswith("SHA-256 ")
     assert len(list((tmp_path / "logs").iterdir())) == 2
