@@ -205,7 +205,7 @@ def _baselines(path: pathlib.Path, names: Sequence[str], target, resolution: int
                 figures["latency_ms"],
                 None if top1 is None else top1 / 100,
                 "measured on this machine, 1,000 classes, random weights",
-                "" if top1 is None else "ImageNet's validation set, as published",
+                "" if top1 is None else f"ImageNet's validation set, as published: {figures['source']}",
             )
         )
     return found
