@@ -20,6 +20,7 @@ added to the accuracy pairs.
 """
 
 import pathlib
+import re
 
 from absl import flags
 
@@ -120,7 +121,8 @@ def _one_target():
     if _LIMITS.sides() is not None:
         fields["resolutions"] = _LIMITS.sides()
     words = [fields["device"], fields.get("precision", "int8"), *(f"{k} {limit:g}" for k, limit in limits.items())]
-    fields.setdefault("name", " ".join(words).replace(":", "-").replace("/", "-"))
+    # What a name may hold; it must begin with a letter or digit.
+    fields.setdefault("name", re.sub(r"[^A-Za-z0-9 ._,+-]", "-", " ".join(words)).lstrip(" ._,+-")[:100])
     return Target.from_config({**fields, "limits": limits})
 
 
