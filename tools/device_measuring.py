@@ -145,6 +145,8 @@ class Devices:
             [measurement] = phone.measure([(target.name, path)])
         if measurement.output is None:
             raise OfaError(f"phone {target.device}: {measurement.error}")
+        if measurement.hot:
+            say(f"    {target.name}: measured hot ({measurement.after}); it may be faster on a cool phone")
         return measurement.block_latency().median_ms
 
 

@@ -1,7 +1,12 @@
 """Tables for targets: what one target asks for, or breaks, costs no other its table."""
 
+import contextlib
+
 import pytest
 
+from mobile_bench.benchmark_output import BenchmarkOutput
+from mobile_bench.phone_facts import Reading
+from mobile_bench.phone_measurement import PhoneMeasurement
 from ofa_tf import spaces
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.predictors import LatencyTable
@@ -67,3 +72,20 @@ def test_a_device_that_is_not_here_and_has_no_table(tmp_path):
     """Protects from a message about a file that the user never named."""
     with pytest.raises(InputError, match="device board: is not here, and no latency_table is given"):
         Devices(tmp_path, rounds=1).table(target("board", "board"))
+
+
+@pytest.mark.parametrize("hot", [False, True])
+def test_what_was_measured_hot_is_said(monkeypatch, capsys, tmp_path, hot):
+    """The figure counts, as a cool phone is only faster."""
+    reading = Reading(2, 45.5)
+    measured = PhoneMeasurement("fast", BenchmarkOutput(50, 1.1, 0.1, 0.9, 1.5, 1.0, 1.4), "", reading, reading, hot, 3)
+
+    class Session:
+        def measure(self, models):
+            return [measured for _ in models]
+
+    monkeypatch.setattr(
+        device_measuring.phone_flags, "phone_session", lambda serial, **options: contextlib.nullcontext(Session())
+    )
+    assert Devices(tmp_path, rounds=1).measure(target("fast", "SERIAL"), tmp_path / "model.tflite") == 1.0
+    assert ("fast: measured hot (battery 45.5 C, thermal status 2)" in capsys.readouterr().err) == hot
