@@ -125,7 +125,9 @@ class Adb:
                 raise InputError(f"{len(states)} phones: {', '.join(states)}; choose one with --device=SERIAL")
             serial = next(iter(states))
         if serial not in states:
-            raise InputError(f"--device={serial}: no such phone, adb sees {', '.join(states)}; give one of these")
+            raise InputError(
+                f"phone {serial}: adb does not see it, but {', '.join(states)}; connect it, or take one of these"
+            )
         check_state(serial, states[serial])
         device = AdbDevice(self, serial)
         device.check_features()

@@ -20,7 +20,8 @@ from ofa_tf.deploy import convert
 from ofa_tf.deploy.convert import check_precision
 
 NUM_CLASSES = 1000
-_SOURCE = 'reference facts, "Published comparisons"'
+_MOBILENETS = "TensorFlow's MobileNet page (tensorflow/models, research/slim/nets/mobilenet)"
+_EFFICIENTNET = "Tan and Le, EfficientNet, 2019"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +31,13 @@ class Baseline:
     Args:
         build: called with the keyword arguments of keras.applications' functions; gives the network.
         published_top1: ImageNet top-1 in percent at 224 pixels, by precision, where it is published.
+        source: where that stands.
         first: the first layer after the preprocessing that the network brings along, "" where it brings none.
     """
 
     build: Callable[..., keras.Model]
     published_top1: dict[str, float] = dataclasses.field(default_factory=dict)
+    source: str = ""
     first: str = ""
 
 
@@ -44,9 +47,13 @@ def _mobilenet_v3(build: Callable[..., keras.Model]) -> Callable[..., keras.Mode
 
 BASELINES = {
     "mobilenet_v2": Baseline(keras.applications.MobileNetV2),
-    "mobilenet_v3_small": Baseline(_mobilenet_v3(keras.applications.MobileNetV3Small), {"float32": 67.5}),
-    "mobilenet_v3_large": Baseline(_mobilenet_v3(keras.applications.MobileNetV3Large), {"float32": 75.2, "int8": 73.9}),
-    "efficientnet_b0": Baseline(keras.applications.EfficientNetB0, {"float32": 76.3}, first="stem_conv_pad"),
+    "mobilenet_v3_small": Baseline(_mobilenet_v3(keras.applications.MobileNetV3Small), {"float32": 67.5}, _MOBILENETS),
+    "mobilenet_v3_large": Baseline(
+        _mobilenet_v3(keras.applications.MobileNetV3Large), {"float32": 75.2, "int8": 73.9}, _MOBILENETS
+    ),
+    "efficientnet_b0": Baseline(
+        keras.applications.EfficientNetB0, {"float32": 76.3}, _EFFICIENTNET, first="stem_conv_pad"
+    ),
 }
 
 
@@ -116,7 +123,7 @@ def baseline_file(
             temporary.write_bytes(data)
     top1 = BASELINES[name].published_top1.get(precision) if resolution == 224 else None
     trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    source = _SOURCE if top1 else ""
+    source = BASELINES[name].source if top1 else ""
     return BaselineFile(name, resolution, precision, path, macs(model), trainable, top1, source)
 
 

@@ -5,7 +5,8 @@
 Prints one line per file: median, 95th percentile, standard deviation, runs, and on this machine partitions that XNNPACK
 took over. Here, files are opened and timed in a process of their own: one that brings the interpreter down ends in one
 line, too. On a phone, named by its serial (python -m mobile_bench.devices), LiteRT's benchmark_model measures; a phone
-that gets hot is waited for.
+that gets hot is waited for. With --op_profiling it times each operation, too, which makes models slower: the slowest
+are printed, all are in --output.
 
 With --baselines=mobilenet_v2,mobilenet_v3_small,mobilenet_v3_large,efficientnet_b0 these networks, with random weights,
 are converted as ours are (once; the files are kept in ~/.cache/ofa_tf/baselines) and measured in the same way.
@@ -21,19 +22,26 @@ _MODEL = flags.DEFINE_list("model", [], "the .tflite files")
 _BASELINES = flags.DEFINE_list("baselines", [], "known networks to measure beside them, see mobile_bench/baselines.py")
 _RESOLUTION = flags.DEFINE_integer("resolution", 224, "image side of the baselines in pixels", lower_bound=32)
 _PRECISION = flags.DEFINE_string("precision", "float32", "precision of the baselines")
-_THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter")
+_THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
 _RUNS = flags.DEFINE_integer("runs", 50, "at least this many runs are timed", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 1.0, "and for at least so long", lower_bound=0.0)
+_OP_PROFILING = flags.DEFINE_bool("op_profiling", False, "on a phone, time each operation, too")
 _OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the result, none unless given")
+
+_SHOWN_OPERATIONS = 5
 
 
 def main(argv):
     del argv
     from mobile_bench import host
-    from ofa_tf.common import write_json
+    from ofa_tf.common import check_writable, write_json
 
     if not _MODEL.value and not _BASELINES.value:
         raise InputError("nothing to measure; give the paths of .tflite files (--model) or --baselines")
+    if _OP_PROFILING.value and _DEVICE.value == host.DEVICE:
+        raise InputError(f"--op_profiling: is for phones, --device is {host.DEVICE}; leave it out")
+    if _OUTPUT.value:
+        check_writable(_OUTPUT.value)
     baselines = _baselines()
     names = {path: path for path in _MODEL.value} | {path: file.name for path, file in baselines.items()}
     measure = _on_host if _DEVICE.value == host.DEVICE else _on_phone
@@ -93,7 +101,7 @@ def _on_phone(names: dict[str, str]) -> tuple[dict, dict, list[str]]:
     import dataclasses
     import pathlib
 
-    measured, errors = {}, []
+    measured, errors, profile = {}, [], _OP_PROFILING.value
 
     def show(measurement) -> None:
         path, output = measurement.name, measurement.output
@@ -107,6 +115,7 @@ def _on_phone(names: dict[str, str]) -> tuple[dict, dict, list[str]]:
             "model_bytes": pathlib.Path(path).stat().st_size,
             "hot": measurement.hot,
             "battery_celsius": measurement.after.battery_celsius,
+            **({"operations": [dataclasses.asdict(it) for it in measurement.operations]} if profile else {}),
         }
         p95 = "unknown" if latency.p95_ms is None else f"{latency.p95_ms:.4f}"
         print(
@@ -114,8 +123,12 @@ def _on_phone(names: dict[str, str]) -> tuple[dict, dict, list[str]]:
             f"{measured[path]['model_bytes'] / 1000:.1f} KB, {measurement.after}{', hot' if measurement.hot else ''}",
             flush=True,
         )
+        for it in sorted(measurement.operations, key=lambda it: -it.mean_ms)[:_SHOWN_OPERATIONS]:
+            print(f"    {it.mean_ms:.4f} ms {it.node_type} {it.name}", flush=True)
 
-    session = phone_flags.phone_session(_DEVICE.value, threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value)
+    session = phone_flags.phone_session(
+        _DEVICE.value, threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value, profile=profile
+    )
     with session as phone:
         phone.measure([(path, pathlib.Path(path)) for path in names], show)
         versions = phone.describe()

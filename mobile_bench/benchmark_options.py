@@ -1,6 +1,7 @@
 """`BenchmarkOptions`: how models are measured on a phone."""
 
 import dataclasses
+import math
 from collections.abc import Collection
 
 from ofa_tf.common import InputError
@@ -36,7 +37,7 @@ class BenchmarkOptions:
         profile: whether each operation is timed, too, which makes models slower.
 
     Raises:
-        InputError: the delegate is unknown.
+        InputError: the delegate is unknown, or a number is none that can be kept to.
     """
 
     runs: int = 50
@@ -54,6 +55,10 @@ class BenchmarkOptions:
     def __post_init__(self):
         if self.delegate not in DELEGATES:
             raise InputError(f"--delegate={self.delegate!r} is unknown, known are {', '.join(DELEGATES)}")
+        if not 0 <= self.min_seconds <= self.max_seconds:
+            raise InputError(f"--seconds={self.min_seconds:g}: expected from 0 to {self.max_seconds:g}, when runs end")
+        if not math.isfinite(self.hot_celsius):
+            raise InputError(f"--hot_celsius={self.hot_celsius:g}: expected a temperature; 1000 never waits")
 
     def arguments(self, known: Collection[str]) -> list[str]:
         """The options for the tool, but for the model.

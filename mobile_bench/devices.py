@@ -2,8 +2,9 @@
 
     python -m mobile_bench.devices
 
-One device a line: its name for --device, its state, and for those that can be used model, processor, version of
-Android, ABI, cores with their highest frequency, governor and temperature. --output writes the same as JSON.
+One device a line: its name for --device, then model, processor, version of Android, ABI, cores with their highest
+frequency, governor and temperature, or its state and what to do where it cannot be used. --output writes the same as
+JSON.
 A phone needs USB debugging (Settings, Developer options) and its owner's consent to this computer.
 """
 

@@ -11,13 +11,13 @@ from mobile_bench.block_models import model_bytes
 from mobile_bench.model_cache import ModelCache
 from mobile_bench.model_times import ROUNDS, phone_times
 from mobile_bench.phone import Phone
-from mobile_bench.phone_table import SAME, conditions
+from mobile_bench.phone_table import conditions
 from mobile_bench.reference import Reference
 from mobile_bench.table_builder import middle, reference_ms
 from mobile_bench.table_file import check_conditions
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.deploy import Runner
-from ofa_tf.predictors.latency_table import LatencyTable
+from ofa_tf.predictors.latency_table import PHONE_CONDITIONS, LatencyTable
 from ofa_tf.spaces import Arch, Space
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
@@ -102,7 +102,7 @@ def time_on_phone(
         InputError: the phone, or how it is measured on, is not the table's.
         OfaError: it cannot run a network.
     """
-    check_conditions(path, table, conditions(phone, table.precision, table.activation_form), SAME)
+    check_conditions(path, table, conditions(phone, table.precision, table.activation_form), PHONE_CONDITIONS)
     cache = cache or ModelCache()
     networks = [middle(space), *archs]
     files = [

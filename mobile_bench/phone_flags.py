@@ -17,7 +17,7 @@ _COOLING_SECONDS = flags.DEFINE_integer("cooling_seconds", 300, "at most so long
 _LOG_FOLDER = flags.DEFINE_string("log_folder", "benchmark_logs", "where output of the phone that is no result is kept")
 
 
-def phone_session(serial: str | None, *, threads: int, runs: int, seconds: float):
+def phone_session(serial: str | None, *, threads: int, runs: int, seconds: float, profile: bool = False):
     """A session on a phone, as the flags have it, to be entered; its notes go to stderr, above a bar that is there.
 
     Args:
@@ -25,6 +25,7 @@ def phone_session(serial: str | None, *, threads: int, runs: int, seconds: float
         threads: of the interpreter.
         runs: at least this many are timed,
         seconds: and for at least so long.
+        profile: whether each operation is timed, too.
 
     Returns:
         A `Phone`.
@@ -48,6 +49,7 @@ def phone_session(serial: str | None, *, threads: int, runs: int, seconds: float
         delegate=_DELEGATE.value,
         hot_celsius=_HOT_CELSIUS.value,
         cooling_seconds=_COOLING_SECONDS.value,
+        profile=profile,
     )
     return Phone(
         device, binary, options, log_folder=_LOG_FOLDER.value, on_note=lambda note: tqdm.write(note, file=sys.stderr)

@@ -15,19 +15,16 @@ from mobile_bench.phone import Phone
 from mobile_bench.phone_measurement import PhoneMeasurement
 from mobile_bench.table_builder import middle, reference_key, reference_ms, version_number
 from mobile_bench.table_file import extended, start_table
-from mobile_bench.table_summary import DRIFT, HOT
 from ofa_tf.common import OfaError
 from ofa_tf.deploy import default_form
 from ofa_tf.predictors.block_latency import BlockLatency
-from ofa_tf.predictors.latency_table import LatencyTable
+from ofa_tf.predictors.latency_table import DRIFT, HOT, PHONE_CONDITIONS, LatencyTable
 from ofa_tf.spaces import Block, Space
 from ofa_tf.spaces.form import Form
 from ofa_tf.spaces.population import distinct_blocks
 
 # A phone that is slower than that, against its fastest, has drifted: those blocks are measured again.
 TOLERANCE = 1.05
-# What must be the same for a table to be gone on with.
-SAME = ("fingerprint", "abi", "delegate", "core mask", "benchmark_model")
 # Blocks between two looks at the reference network: one push, one script.
 _BATCH = 24
 _EMPTY, _BEFORE, _AFTER = "an empty model", "the reference network", "the reference network, again"
@@ -81,7 +78,7 @@ def build_phone_table(
     """
     form = form or default_form(precision)
     Form.parse(form)
-    table = start_table(output, conditions(phone, precision, form), SAME)
+    table = start_table(output, conditions(phone, precision, form), PHONE_CONDITIONS)
     blocks = distinct_blocks(space, resolutions)
     missing = table.missing(blocks)
     if not missing:

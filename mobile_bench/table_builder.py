@@ -12,7 +12,7 @@ from mobile_bench.block_models import model_bytes
 from mobile_bench.reference import TOLERANCE, Reference
 from mobile_bench.table_file import extended, start_table
 from ofa_tf.deploy import Runner, default_form
-from ofa_tf.predictors.latency_table import LatencyTable
+from ofa_tf.predictors.latency_table import HOST_CONDITIONS, LatencyTable
 from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.form import Form
 from ofa_tf.spaces.population import distinct_blocks
@@ -62,7 +62,7 @@ def build_table(
     row_length = len(space.blocks(space.largest()))
     rng = np.random.default_rng(seed)
     new = LatencyTable(host.DEVICE, precision, threads, form, versions=host.describe())
-    table = start_table(output, new, ("cpu", "ai-edge-litert"))
+    table = start_table(output, new, HOST_CONDITIONS)
     missing = table.missing(blocks)
     if not missing:
         return table

@@ -1,9 +1,7 @@
 """What a user should know of a table before trusting it: `table_summary`."""
 
-from ofa_tf.predictors.latency_table import LatencyTable
+from ofa_tf.predictors.latency_table import DRIFT, HOT, LatencyTable
 
-# Names under which a table's `versions` keep them.
-DRIFT, HOT = "drift", "hot blocks"
 # A block whose slow runs take so many times its median was disturbed, or has two speeds.
 _SPREAD = 1.5
 _NAMED = 3

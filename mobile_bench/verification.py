@@ -14,7 +14,7 @@ from mobile_bench import measure
 from mobile_bench.network_times import check_host, time_on_host
 from mobile_bench.table_builder import reference_ms
 from ofa_tf.common import InputError, atomic_path
-from ofa_tf.predictors.latency_correction import fit_correction, mean_absolute_percentage_error
+from ofa_tf.predictors.latency_correction import MIN_NETWORKS, fit_correction, mean_absolute_percentage_error
 from ofa_tf.predictors.latency_table import LatencyTable
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.spaces.population import distinct_blocks
@@ -133,8 +133,11 @@ def verify_table(
         verification, table = verify_table(table, space, correct=8)
         print(verification.summary())
     """
-    if networks + len(archs) < 2 or correct < 0:
-        raise InputError(f"{networks} networks and {correct} for the correction: expected at least 2, and 0 or more")
+    if networks + len(archs) < 2 or not (correct == 0 or correct >= MIN_NETWORKS):
+        raise InputError(
+            f"verification: {networks + len(archs)} networks to compare and {correct} for the correction, expected at "
+            f"least 2, and 0 or at least {MIN_NETWORKS}; give more"
+        )
     if time_networks is None:
         check_host(table)
         time_networks = functools.partial(time_on_host, table, space, rounds=rounds, seed=seed, progress=progress)

@@ -35,10 +35,15 @@ def main(argv):
     del argv
     from mobile_bench import host
     from ofa_tf import spaces
-    from ofa_tf.common import write_json
+    from ofa_tf.common import InputError, check_writable, write_json
     from ofa_tf.predictors.latency_table import LatencyTable
     from ofa_tf.spaces import Arch
 
+    output = pathlib.Path(_OUTPUT.value)
+    picture = output.with_suffix(".png")
+    if output == picture:
+        raise InputError(f"--output={output}: is what the plot is called; give a name that ends in .json")
+    check_writable(output)
     space = spaces.get(_SPACE.value, _NUM_CLASSES.value)
     table = LatencyTable.load(_TABLE.value)
     archs = [Arch.load(path) for path in _ARCH.value]
@@ -59,11 +64,12 @@ def main(argv):
             verification, corrected = verify(
                 functools.partial(time_on_phone, table, space, phone=phone, path=_TABLE.value, seed=_SEED.value)
             )
+    # First of all: whatever becomes of the files, it was measured.
+    print(verification.summary(), flush=True)
     if _CORRECT.value:
         corrected.save(_TABLE.value)
-    write_json(_OUTPUT.value, verification.to_dict())
-    plot(verification, pathlib.Path(_OUTPUT.value).with_suffix(".png"), f"{space.name}, {table.precision}")
-    print(verification.summary())
+    write_json(output, verification.to_dict())
+    plot(verification, picture, f"{space.name}, {table.precision}")
 
 
 def run():

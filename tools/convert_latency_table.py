@@ -32,6 +32,8 @@ def main(argv):
 
     if _FORMAT.value != "json" and _SPACE.value is None:
         raise InputError(f"--format={_FORMAT.value}: --space is missing, whose blocks are written; give it")
+    if not _TABLES.value:
+        raise InputError("--tables: names none; give at least one")
     tables = [open_latency_predictor(text) for text in _TABLES.value]
     for text, table in zip(_TABLES.value, tables, strict=True):
         if not isinstance(table, LatencyTable):

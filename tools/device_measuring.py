@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import traceback
 from collections.abc import Sequence
 
 from mobile_bench import host, phone_flags
@@ -9,7 +10,7 @@ from mobile_bench.adb import Adb
 from mobile_bench.adb_flag import ADB
 from mobile_bench.table_builder import build_table
 from mobile_bench.verification import verify_table
-from ofa_tf.common import OfaError
+from ofa_tf.common import InputError, OfaError, write_text
 from ofa_tf.deploy import default_form
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.search.limits import form_within
@@ -73,6 +74,11 @@ class Devices:
         path = self.table_path(target)
         if path in self._errors:
             raise self._errors[path]
+        if target.latency_table is None and not path.exists():
+            raise InputError(
+                f"device {target.device}: is not here, and no latency_table is given; attach it (python -m "
+                f"mobile_bench.devices lists what is), or give its table"
+            )
         return open_latency_predictor(str(path))
 
     def build_tables(self, wanted: Sequence[tuple[Target, Space, Sequence[int]]]) -> None:
@@ -89,7 +95,9 @@ class Devices:
                 groups.setdefault(self.table_path(target), []).append((target, space, sides))
         for path, group in groups.items():
             target, space, _ = group[0]
-            sides = sorted({side for *_, sides in group for side in sides})
+            wished = sorted({side for *_, sides in group for side in sides})
+            # A target that asks for others is told so by its own search, and costs the group nothing.
+            sides = [side for side in wished if side in space.resolutions] or wished
             say(f"latency table of {target.device}, {target.precision}: {path}")
             try:
                 if target.device == host.DEVICE:
@@ -98,6 +106,13 @@ class Devices:
                     self._build_on_phone(path, target, space, sides)
             except OfaError as error:
                 self._errors[path] = error
+            except Exception as error:
+                whole = path.with_suffix(".error.txt")
+                write_text(whole, traceback.format_exc())
+                self._errors[path] = OfaError(
+                    f"{path}: could not be built, an error of the program, {type(error).__name__}: {error} (all of it "
+                    f"in {whole})"
+                )
 
     def _build_here(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
         form = _form(target)
@@ -130,6 +145,8 @@ class Devices:
             [measurement] = phone.measure([(target.name, path)])
         if measurement.output is None:
             raise OfaError(f"phone {target.device}: {measurement.error}")
+        if measurement.hot:
+            say(f"    {target.name}: measured hot ({measurement.after}); it may be faster on a cool phone")
         return measurement.block_latency().median_ms
 
 

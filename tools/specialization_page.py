@@ -23,6 +23,7 @@ from ofa_tf.search import Candidate, pareto_search, random_search
 from ofa_tf.search.constraint import KINDS
 from ofa_tf.search.limits import constraints_of
 from ofa_tf.specialize import MODEL, TargetResult, Workshop
+from ofa_tf.training import RunDirectory
 from tools.device_measuring import Devices
 from tools.pipeline import measure_ms, say
 
@@ -37,6 +38,7 @@ def write_page(
     workshop: Workshop,
     devices: Devices,
     baselines: Sequence[str],
+    co2_lb_per_hour: float | None = None,
 ) -> pathlib.Path:
     """Writes `report.html`, and `report.json` with what it shows.
 
@@ -46,6 +48,7 @@ def write_page(
         workshop: with what they were made.
         devices: on which they were measured.
         baselines: names of known networks that this machine is measured with.
+        co2_lb_per_hour: pounds of CO2 for each device hour, the method's published factor unless given.
 
     Returns:
         The page.
@@ -70,7 +73,7 @@ def write_page(
         targets,
         shown,
         metrics=run.read_log("metrics") if run else (),
-        cost=_cost(run, results),
+        cost=design_cost(run, results, co2_lb_per_hour),
         notes=_notes(workshop, results),
     )
     write_json(output / "report.json", report.to_dict())
@@ -102,7 +105,9 @@ def _device(output, name: str, group: list[TargetResult], workshop: Workshop, de
         constraints = constraints_of({kind: limit}, table=table, precision=target.precision, form=target.form)
         sides = None
         if all(it.target.resolutions for it in group):
-            sides = sorted({side for it in group for side in it.target.resolutions})
+            wished = sorted({side for it in group for side in it.target.resolutions})
+            # A target with a side that does not exist has failed; the front is that of the others.
+            sides = [side for side in wished if side in space.resolutions and side in predictor.resolutions] or wished
         front = pareto_search(space, predictor, constraints, generations=_GENERATIONS, resolutions=sides).candidates
         searched = [_point(candidate) for candidate in front[:: max(1, len(front) // _POINTS)]]
         drawn = random_search(space, constraints, _RANDOM, accuracy_predictor=predictor, resolutions=sides)
@@ -200,23 +205,28 @@ def _baselines(path: pathlib.Path, names: Sequence[str], target, resolution: int
                 figures["latency_ms"],
                 None if top1 is None else top1 / 100,
                 "measured on this machine, 1,000 classes, random weights",
-                "" if top1 is None else "ImageNet's validation set, as published",
+                "" if top1 is None else f"ImageNet's validation set, as published: {figures['source']}",
             )
         )
     return found
 
 
-def _cost(run, results: Sequence[TargetResult]) -> DesignCost | None:
+def design_cost(
+    run: RunDirectory | None, results: Sequence[TargetResult], co2_lb_per_hour: float | None = None
+) -> DesignCost | None:
+    """The cost from the times that a run and its targets recorded, None where one of the two has none."""
     timing = run.read_log("timing") if run else []
     seconds = [result.seconds for result in results if result.tflite_top1 is not None]
     if not timing or not seconds:
         return None
     pairs = run.path / "accuracy.jsonl"
+    own = {"co2_lb_per_hour": co2_lb_per_hour, "co2_source": "given with --co2_lb_per_hour"}
     return DesignCost.from_timing(
         timing,
         seconds,
         hardware=f"{os.cpu_count()} cores of {host.describe()['cpu']}",
         candidates=len(PairsFile(pairs)) if pairs.exists() else 0,
+        **({} if co2_lb_per_hour is None else own),
     )
 
 

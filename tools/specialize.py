@@ -20,6 +20,7 @@ added to the accuracy pairs.
 """
 
 import pathlib
+import re
 
 from absl import flags
 
@@ -54,6 +55,9 @@ _TABLE_ROUNDS = flags.DEFINE_integer(
 _LEARN = flags.DEFINE_bool("learn", False, "correct tables and extend accuracy pairs by what is measured")
 _BASELINES = flags.DEFINE_list(
     "baselines", [], "known networks to measure here, for the report: mobilenet_v3_small, ..."
+)
+_CO2 = flags.DEFINE_float(
+    "co2_lb_per_hour", None, "of this device, for the report's design cost; a GPU's published unless given", 0.0
 )
 _OUTPUT = flags.DEFINE_string("output", None, "the folder for everything", required=True)
 
@@ -96,6 +100,7 @@ def main(argv):
         table_rounds=_TABLE_ROUNDS.value,
         learn=_LEARN.value,
         baselines=_BASELINES.value,
+        co2_lb_per_hour=_CO2.value,
     )
 
 
@@ -116,7 +121,8 @@ def _one_target():
     if _LIMITS.sides() is not None:
         fields["resolutions"] = _LIMITS.sides()
     words = [fields["device"], fields.get("precision", "int8"), *(f"{k} {limit:g}" for k, limit in limits.items())]
-    fields.setdefault("name", " ".join(words).replace(":", "-").replace("/", "-"))
+    # What a name may hold; it must begin with a letter or digit.
+    fields.setdefault("name", re.sub(r"[^A-Za-z0-9 ._,+-]", "-", " ".join(words)).lstrip(" ._,+-")[:100])
     return Target.from_config({**fields, "limits": limits})
 
 

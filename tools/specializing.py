@@ -80,6 +80,7 @@ def specialize_into(
     table_rounds: int,
     learn: bool = False,
     baselines: Sequence[str] = (),
+    co2_lb_per_hour: float | None = None,
 ) -> list[TargetResult]:
     """Does every target that is not done yet, and writes the report.
 
@@ -91,9 +92,10 @@ def specialize_into(
         table_rounds: of this machine's tables.
         learn: whether measurements flow back into tables and accuracy pairs.
         baselines: names of `mobile_bench.baselines` that this machine is measured with, for the report.
+        co2_lb_per_hour: pounds of CO2 for each device hour, for the report; a published factor unless given.
 
     Raises:
-        OfaError: some target failed; everything is written before.
+        OfaError: some target failed, or nothing could be learned; everything is written before.
     """
     with output_lock(output):
         workshop = opening()
@@ -126,9 +128,14 @@ def specialize_into(
             say=lambda job, text: say(f"    {job.target.name}: {text}"),
         )
         results = [done[target.name] for target in targets]
-        page = write_page(output, results, workshop, devices, baselines)
+        page = write_page(output, results, workshop, devices, baselines, co2_lb_per_hour)
+        unlearned = None
         if learn:
-            _learn(output, results, workshop, devices)
+            try:
+                _learn(output, results, workshop, devices)
+            except OfaError as error:
+                # After the results, which are there.
+                unlearned = error
     for result in results:
         print(summary(result))
         if result.command:
@@ -139,8 +146,10 @@ def specialize_into(
         names = ", ".join(result.target.name for result in failed)
         raise OfaError(
             f"{len(failed)} of {len(results)} targets failed: {names}; {page} says why, "
-            f"the same command tries them again"
+            f"the same command tries them again" + (f"; --learn: {unlearned}" if unlearned else "")
         )
+    if unlearned:
+        raise unlearned
     return results
 
 

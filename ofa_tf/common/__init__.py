@@ -5,6 +5,7 @@ from ofa_tf.common.errors import InputError, OfaError
 from ofa_tf.common.files import (
     append_json_line,
     atomic_path,
+    check_writable,
     file_sha256,
     load_npz,
     read_json,
@@ -20,6 +21,7 @@ __all__ = [
     "append_json_line",
     "atomic_path",
     "brief",
+    "check_writable",
     "file_sha256",
     "load_npz",
     "read_json",

@@ -1,6 +1,7 @@
 """Reading and writing files so that a killed process leaves no half-written one, and a damaged one is named."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from ofa_tf.common.brief import brief
-from ofa_tf.common.errors import InputError
+from ofa_tf.common.errors import InputError, OfaError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
@@ -36,7 +39,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     os.close(handle)
     temporary = pathlib.Path(name)
     try:
-        yield temporary
+        with _told_when_full(path):
+            yield temporary
         # mkstemp makes files that only their owner can read; results are ordinary files.
         mask = os.umask(0)
         os.umask(mask)
@@ -44,6 +48,28 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Raises `InputError` where `atomic_path` would: before work whose result would be lost."""
+    with contextlib.suppress(_Undone), atomic_path(path):
+        raise _Undone
+
+
+class _Undone(Exception):
+    """Ends `atomic_path` without a file."""
+
+
+@contextlib.contextmanager
+def _told_when_full(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise OfaError(
+            f"{path}: cannot be written ({error.strerror}); free some of the disk and give the same command again"
+        ) from error
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -86,7 +112,7 @@ def append_json_line(path: str | os.PathLike, value: Any) -> None:
     """Appends one line to a `.jsonl` file and pushes it to the disk."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    with _told_when_full(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(value) + "\n")
         file.flush()
         os.fsync(file.fileno())

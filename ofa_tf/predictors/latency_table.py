@@ -22,6 +22,11 @@ VERSION = 1
 _GRID_PER_MS = 2.0**30
 
 _CONDITIONS = ("device", "precision", "threads", "activation_form")
+# What else must be the same, by the names in `versions`: of this machine's tables, and of phones'.
+HOST_CONDITIONS = ("cpu", "ai-edge-litert")
+PHONE_CONDITIONS = ("fingerprint", "abi", "delegate", "core mask", "benchmark_model")
+# Names in `versions` of what is doubtful: how much slower than its best a device became, and blocks measured hot.
+DRIFT, HOT = "drift", "hot blocks"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,15 +76,19 @@ class LatencyTable:
         Raises:
             InputError: the tables were measured on another device or under other conditions.
         """
-        for name in _CONDITIONS:
-            mine, theirs = getattr(self, name), getattr(other, name)
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in _CONDITIONS}
+        for name in (*HOST_CONDITIONS, *PHONE_CONDITIONS):
+            # Published tables do not tell them.
+            if name in self.versions and name in other.versions:
+                pairs[name] = self.versions[name], other.versions[name]
+        for name, (mine, theirs) in pairs.items():
             if mine != theirs:
                 raise InputError(
                     f"latency tables: {name} is {mine!r} in one and {theirs!r} in the other; merge only equal ones"
                 )
         merged = dataclasses.replace(
             self.adding(other.blocks),
-            versions={**self.versions, **other.versions},
+            versions={**self.versions, **other.versions, **self._doubts(other)},
             date=max(self.date, other.date),
             at_resolution={
                 resolution: {**self.at_resolution.get(resolution, {}), **other.at_resolution.get(resolution, {})}
@@ -91,6 +100,15 @@ class LatencyTable:
             if table.correction is not None and same:
                 return merged.with_correction(table.correction)
         return merged.with_correction(None)
+
+    def _doubts(self, other: "LatencyTable") -> dict[str, str]:
+        """What is doubtful of either table, but for blocks that the other measured anew."""
+        found = {}
+        if HOT in self.versions or HOT in other.versions:
+            mine, theirs = (set(table.versions.get(HOT, "").split()) for table in (self, other))
+            found[HOT] = " ".join(sorted((mine - set(other.blocks)) | theirs))
+        drifts = [table.versions[DRIFT] for table in (self, other) if DRIFT in table.versions]
+        return {**found, DRIFT: max(drifts, key=float)} if drifts else found
 
     def missing(self, blocks: Sequence[Block]) -> list[Block]:
         """Those of the blocks that have not been measured, in their order."""
@@ -188,7 +206,7 @@ class LatencyTable:
         try:
             return LatencyTable(
                 **{name: _typed(value, name, int if name == "threads" else str) for name in _CONDITIONS},
-                versions=_typed(value, "versions", dict),
+                versions=_texts(_typed(value, "versions", dict)),
                 date=_typed(value, "date", str),
                 correction=None
                 if value.get("correction") is None
@@ -206,6 +224,17 @@ def _typed(value: dict[str, Any], name: str, kind: type) -> Any:
     if not isinstance(value.get(name), kind):
         raise InputError(f"{name} is {value.get(name)!r}, expected {kind.__name__}")
     return value[name]
+
+
+def _texts(versions: dict[str, Any]) -> dict[str, str]:
+    for name, text in versions.items():
+        if not isinstance(text, str):
+            raise InputError(f"versions has {text!r} as {name}, expected a text")
+    try:
+        float(versions.get(DRIFT, 1))
+    except ValueError:
+        raise InputError(f"versions has {versions[DRIFT]!r} as {DRIFT}, expected a number as text") from None
+    return versions
 
 
 def _to_dicts(blocks: Mapping[str, BlockLatency]) -> dict[str, dict]:

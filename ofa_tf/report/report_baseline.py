@@ -2,7 +2,7 @@
 
 import dataclasses
 
-_MOBILENET_V3 = "Howard et al., Searching for MobileNetV3, 2019"
+_MOBILENETS = "TensorFlow's MobileNet page (tensorflow/models, research/slim/nets/mobilenet)"
 _OFA_TUTORIAL = "tutorial of the published Once-for-All code, on a Samsung Note10"
 
 
@@ -56,7 +56,7 @@ PUBLISHED_BASELINES = {
         ("EfficientNet-B1", 700e6, 0.788),
     ),
     "pixel1": _published(
-        f"{_MOBILENET_V3}: TFLite, float",
+        f"{_MOBILENETS}: TFLite, float",
         ("MobileNetV3-Large", 51.0, 0.752),
         ("MobileNetV3-Small", 15.8, 0.675),
     ),

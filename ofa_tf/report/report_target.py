@@ -13,7 +13,7 @@ from ofa_tf.spaces import Arch
 # What a target can come to, with what the page says of it.
 STATUSES = {
     "verified": "a file that was checked on images and measured on its device, inside every limit",
-    "exported": "a file that was checked on images; its device was not at hand, so its latency is only predicted",
+    "exported": "a file that was checked on images; a figure is only predicted, as its device or runtime is not here",
     "architecture": "an architecture with its predicted figures; the weights of its space are not here",
     "failed": "no result that keeps its limits; the reason stands below it",
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ofa_tf.common import OfaError, brief, write_text
 from ofa_tf.search.constraint import LatencyPredictor
-from ofa_tf.specialize.specialize_target import source_of, specialize_target
+from ofa_tf.specialize.specialize_target import MODEL, source_of, specialize_target
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.target_result import TargetResult
 from ofa_tf.specialize.workshop import Workshop
@@ -73,7 +73,8 @@ def failed(job: Job, reason: str, seconds: float = 0.0, workshop: Workshop | Non
 
 
 def finished(job: Job, source: dict[str, str]) -> TargetResult | None:
-    """The result of an earlier run, where it is one of this very target and these weights; None otherwise.
+    """The result of an earlier run, where it is one of this very target and these weights, and its file is
+    there; None otherwise.
 
     Args:
         job: with the target.
@@ -88,4 +89,5 @@ def finished(job: Job, source: dict[str, str]) -> TargetResult | None:
     more = (result.status == "exported" and job.attached and "latency_ms" not in result.measured) or (
         result.status == "architecture" and job.has_weights
     )
-    return result if same and result.finished and not more else None
+    gone = result.status in ("verified", "exported") and not (job.folder / MODEL).exists()
+    return result if same and result.finished and not more and not gone else None

@@ -244,7 +244,11 @@ class _Specialization:
             found["peak_memory_bytes"] = float(run_micro(report.path).head_bytes)
         if self.measure is not None:
             self.say("measure latency")
-            found["latency_ms"] = self.measure(pathlib.Path(report.path))
+            try:
+                found["latency_ms"] = self.measure(pathlib.Path(report.path))
+            except InputError as error:
+                # A phone without room, say: `within_limits` would take it for a search that has no answer.
+                raise OfaError(str(error)) from error
         return found
 
 

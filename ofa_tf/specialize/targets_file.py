@@ -73,6 +73,7 @@ def _parsed(path: pathlib.Path) -> Any:
 def _beside(path: pathlib.Path, fields: dict[Any, Any]) -> dict[Any, Any]:
     for name in _PATHS:
         value = fields.get(name)
-        if isinstance(value, str) and value and (path.parent / value).exists():
+        # Unlike that of pathlib, this one takes what no path can be.
+        if isinstance(value, str) and value and os.path.exists(path.parent / value):
             fields = {**fields, name: str(path.parent / value)}
     return fields

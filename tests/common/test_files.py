@@ -1,5 +1,6 @@
 """A killed writer leaves no half-written file, and a damaged file is named in one line."""
 
+import errno
 import json
 import os
 import stat
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa_tf import common
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, OfaError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -44,10 +45,45 @@ def test_atomic_path_takes_its_place_only_when_the_block_ends_well(tmp_path):
     assert os.listdir(path.parent) == ["model.tflite"]
 
 
+def test_a_place_is_tried_without_a_trace(tmp_path):
+    """Before hours of work: what stands there stays, a new name leaves nothing."""
+    path = tmp_path / "result.json"
+    common.check_writable(path)
+    assert os.listdir(tmp_path) == []
+    path.write_text("old")
+    common.check_writable(path)
+    assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["result.json"])
+    with pytest.raises(InputError, match="cannot be written"):
+        common.check_writable("/dev/null/result.json")
+
+
 def test_results_are_readable_as_any_other_file(tmp_path):
     (ordinary := tmp_path / "ordinary").write_text("")
     common.write_text(tmp_path / "result", "text")
     assert stat.S_IMODE((tmp_path / "result").stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
+    """The work failed, which is nobody's mistake: exit code 1, what stood there before stays."""
+    path = tmp_path / "table.json"
+    common.write_text(path, "old")
+
+    def write_half():
+        with common.atomic_path(path) as temporary:
+            temporary.write_bytes(b"ha")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OfaError) as error:
+        write_half()
+    assert_one_line(error, str(path), "No space left on device", "free some of the disk")
+    assert error.value.exit_code == 1
+    assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["table.json"])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux's full device")
+def test_a_line_that_finds_no_room_is_named():
+    with pytest.raises(OfaError, match="/dev/full: cannot be written"):
+        common.append_json_line("/dev/full", {"seconds": 1})
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

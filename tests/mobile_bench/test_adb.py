@@ -48,7 +48,7 @@ def test_odd_names_are_pushed_literally(device, phone, tmp_path, name):
 def test_each_state_has_its_message(adb_server, phone):
     adb = adb_server.adb
     assert adb.device().serial == phone.serial
-    with pytest.raises(InputError, match=rf"--device=X: no such phone, adb sees {phone.serial}; give one"):
+    with pytest.raises(InputError, match=rf"phone X: adb does not see it, but {phone.serial}; connect it"):
         adb.device("X")
     with LoopbackPhone() as other:
         other.faults.unauthorized = True

@@ -29,3 +29,10 @@ def test_a_file_is_made_once_and_takes_raw_images(tmp_path):
 def test_unknown_names_are_answered_with_the_known():
     with pytest.raises(InputError, match="known are mobilenet_v2"):
         baselines.baseline_file("mobilenet_v9", 224)
+
+
+def test_every_published_accuracy_has_a_source():
+    """One that a stranger can look up."""
+    for name, baseline in baselines.BASELINES.items():
+        assert bool(baseline.published_top1) == bool(baseline.source), name
+        assert "reference facts" not in baseline.source

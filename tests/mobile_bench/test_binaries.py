@@ -25,6 +25,11 @@ def _run(tool, *arguments, **variables):
         (("build_latency_table", "--space=nothing", "--output=t.json"), "space 'nothing' is unknown"),
         (("build_latency_table", "--space=ofa_tiny", "--resolutions=24,x", "--output=t.json"), "--resolutions='24,x'"),
         (("verify", "--table=missing.json", "--space=ofa_tiny", "--output=v.json"), "missing.json: no such file"),
+        (("verify", "--table=t.json", "--space=ofa_tiny", "--output=v.png"), "--output=v.png: is what the plot"),
+        (("verify", "--table=t.json", "--space=ofa_tiny", "--output=/dev/null/v.json"), "v.json: cannot be written"),
+        (("benchmark", "--model=missing.tflite", "--output=/dev/null/v.json"), "v.json: cannot be written"),
+        (("benchmark", "--model=missing.tflite", "--op_profiling"), "--op_profiling: is for phones"),
+        (("benchmark", "--model=missing.tflite", "--threads=0"), "flag --threads=0"),
         (("benchmark", "--model=missing.tflite"), "missing.tflite: cannot be read"),
     ],
 )
@@ -90,6 +95,7 @@ def test_benchmark_measures_files_on_a_phone(adb_server, phone, tmp_path):
         f"--device={phone.serial}",
         f"--model={good},{bad}",
         "--seconds=0.01",
+        "--op_profiling",
         f"--benchmark_binary={tool}",
         f"--log_folder={tmp_path / 'logs'}",
         f"--output={tmp_path / 'result.json'}",
@@ -102,6 +108,8 @@ def test_benchmark_measures_files_on_a_phone(adb_server, phone, tmp_path):
     assert f"error: {bad}: benchmark_model ended with exit code 1" in error
     measured = json.loads((tmp_path / "result.json").read_text())
     assert measured["models"][str(good)]["count"] >= 50
+    [operation] = measured["models"][str(good)]["operations"]
+    assert f"    {operation['mean_ms']:.4f} ms {operation['node_type']} {operation['name']}\n" in result.stdout
     assert measured["device"] == phone.serial
     assert measured["versions"]["benchmark_model"].startswith("SHA-256 ")
     assert len(list((tmp_path / "logs").iterdir())) == 2

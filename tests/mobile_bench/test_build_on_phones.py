@@ -95,7 +95,7 @@ def test_mistakes_with_phones(phone, environment, tmp_path):
     for device, said in (
         (f"{phone.serial},{phone.serial}", "a phone is there twice"),
         (f"host,{phone.serial}", "expected 'host' alone"),
-        ("127.0.0.1:1", f"no such phone, adb sees {phone.serial}"),
+        ("127.0.0.1:1", f"adb does not see it, but {phone.serial}"),
     ):
         done = run(command(device, "tool", tmp_path / "table.json"), environment)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

@@ -83,6 +83,22 @@ def test_a_delegate_that_is_not_used_is_no_measurement(phone, session, model):
     assert phone.masks() == []
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"delegate": "tpu"}, "--delegate='tpu' is unknown"),
+        ({"min_seconds": 100.0}, "--seconds=100: expected from 0 to 60"),
+        ({"min_seconds": float("nan")}, "--seconds=nan: expected from 0"),
+        ({"hot_celsius": float("inf")}, "--hot_celsius=inf: expected a temperature"),
+        ({"hot_celsius": float("nan")}, "--hot_celsius=nan: expected a temperature"),
+    ],
+)
+def test_options_that_cannot_be_kept_to(fields, said):
+    """One line before anything is pushed; a script for the phone could not be written with them."""
+    with pytest.raises(InputError, match=said):
+        BenchmarkOptions(**fields)
+
+
 def test_options_that_the_tool_does_not_know(phone, session):
     phone.faults.style = "litert"
     with (

@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
 
-from mobile_bench.verification import Verification
+from mobile_bench.verification import Verification, verify_table
+from ofa_tf.common import InputError
+from ofa_tf.predictors import LatencyTable
 
 
 def test_figures_are_those_of_the_definitions(space):
@@ -13,3 +16,13 @@ def test_figures_are_those_of_the_definitions(space):
     assert found.worst == 0
     assert found.to_dict()["worst_error"] == found.errors[0]
     assert "worst +10.0%" in found.summary()
+
+
+@pytest.mark.parametrize(("networks", "correct"), [(1, 0), (3, 1), (3, 3), (3, -1)])
+def test_too_few_networks_are_told_before_any_is_measured(space, networks, correct):
+    def time_networks(archs):
+        raise AssertionError("measured")
+
+    table = LatencyTable("phone", "int8", 1, "split")
+    with pytest.raises(InputError, match=f"and {correct} for the correction, expected at least 2, and 0 or at least 4"):
+        verify_table(table, space, time_networks, networks=networks, correct=correct)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.predictors import BlockLatency, LatencyCorrection, LatencyTable, fit_correction
+from ofa_tf.predictors.latency_table import DRIFT, HOST_CONDITIONS, HOT, PHONE_CONDITIONS
 from ofa_tf.spaces import costs, population
 from tests.space_strategies import space_and_archs
 
@@ -116,6 +117,8 @@ def test_a_truncated_file_is_one_line_of_error(table, tmp_path, share):
         ({"unit": "us"}, "'us'"),
         ({"threads": "1"}, "threads is '1'"),
         ({"device": None}, "device is None"),
+        ({"versions": {"hot blocks": ["stem"]}}, "versions has .* as hot blocks, expected a text"),
+        ({"versions": {"drift": "much"}}, "versions has 'much' as drift, expected a number"),
         ({"blocks": []}, "blocks is"),
         ({"blocks": {"stem": {"median_ms": -1, "p95_ms": 1, "std_ms": 0, "count": 50}}}, "block stem"),
         ({"blocks": {"stem": {"median_ms": "1", "p95_ms": 1, "std_ms": 0, "count": 50}}}, "block stem"),
@@ -148,6 +151,27 @@ def test_tables_merge_where_conditions_are_equal(table):
     for name, value in (("device", "Pixel 1"), ("precision", "float32"), ("threads", 4), ("activation_form", "x")):
         with pytest.raises(InputError, match=name):
             table.merge(dataclasses.replace(table, **{name: value}))
+
+
+@pytest.mark.parametrize("name", [*HOST_CONDITIONS, *PHONE_CONDITIONS])
+def test_tables_of_other_builds_or_delegates_do_not_merge(table, name):
+    """A graphics processor's blocks among a processor's would make sums of nothing; who does not tell may be merged."""
+    first, second = (dataclasses.replace(table, versions={name: value}) for value in ("one", "another"))
+    with pytest.raises(InputError, match=f"{name} is 'one' in one and 'another' in the other"):
+        first.merge(second)
+    assert first.merge(dataclasses.replace(table, versions={})).versions[name] == "one"
+
+
+def test_what_is_doubtful_survives_a_merge(table):
+    """Blocks that were hot stay named unless the other table measured them anew; the larger drift counts."""
+    keys = list(table.blocks)
+    first = dataclasses.replace(table, versions={HOT: f"{keys[0]} {keys[1]}", DRIFT: "1.400"})
+    blocks = {key: table.blocks[key] for key in keys[1:3]}
+    second = dataclasses.replace(table, blocks=blocks, versions={HOT: keys[2], DRIFT: "1.010"})
+    merged = first.merge(second).versions
+    assert set(merged[HOT].split()) == {keys[0], keys[2]}
+    assert merged[DRIFT] == "1.400"
+    assert not {HOT, DRIFT} & set(table.merge(table).versions)
 
 
 @settings(max_examples=25)

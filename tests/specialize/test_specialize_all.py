@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ofa_tf.common import OfaError
-from ofa_tf.specialize import Job, TargetResult, finished, source_of, specialize_all
+from ofa_tf.specialize import MODEL, Job, TargetResult, finished, source_of, specialize_all
 from tests.specialize.small_workshop import MacsLatency, open_small_workshop, small_target
 
 
@@ -106,3 +106,5 @@ def test_finished_targets_are_known(workshop, tmp_path):
     run([foreign], lambda: workshop)
     assert finished(foreign, source).status == "architecture"
     assert finished(Job(foreign.target, foreign.folder), source) is None
+    (job.folder / MODEL).unlink()
+    assert finished(job, source) is None, "a report would link to a file that is not there"

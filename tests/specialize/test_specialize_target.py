@@ -63,6 +63,20 @@ def test_a_measurement_over_the_limit_makes_the_search_stricter(workshop, tmp_pa
     assert result.arch == Arch.from_json(second["arch"])
 
 
+def test_a_phone_that_cannot_measure_is_not_a_search_without_an_answer(workshop, tmp_path):
+    """Whatever it says in a later round is told as it is."""
+    calls = []
+
+    def measure(path):
+        calls.append(path)
+        if len(calls) == 2:
+            raise InputError("phone X: no room")
+        return 10.0
+
+    with pytest.raises(OfaError, match=r"^phone X: no room$"):
+        specialize(workshop, small_target(limits={"latency_ms": 9.5}), tmp_path, measure=measure)
+
+
 def test_a_device_that_never_keeps_its_limit(workshop, tmp_path):
     """A bounded number of rounds, then a failure that keeps its last model and says why in one line."""
     times = iter([10.0] * 99)

@@ -96,6 +96,14 @@ def test_mistakes_in_a_file(tmp_path, text, says):
         read_targets(path)
 
 
+@pytest.mark.parametrize("text", ["x" * 5000, "a\\0b"])
+def test_what_no_path_can_be_is_left_for_the_targets_turn(tmp_path, text):
+    """It is refused when the table is opened, as that target's failure."""
+    path = tmp_path / "targets.yaml"
+    path.write_text(f'targets: [{{name: a, device: x, limits: {{macs: 1}}, latency_table: "{text}"}}]')
+    assert len(read_targets(path)) == 1
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(InputError, match="no such file, expected targets"):
         read_targets(tmp_path / "none.yaml")

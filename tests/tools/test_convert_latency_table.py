@@ -52,6 +52,7 @@ def test_what_cannot_be_merged(tmp_path):
     for arguments, said in (
         ((both,), "precision is 'int8' in one and 'float32' in the other"),
         ((f"--tables={tmp_path / 'int8.json'}", "--format=ofa"), "--space is missing"),
+        (("--tables=",), "--tables: names none"),
     ):
         done = run(*arguments, f"--output={tmp_path / 'out'}")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)

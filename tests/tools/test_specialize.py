@@ -43,10 +43,11 @@ def test_architectures_only(tmp_path):
     """No supernet at all: predicted figures, the command that fetches the weights, a report, and exit code 0."""
     output = tmp_path / "out"
     said = run(
-        "tools.specialize", f"--predictor={PUBLISHED}", "--device=some phone", "--max_macs=300e6", "--name=phone",
+        "tools.specialize", f"--predictor={PUBLISHED}", "--device=Bob's phone: (1)", "--max_macs=300e6",
         "--precision=float32", f"--output={output}",
     )  # fmt: skip
-    found = result(output, "phone")
+    # The name, which is its folder's, too, is made of what was given, whatever that holds.
+    found = result(output, "Bob-s_phone-_-1-_float32_macs_3e+08")
     assert found["status"] == "architecture"
     assert found["predicted"]["macs"] <= 300e6
     assert f"python -m tools.import_ofa --checkpoint={PUBLISHED}" in found["command"]
