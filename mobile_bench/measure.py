@@ -6,6 +6,10 @@ network has, each with a fresh input, run one after the other, the row again and
 model in the same row is taken off: the cost of a call, which a network has once and not per block. Where this was tried
 (ofa_mbv3 w1.0, float32), sums of such blocks agreed with the networks to 1%, those of blocks timed alone fell 9% short.
 
+With several threads blocks are timed alone, each again and again: in a row every model has threads of its own, which
+have to be woken for each run anew. Where this was tried (ofa_mbv3 w0.5, two threads, two cores), sums of blocks alone
+agreed with the networks to 1%; blocks in rows took several times as long.
+
 Rows are shuffled anew and networks are taken in turn in every round. What other programs do to a machine only ever adds
 time: disturbed rounds are tried again (`Reference`), and a figure is the lower quartile of its rounds' medians.
 """
@@ -28,17 +32,11 @@ _ROW_SECONDS = MIN_SECONDS / ROUNDS
 _QUIET_QUANTILE = 25
 
 
-def empty_model(precision: str, threads: int = 1) -> bytes:
-    """A model that does as good as nothing, through the same runtime: what a call costs.
-
-    With several threads a call also wakes the others, which a network pays once and each block alone anew. A model
-    without work would leave them asleep, so a small convolution is shared between them.
-    """
-    shape = (1, 1, 8) if threads == 1 else (16, 16, 8)
-    inputs = keras.Input(shape)
-    outputs = keras.layers.ReLU()(inputs) if threads == 1 else keras.layers.Conv2D(8, 1)(inputs)
-    model = keras.Model(inputs, outputs, name="empty")
-    ones = [np.ones(shape, np.float32)]
+def empty_model(precision: str) -> bytes:
+    """A model that does as good as nothing, through the same runtime: what a call costs."""
+    inputs = keras.Input((1, 1, 8))
+    model = keras.Model(inputs, keras.layers.ReLU()(inputs), name="empty")
+    ones = [np.ones((1, 1, 8), np.float32)]
     return convert(model, precision, representative=ones if precision == "int8" else None)
 
 
@@ -60,7 +58,7 @@ def time_blocks(
     rng: np.random.Generator,
     on_round: Callable[[], None] = lambda: None,
 ) -> tuple[list[BlockLatency], float, float]:
-    """Times blocks in rows; see the module.
+    """Times blocks, with one thread in rows; see the module.
 
     Args:
         runners: one per block.
@@ -73,18 +71,22 @@ def time_blocks(
 
     Returns:
         One latency per runner, without the cost of a call: `median_ms` is the lower quartile of the rounds' medians,
-        `p95_ms` and `std_ms` are of all runs in rows, `count` is their number. Then the cost of a
-        call, and the reference's time in the worst round that was used, in milliseconds.
+        `p95_ms` and `std_ms` are of all timed runs, `count` is their number. Then the cost of a call,
+        and the reference's time in the worst round that was used, in milliseconds.
     """
-    inputs = [random_input(runner, rng) for runner in runners]
-    empty_input = random_input(empty, rng)
+    members = [(runner, random_input(runner, rng)) for runner in (*runners, empty)]
+    last = len(runners)
 
     def one_round() -> list[np.ndarray]:
-        times = [None] * (len(runners) + 1)
-        for row in np.array_split(rng.permutation(len(runners)), max(1, round(len(runners) / row_length))):
-            # The row's last one is the empty model.
-            members = [(runners[index], inputs[index]) for index in row] + [(empty, empty_input)]
-            for index, column in zip([*row, -1], _row(members).T, strict=True):
+        times = [None] * len(members)
+        if empty.threads > 1:
+            rows = [[index] for index in rng.permutation(len(members))]
+        else:
+            parts = np.array_split(rng.permutation(last), max(1, round(last / row_length)))
+            # A row's last one is the empty model.
+            rows = [[*part, last] for part in parts]
+        for row in rows:
+            for index, column in zip(row, _row([members[index] for index in row]).T, strict=True):
                 times[index] = column
         on_round()
         return times

@@ -122,7 +122,7 @@ class _Build:
         self._tolerance = tolerance
         self._file = functools.partial(cache.file, precision=table.precision, form=table.activation_form, seed=seed)
         self._reference_key = reference_key(space)
-        self._empty = measure.empty_model(table.precision, table.threads)
+        self._empty = measure.empty_model(table.precision)
         self._reference = self._file(space.blocks(middle(space)))
         self._empty_ms: float | None = None
         known_ms = reference_ms(table, space)

@@ -70,7 +70,7 @@ def build_table(
     def runner(*blocks: Block) -> Runner:
         return Runner(model_bytes(blocks, precision, form=form, seed=seed), threads=threads)
 
-    empty = Runner(measure.empty_model(precision, threads), threads=threads)
+    empty = Runner(measure.empty_model(precision), threads=threads)
     reference = Reference(runner(*space.blocks(middle(space))), reference_ms(table, space))
     groups = _groups(missing, row_length, rng)
     done = len(blocks) - len(missing)
@@ -90,7 +90,7 @@ def build_table(
             bar.update(0.5 * len(group))
             if level_ms <= worst_ms:
                 versions = {
-                    "method": _method(row_length, rounds, empty_ms),
+                    "method": _method(row_length if threads == 1 else 1, rounds, empty_ms),
                     reference_key(space): f"{reference.quiet_ms:.6f}",
                 }
                 table = extended(table, group, latencies[: len(group)], {**host.describe(), **versions})
@@ -149,8 +149,9 @@ def _company(group: Sequence[Block], blocks: Sequence[Block], row_length: int, r
 
 
 def _method(row_length: int, rounds: int, empty_ms: float) -> str:
+    place = f"in rows of {row_length} different blocks with fresh inputs" if row_length > 1 else "alone"
     return (
-        f"each block in rows of {row_length} different blocks with fresh inputs: lower quartile of {rounds} rounds' "
+        f"each block {place}: lower quartile of {rounds} rounds' "
         f"medians, less an empty model's {empty_ms * 1e3:.1f} us; rounds in which the reference network took more than "
         f"{TOLERANCE:g} of its time were tried again"
     )
