@@ -103,33 +103,49 @@ def test_mistakes_with_phones(phone, environment, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_table_interrupted_twice(adb_server, phone, environment, tmp_path):
-    """ofa_tiny: killed at once, then interrupted by Ctrl-C; the keys of an uninterrupted one, nothing run twice."""
+@pytest.mark.parametrize(("space", "resolutions"), [("ofa_tiny", "24"), ("ofa_cifar", "24,28,32")])
+def test_an_interrupted_table(space, resolutions, adb_server, phone, environment, tmp_path):
+    """Killed, stopped by Ctrl-C, its phone unplugged: the keys of an uninterrupted table, and nothing run twice."""
     tool, output = phone.write_tool(tmp_path / "tool"), tmp_path / "table.json"
+    blocks = distinct_blocks(spaces.get(space), [int(side) for side in resolutions.split(",")])
+    keys = {block.key for block in blocks}
+    given = (f"--space={space}", f"--resolutions={resolutions}", "--seconds=0.1")
+
+    def unplug(builder):
+        phone.leave()
+
+    endings = {
+        lambda builder: builder.send_signal(signal.SIGKILL): -signal.SIGKILL,
+        lambda builder: builder.send_signal(signal.SIGINT): 130,
+        unplug: 1,
+    }
     saved = [set()]
-    for number, ending in enumerate((signal.SIGKILL, signal.SIGINT)):
+    for number, (end, code) in enumerate(endings.items()):
         builder = subprocess.Popen(
-            command(phone.serial, tool, output, "--seconds=0.1"), cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+            command(phone.serial, tool, output, *given), cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
         )
         while not output.exists() or len(LatencyTable.load(output).blocks) < 15 * (number + 1):
             assert builder.poll() is None
             time.sleep(0.02)
-        builder.send_signal(ending)
-        assert builder.wait(timeout=60) == (-signal.SIGKILL if ending is signal.SIGKILL else 130)
+        end(builder)
+        # A phone that left is waited for, a minute long.
+        assert builder.wait(timeout=120) == code
         saved.append(set(LatencyTable.load(output).blocks))
+    phone.come_back()
+    adb_server.connect(phone)
     before = len(phone.models_run())
-    done = run(command(phone.serial, tool, output), environment)
+    done = run(command(phone.serial, tool, output, *given), environment)
     assert done.returncode == 0, done.stderr
-    last = [name for name in phone.models_run()[before:] if name in KEYS]
-    assert sorted(last) == sorted(set(KEYS) - saved[2])
-    whole = run(command(phone.serial, tool, tmp_path / "whole.json"), environment)
+    last = [name for name in phone.models_run()[before:] if name in keys]
+    assert sorted(last) == sorted(keys - saved[-1])
+    whole = run(command(phone.serial, tool, tmp_path / "whole.json", *given), environment)
     assert whole.returncode == 0, whole.stderr
-    assert saved[0] < saved[1] < saved[2] < set(LatencyTable.load(output).blocks)
-    assert set(LatencyTable.load(output).blocks) == set(LatencyTable.load(tmp_path / "whole.json").blocks) == set(KEYS)
-    runs = [name for name in phone.models_run() if name in KEYS][: -len(KEYS)]
+    assert saved[0] < saved[1] < saved[2] < saved[3] < set(LatencyTable.load(output).blocks)
+    assert set(LatencyTable.load(output).blocks) == set(LatencyTable.load(tmp_path / "whole.json").blocks) == keys
+    runs = [name for name in phone.models_run() if name in keys][: -len(keys)]
     # But for the one that was running at each interruption.
-    assert len(runs) <= len(KEYS) + 2
-    assert all(runs.count(key) == 1 for key in saved[1])
+    assert len(runs) <= len(keys) + len(endings)
+    assert all(runs.count(key) == 1 for key in saved[2])
     assert phone.files() == []
     assert phone.is_idle()
 
