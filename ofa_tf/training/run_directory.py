@@ -192,7 +192,8 @@ class RunDirectory:
         """Drops what was logged after the checkpoint that a run resumes from."""
         path = self.path / f"{name}.jsonl"
         if path.exists():
-            kept = path.read_text(encoding="utf-8").split("\n")[:lines]
+            # Its last piece is empty, or the half line of a killed writer.
+            kept = path.read_text(encoding="utf-8").split("\n")[:-1][:lines]
             write_text(path, "".join(f"{line}\n" for line in kept))
 
 
