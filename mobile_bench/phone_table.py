@@ -78,8 +78,9 @@ def build_phone_table(
     """
     form = form or default_form(precision)
     Form.parse(form)
-    table = start_table(output, conditions(phone, precision, form), PHONE_CONDITIONS)
+    resolutions = space.resolutions if resolutions is None else resolutions
     blocks = distinct_blocks(space, resolutions)
+    table = start_table(output, conditions(phone, precision, form), PHONE_CONDITIONS, resolutions)
     missing = table.missing(blocks)
     if not missing:
         return table

@@ -84,6 +84,7 @@ def test_a_table_says_what_was_measured_and_how(phone, build, keys, tmp_path):
         1,
         "folded-rows",
     )
+    assert table.resolutions == RESOLUTIONS
     assert table.versions["cpu"] == "SC0000"
     assert table.versions["fingerprint"].startswith("loopback/phone")
     assert table.versions["delegate"] == "xnnpack"

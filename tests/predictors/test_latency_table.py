@@ -125,6 +125,7 @@ def test_a_truncated_file_is_one_line_of_error(table, tmp_path, share):
         ({"blocks": {"stem": 1.5}}, "block stem"),
         ({"correction": {"scale": 0, "offset_ms": 0, "networks": 9, "mape_before": 1, "mape_after": 1}}, "scale"),
         ({"correction": {"scale": 1}}, "correction"),
+        ({"resolutions": ["24"]}, "resolutions is .*24.*, expected a list of image sides"),
     ],
 )
 def test_wrong_fields_are_named(table, tmp_path, changes, found):
@@ -151,6 +152,18 @@ def test_tables_merge_where_conditions_are_equal(table):
     for name, value in (("device", "Pixel 1"), ("precision", "float32"), ("threads", 4), ("activation_form", "x")):
         with pytest.raises(InputError, match=name):
             table.merge(dataclasses.replace(table, **{name: value}))
+
+
+def test_image_sides_are_kept_and_united(table, tmp_path):
+    """A file of an older program, which does not tell them, is read as before."""
+    first, second = table.for_resolutions((32, 24)), table.for_resolutions((40, 24))
+    first.save(tmp_path / "host.json")
+    assert LatencyTable.load(tmp_path / "host.json").resolutions == (24, 32)
+    assert first.merge(second).resolutions == (24, 32, 40)
+    value = json.loads((tmp_path / "host.json").read_text())
+    assert value.pop("resolutions") == [24, 32]
+    (tmp_path / "host.json").write_text(json.dumps(value))
+    assert LatencyTable.load(tmp_path / "host.json") == table
 
 
 @pytest.mark.parametrize("name", [*HOST_CONDITIONS, *PHONE_CONDITIONS])
