@@ -27,6 +27,8 @@ HOST_CONDITIONS = ("cpu", "ai-edge-litert")
 PHONE_CONDITIONS = ("fingerprint", "abi", "delegate", "core mask", "benchmark_model")
 # Names in `versions` of what is doubtful: how much slower than its best a device became, and blocks measured hot.
 DRIFT, HOT = "drift", "hot blocks"
+# How names in `versions` begin that hold the state of a build that goes on; of merged tables none does.
+UNFINISHED = "unfinished build of "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,9 +94,10 @@ class LatencyTable:
                 raise InputError(
                     f"latency tables: {name} is {mine!r} in one and {theirs!r} in the other; merge only equal ones"
                 )
+        versions = {**self.versions, **other.versions, **self._doubts(other)}
         merged = dataclasses.replace(
             self.adding(other.blocks).for_resolutions(other.resolutions),
-            versions={**self.versions, **other.versions, **self._doubts(other)},
+            versions={name: text for name, text in versions.items() if not name.startswith(UNFINISHED)},
             date=max(self.date, other.date),
             at_resolution={
                 resolution: {**self.at_resolution.get(resolution, {}), **other.at_resolution.get(resolution, {})}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.predictors import BlockLatency, LatencyCorrection, LatencyTable, fit_correction
-from ofa_tf.predictors.latency_table import DRIFT, HOST_CONDITIONS, HOT, PHONE_CONDITIONS
+from ofa_tf.predictors.latency_table import DRIFT, HOST_CONDITIONS, HOT, PHONE_CONDITIONS, UNFINISHED
 from ofa_tf.spaces import costs, population
 from tests.space_strategies import space_and_archs
 
@@ -178,12 +178,14 @@ def test_tables_of_other_builds_or_delegates_do_not_merge(table, name):
 def test_what_is_doubtful_survives_a_merge(table):
     """Blocks that were hot stay named unless the other table measured them anew; the larger drift counts."""
     keys = list(table.blocks)
-    first = dataclasses.replace(table, versions={HOT: f"{keys[0]} {keys[1]}", DRIFT: "1.400"})
+    building = {f"{UNFINISHED}ofa_tiny": "{}"}
+    first = dataclasses.replace(table, versions={HOT: f"{keys[0]} {keys[1]}", DRIFT: "1.400", **building})
     blocks = {key: table.blocks[key] for key in keys[1:3]}
     second = dataclasses.replace(table, blocks=blocks, versions={HOT: keys[2], DRIFT: "1.010"})
     merged = first.merge(second).versions
     assert set(merged[HOT].split()) == {keys[0], keys[2]}
     assert merged[DRIFT] == "1.400"
+    assert not building.keys() & merged.keys()
     assert not {HOT, DRIFT} & set(table.merge(table).versions)
 
 
