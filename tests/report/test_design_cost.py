@@ -78,7 +78,9 @@ def test_a_cost_survives_json():
 
 
 @pytest.mark.parametrize(
-    "change", [{"seconds": None}, {"seconds": -1}, {"images_per_second": 0}, {"seconds": "long"}, {"replicas": 0}], ids=str
+    "change",
+    [{"seconds": None}, {"seconds": -1}, {"images_per_second": 0}, {"seconds": "long"}, {"replicas": 0}],
+    ids=str,
 )
 def test_a_damaged_line_is_named(change):
     lines = timing()
