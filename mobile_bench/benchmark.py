@@ -101,6 +101,8 @@ def _on_phone(names: dict[str, str]) -> tuple[dict, dict, list[str]]:
     import dataclasses
     import pathlib
 
+    from mobile_bench.adb_device import AdbError
+
     measured, errors, profile = {}, [], _OP_PROFILING.value
 
     def show(measurement) -> None:
@@ -130,9 +132,12 @@ def _on_phone(names: dict[str, str]) -> tuple[dict, dict, list[str]]:
         _DEVICE.value, threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value, profile=profile
     )
     with session as phone:
-        phone.measure([(path, pathlib.Path(path)) for path in names], show)
-        versions = phone.describe()
-    return versions, measured, errors
+        try:
+            phone.measure([(path, pathlib.Path(path)) for path in names], show)
+        except AdbError as error:
+            # What was measured is written all the same.
+            errors.append(str(error))
+        return phone.describe(), measured, errors
 
 
 def run():

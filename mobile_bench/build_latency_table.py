@@ -28,7 +28,9 @@ from ofa_tf.spaces.form import FORMS
 _AUTO, _ALL = "auto", "all"
 
 _DEVICE = flags.DEFINE_list("device", ["host"], "'host', this machine, a phone's serial, several, or 'all' phones")
-_SPACE = flags.DEFINE_string("space", None, "name of the space, see ofa_tf.spaces.names()", required=True)
+_SPACE = flags.DEFINE_string(
+    "space", None, "a name of ofa_tf.spaces.names(), or a space's .json file (docs/spaces.md)", required=True
+)
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "outputs of the classifier; the space's own unless given")
 _RESOLUTIONS = flags.DEFINE_list("resolutions", None, "image sides in pixels; all of the space's unless given")
 _PRECISION = flags.DEFINE_string("precision", "int8", "float32, float16, dynamic or int8")

@@ -26,9 +26,9 @@ class PhoneLock:
         """Takes it.
 
         Raises:
-            InputError: another process has it.
+            InputError: another process has it, or its file cannot be opened.
         """
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
+        descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -37,6 +37,19 @@ class PhoneLock:
                 f"phone {self._serial}: another process measures on it; wait for its end, or take another phone"
             ) from None
         self._descriptor = descriptor
+
+    def _open(self) -> int:
+        try:
+            try:
+                # Another user's file in a shared folder may be opened, but not by a call that would create it.
+                return os.open(self._path, os.O_RDONLY)
+            except FileNotFoundError:
+                return os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise InputError(
+                f"{self._path}: cannot be opened ({error.strerror}), which keeps others off phone {self._serial}; "
+                f"delete it, or have its owner make it readable"
+            ) from error
 
     def release(self) -> None:
         """Gives it back."""

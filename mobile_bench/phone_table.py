@@ -1,6 +1,8 @@
 """`build_phone_table`: the latency table of a space's blocks on a phone."""
 
+import dataclasses
 import functools
+import json
 import math
 import os
 import pathlib
@@ -18,7 +20,7 @@ from mobile_bench.table_file import extended, start_table
 from ofa_tf.common import OfaError
 from ofa_tf.deploy import default_form
 from ofa_tf.predictors.block_latency import BlockLatency
-from ofa_tf.predictors.latency_table import DRIFT, HOT, PHONE_CONDITIONS, LatencyTable
+from ofa_tf.predictors.latency_table import DRIFT, HOT, PHONE_CONDITIONS, UNFINISHED, LatencyTable
 from ofa_tf.spaces import Block, Space
 from ofa_tf.spaces.form import Form
 from ofa_tf.spaces.population import distinct_blocks
@@ -59,7 +61,7 @@ def build_phone_table(
         output: the table's file; None keeps the table in memory.
         form: how it is written, one of `spaces.form.FORMS`; the precision's default unless given.
         tolerance: batches in which a reference network took more than this much of its fastest time are measured once
-            more, and the less disturbed of the two counts.
+            more, and the less disturbed of the two counts; those of an interrupted build, too.
         seed: of weights and order.
         cache: of converted models; the user's unless given.
         progress: whether a bar is shown on stderr.
@@ -78,10 +80,11 @@ def build_phone_table(
     """
     form = form or default_form(precision)
     Form.parse(form)
-    table = start_table(output, conditions(phone, precision, form), PHONE_CONDITIONS)
+    resolutions = space.resolutions if resolutions is None else resolutions
     blocks = distinct_blocks(space, resolutions)
+    table = start_table(output, conditions(phone, precision, form), PHONE_CONDITIONS, resolutions)
     missing = table.missing(blocks)
-    if not missing:
+    if not missing and not _unfinished(table, space)[1]:
         return table
     order = np.random.default_rng(seed).permutation(len(missing))
     batches = [[missing[index] for index in order[first : first + _BATCH]] for first in range(0, len(order), _BATCH)]
@@ -89,15 +92,19 @@ def build_phone_table(
     name = f"{phone.device.serial} {precision}"
     with tqdm(total=len(blocks), initial=done, bar_format=_BAR, desc=name, disable=not progress) as bar:
         build = _Build(space, phone, table, output, cache or ModelCache(), seed, tolerance, bar)
-        levels_ms = []
         for batch in batches:
-            levels_ms.append(build.measure(batch))
+            build.measure(batch)
             on_batch(len(blocks) - len(build.table.missing(blocks)), len(blocks))
-        limit_ms = tolerance * min(build.references_ms)
-        drifted = [pair for pair in zip(batches, levels_ms, strict=True) if pair[1] > limit_ms]
-        bar.total += sum(len(batch) for batch, _ in drifted)
-        for batch, level_ms in drifted:
-            build.measure(batch, level_ms)
+        limit_ms = tolerance * min(build.references_ms, default=math.inf)
+        drifted = [
+            (again, batch)
+            for again in build.batches
+            if again.level_ms > limit_ms and (batch := [block for block in blocks if block.key in again.keys])
+        ]
+        bar.total += sum(len(batch) for _, batch in drifted)
+        for again, batch in drifted:
+            build.measure(batch, again)
+        build.finish()
     if build.failed:
         key, error = next(iter(build.failed.items()))
         raise OfaError(
@@ -110,6 +117,29 @@ def build_phone_table(
 def conditions(phone: Phone, precision: str, form: str) -> LatencyTable:
     """A table without blocks that says what is measured and how."""
     return LatencyTable(phone.device.serial, precision, phone.options.threads, form, versions=phone.describe())
+
+
+@dataclasses.dataclass
+class _Batch:
+    """Blocks that were measured together.
+
+    Args:
+        level_ms: the slower of the reference network's two times beside them; infinite where it has none yet.
+        keys: of those that the table holds and that were not measured again yet.
+    """
+
+    level_ms: float = math.inf
+    keys: list[str] = dataclasses.field(default_factory=list)
+
+
+def _unfinished(table: LatencyTable, space: Space) -> tuple[float, list[_Batch]]:
+    """The drift before the build that the table is of, and that build's batches."""
+    try:
+        kept = json.loads(table.versions[UNFINISHED + space.name])
+        batches = [_Batch(float(level_ms), list(map(str, keys))) for level_ms, keys in kept["batches"]]
+        return float(kept["drift"]), batches
+    except (KeyError, TypeError, ValueError):
+        return version_number(table, DRIFT) or 1.0, []
 
 
 class _Build:
@@ -128,43 +158,59 @@ class _Build:
         known_ms = reference_ms(table, space)
         # Of every batch, the slower of its two; the first is the one that the table knows.
         self.references_ms = [] if known_ms is None else [known_ms]
-        # The same of batches that the table holds, by their first block.
-        self._kept_ms: dict[str, float] = {}
-        self._earlier_drift = version_number(table, DRIFT) or 1.0
+        self._earlier_drift, self.batches = _unfinished(table, space)
+        self._unfinished_key = UNFINISHED + space.name
         self.failed: dict[str, str] = {}
 
-    def measure(self, batch: Sequence[Block], worst_ms: float = math.inf) -> float:
-        """Measures a batch, which counts where the reference network was not slower than that; that network's time."""
+    def measure(self, batch: Sequence[Block], again: _Batch | None = None) -> None:
+        """Measures blocks; those of a batch again, which count where the reference network was not slower than then."""
         blocks = {block.key: block for block in batch}
+        made = again or _Batch()
+        if again is None:
+            self.batches.append(made)
         models: list[tuple[str, bytes | pathlib.Path]] = [(_EMPTY, self._empty), (_BEFORE, self._reference)]
         models += [(key, self._file([block])) for key, block in blocks.items()]
         models.append((_AFTER, self._reference))
         measured: dict[str, PhoneMeasurement] = {}
-        first_time = math.isinf(worst_ms)
 
         def keep(measurement: PhoneMeasurement) -> None:
             measured[measurement.name] = measurement
             self.bar.update(measurement.name in blocks)
-            if first_time:
+            if again is None:
+                if measurement.name == _BEFORE and measurement.output:
+                    made.level_ms = measurement.block_latency().median_ms
                 # At once: whatever ends this process, nothing is measured twice.
-                self._add(blocks, {measurement.name: measurement})
+                self._add(blocks, {measurement.name: measurement}, made)
 
         try:
             self.phone.measure(models, keep)
         finally:
             # Also where the phone was lost on the way, or Ctrl-C was pressed.
             level_ms = self._level_ms(measured)
-            if first_time or level_ms <= worst_ms:
-                if math.isfinite(level_ms):
-                    self._kept_ms[batch[0].key] = level_ms
-                self._add(blocks, measured)
+            if again is None or (level_ms <= made.level_ms and set(blocks) <= set(measured)):
+                made.level_ms = level_ms if math.isfinite(level_ms) else made.level_ms
+                self._add(blocks, measured, made)
         for name in (_EMPTY, _BEFORE):
             if measured[name].output is None:
                 raise OfaError(
                     f"phone {self.phone.device.serial}: {name} could not be measured ({measured[name].error}); what "
                     f"was measured is kept, give the same command to go on"
                 )
-        return level_ms
+        if again is not None:
+            made.keys.clear()
+            self._save(self._references())
+
+    def finish(self) -> None:
+        """Nothing is left to be measured again."""
+        if self.table.versions.get(self._unfinished_key) is not None:
+            versions = {name: text for name, text in self.table.versions.items() if name != self._unfinished_key}
+            self.table = dataclasses.replace(self.table, versions=versions)
+            self._save({})
+
+    def _save(self, versions: dict[str, str]) -> None:
+        self.table = dataclasses.replace(self.table, versions={**self.table.versions, **versions})
+        if self.output is not None:
+            self.table.save(self.output)
 
     def _level_ms(self, measured: dict[str, PhoneMeasurement]) -> float:
         times_ms = [
@@ -173,13 +219,13 @@ class _Build:
         self.references_ms += [max(times_ms)] if times_ms else []
         return max(times_ms, default=math.inf)
 
-    def _add(self, batch: dict[str, Block], measured: dict[str, PhoneMeasurement]) -> None:
+    def _add(self, blocks: dict[str, Block], measured: dict[str, PhoneMeasurement], batch: _Batch) -> None:
         """Puts what a batch gave into the table and the table into its file; notes what failed."""
         if (empty := measured.get(_EMPTY)) and empty.output:
             self._empty_ms = empty.block_latency().median_ms
         if self._empty_ms is None:
             return  # what a call costs is not known, so nothing else is
-        found = {key: measurement for key, measurement in measured.items() if key in batch}
+        found = {key: measurement for key, measurement in measured.items() if key in blocks}
         good = {key: measurement for key, measurement in found.items() if measurement.output is not None}
         for key, measurement in found.items():
             self.failed.pop(key, None)
@@ -187,20 +233,25 @@ class _Build:
                 self.failed[key] = measurement.error
         if not good:
             return
+        batch.keys += [key for key in good if key not in batch.keys]
         hot = {key for key, measurement in good.items() if measurement.hot}
         hot |= set(self.table.versions.get(HOT, "").split()) - set(good)
         latencies = [_without_call(measurement.block_latency(), self._empty_ms) for measurement in good.values()]
         versions = {**self.phone.describe(), "method": self._method(), HOT: " ".join(sorted(hot)), **self._references()}
-        self.table = extended(self.table, [batch[key] for key in good], latencies, versions)
-        if self.output is not None:
-            self.table.save(self.output)
+        self.table = extended(self.table, [blocks[key] for key in good], latencies, versions)
+        self._save({})
 
     def _references(self) -> dict[str, str]:
-        if not self._kept_ms:
+        batches = [(batch.level_ms, batch.keys) for batch in self.batches if math.isfinite(batch.level_ms)]
+        if not batches:
             return {}
-        best_ms = min(self.references_ms)
-        drift = max(self._kept_ms.values()) / best_ms
-        return {self._reference_key: f"{best_ms:.6f}", DRIFT: f"{max(drift, self._earlier_drift):.3f}"}
+        levels_ms = [level_ms for level_ms, _ in batches]
+        best_ms = min([*self.references_ms, *levels_ms])
+        return {
+            self._reference_key: f"{best_ms:.6f}",
+            DRIFT: f"{max(max(levels_ms) / best_ms, self._earlier_drift):.3f}",
+            self._unfinished_key: json.dumps({"drift": self._earlier_drift, "batches": batches}),
+        }
 
     def _method(self) -> str:
         options = self.phone.options

@@ -58,11 +58,12 @@ def build_table(
     """
     form = form or default_form(precision)
     Form.parse(form)
+    resolutions = space.resolutions if resolutions is None else resolutions
     blocks = distinct_blocks(space, resolutions)
     row_length = len(space.blocks(space.largest()))
     rng = np.random.default_rng(seed)
     new = LatencyTable(host.DEVICE, precision, threads, form, versions=host.describe())
-    table = start_table(output, new, HOST_CONDITIONS)
+    table = start_table(output, new, HOST_CONDITIONS, resolutions)
     missing = table.missing(blocks)
     if not missing:
         return table

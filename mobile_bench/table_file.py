@@ -14,23 +14,30 @@ from ofa_tf.spaces import Block
 _CONDITIONS = ("device", "precision", "threads", "activation_form")
 
 
-def start_table(output: str | os.PathLike | None, new: LatencyTable, versions: Sequence[str]) -> LatencyTable:
+def start_table(
+    output: str | os.PathLike | None, new: LatencyTable, versions: Sequence[str], resolutions: Sequence[int]
+) -> LatencyTable:
     """The table at a path, to go on with, or the new one where there is none.
 
     Args:
         output: the table's file; None for a table in memory.
         new: without blocks, with the conditions of the measurement that begins.
         versions: names of those versions that must be the same.
+        resolutions: the image sides in pixels that it is built for.
 
     Raises:
         InputError: the table there was measured under other conditions.
     """
-    new = dataclasses.replace(new, date=_now())
+    new = dataclasses.replace(new, date=_now()).for_resolutions(resolutions)
     if output is None or not pathlib.Path(output).exists():
         return new
     old = LatencyTable.load(output)
     check_conditions(output, old, new, versions)
-    return old
+    table = old.for_resolutions(resolutions)
+    if table != old:
+        # At once: there may be no block left to measure.
+        table.save(output)
+    return table
 
 
 def check_conditions(path: str | os.PathLike, old: LatencyTable, new: LatencyTable, versions: Sequence[str]) -> None:

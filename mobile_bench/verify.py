@@ -20,7 +20,7 @@ from mobile_bench import phone_flags
 from ofa_tf.common import cli
 
 _TABLE = flags.DEFINE_string("table", None, "the latency table, from mobile_bench.build_latency_table", required=True)
-_SPACE = flags.DEFINE_string("space", None, "name of the space it was measured for", required=True)
+_SPACE = flags.DEFINE_string("space", None, "the space it was measured for, by name or as a .json file", required=True)
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "outputs of the classifier; the space's own unless given")
 _NETWORKS = flags.DEFINE_integer("networks", 30, "how many random networks are compared", lower_bound=0)
 _ARCH = flags.DEFINE_list("arch", [], "JSON files of architectures that are compared, too")

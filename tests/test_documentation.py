@@ -78,7 +78,8 @@ def test_what_is_not_there_is_found(tmp_path):
     assert missing_flags(text, known) == ["tools.x --sied", "tools.x --only_y", "--sied", "--gone"]
 
 
-def test_python_of_the_page_on_spaces_runs():
+def test_python_of_the_page_on_spaces_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
     names = {}
     for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):

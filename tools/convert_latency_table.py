@@ -16,7 +16,7 @@ from ofa_tf.common import InputError, cli
 
 _TABLES = flags.DEFINE_list("tables", None, "the tables", required=True)
 _FORMAT = flags.DEFINE_enum("format", "json", ["json", "ofa", "ofa_older"], "of the output")
-_SPACE = flags.DEFINE_string("space", None, "name of the table's space, for the published formats")
+_SPACE = flags.DEFINE_string("space", None, "of the table, by name or as a .json file, for the published formats")
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "outputs of the classifier; the space's own unless given")
 _OUTPUT = flags.DEFINE_string("output", None, "the .json file, or the folder, to write", required=True)
 

@@ -17,7 +17,7 @@ from absl import flags
 from ofa_tf.common import cli
 
 _PAIRS = flags.DEFINE_string("pairs", None, "JSON lines of architectures and latencies", required=True)
-_SPACE = flags.DEFINE_string("space", None, "the architectures' space, by name", required=True)
+_SPACE = flags.DEFINE_string("space", None, "the architectures' space, by name or as a .json file", required=True)
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "outputs of the classifier; the space's unless given")
 _SETTING = flags.DEFINE_string("setting", None, "which of the latencies, where a line has several")
 _COUNT = flags.DEFINE_integer("count", None, "use so many pairs, drawn at random; all unless given", lower_bound=1)

@@ -40,8 +40,12 @@ _PRECISION = flags.DEFINE_enum(
     "precision", "int8", ["float32", "float16", "dynamic", "int8"], "of the file whose bytes are limited"
 )
 _FRONT = flags.DEFINE_bool("front", False, "search the whole front up to the limit instead of one architecture")
-_POPULATION = flags.DEFINE_integer("population", 100, "architectures kept per generation", lower_bound=2)
-_GENERATIONS = flags.DEFINE_integer("generations", 500, "rounds of children", lower_bound=0)
+_POPULATION = flags.DEFINE_integer(
+    "population", None, "architectures kept per generation; 100 unless given; not with --front", lower_bound=2
+)
+_GENERATIONS = flags.DEFINE_integer(
+    "generations", None, "rounds of children; 500 unless given, 900 with --front", lower_bound=0
+)
 _SEED = flags.DEFINE_integer("seed", 0, "equal seeds give equal results", lower_bound=0)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result", required=True)
 
@@ -49,15 +53,19 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result", requir
 def main(argv):
     """Searches."""
     del argv
-    from ofa_tf.common import write_json, write_text
+    from ofa_tf.common import InputError, write_json, write_text
     from ofa_tf.report import TradeoffSeries, tradeoff_plot
     from ofa_tf.search import evolutionary_search, pareto_search
     from tools.opening import open_accuracy_predictor
 
+    if _FRONT.value and _POPULATION.value is not None:
+        raise InputError("--population: a front keeps architectures for each part of its range; leave it out")
     predictor = open_accuracy_predictor(_PREDICTOR.value)
     space = predictor.space
     constraints = _constraints()
     common = {"seed": _SEED.value, "resolutions": _LIMITS.sides()}
+    if _GENERATIONS.value is not None:
+        common["generations"] = _GENERATIONS.value
     if _FRONT.value:
         front = pareto_search(space, predictor, constraints, **common)
         front.save(_OUTPUT.value)
@@ -69,9 +77,9 @@ def main(argv):
         for candidate in front.candidates:
             print(f"{front.kind} {candidate.costs[front.kind]:.6g}, predicted top-1 {candidate.predicted_accuracy:.4f}")
         return
-    result = evolutionary_search(
-        space, predictor, constraints, population=_POPULATION.value, generations=_GENERATIONS.value, **common
-    )
+    if _POPULATION.value is not None:
+        common["population"] = _POPULATION.value
+    result = evolutionary_search(space, predictor, constraints, **common)
     found = {
         "space": space.name,
         "arch": result.arch.to_dict(),

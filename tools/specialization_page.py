@@ -115,7 +115,6 @@ def _device(output, name: str, group: list[TargetResult], workshop: Workshop, de
     except OfaError as error:
         # No table, or a limit below everything: the targets say so themselves.
         say(f"{name}: no front in the report: {error}")
-    images = next((it.images for it in group if it.images), None)
     known: Sequence[ReportBaseline] = ()
     if kind == "latency_ms" and target.device == host.DEVICE and baselines:
         try:
@@ -127,7 +126,7 @@ def _device(output, name: str, group: list[TargetResult], workshop: Workshop, de
     return ReportDevice(
         name,
         f"{host.describe()['cpu']}, {target.threads} thread, ai_edge_litert" if target.device == host.DEVICE else name,
-        f"{images:,} hold-out images" if images else "as the accuracy predictor says",
+        _split(group),
         space,
         searched,
         random,
@@ -140,6 +139,15 @@ def _device(output, name: str, group: list[TargetResult], workshop: Workshop, de
         ],
         kind,
     )
+
+
+def _split(group: Sequence[TargetResult]) -> str:
+    """The images that the accuracies of a device's targets are of."""
+    counts = sorted({result.images for result in group if result.images})
+    if not counts:
+        return "as the accuracy predictor says"
+    least, most = f"{counts[0]:,}", f"{counts[-1]:,}"
+    return f"{least} hold-out images" if least == most else f"{least} to {most} hold-out images"
 
 
 def _point(candidate: Candidate) -> ReportPoint:

@@ -20,7 +20,6 @@ added to the accuracy pairs.
 """
 
 import pathlib
-import re
 
 from absl import flags
 
@@ -113,16 +112,14 @@ def _check_alone() -> None:
 
 
 def _one_target():
-    from ofa_tf.specialize import Target
+    from ofa_tf.specialize import Target, default_name
 
     limits = _LIMITS.limits()
     fields = {name: flag.value for name, flag in _ONE.items() if flag.value is not None}
     fields.setdefault("device", "host")
     if _LIMITS.sides() is not None:
         fields["resolutions"] = _LIMITS.sides()
-    words = [fields["device"], fields.get("precision", "int8"), *(f"{k} {limit:g}" for k, limit in limits.items())]
-    # What a name may hold; it must begin with a letter or digit.
-    fields.setdefault("name", re.sub(r"[^A-Za-z0-9 ._,+-]", "-", " ".join(words)).lstrip(" ._,+-")[:100])
+    fields.setdefault("name", default_name(fields["device"], fields.get("precision", "int8"), limits))
     return Target.from_config({**fields, "limits": limits})
 
 

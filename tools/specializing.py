@@ -105,7 +105,11 @@ def specialize_into(
         devices = Devices(output / "tables", rounds=table_rounds)
         jobs = [_job(target, output, workshop, devices) for target in targets]
         source = source_of(workshop.opened)
-        done = {job.target.name: found for job in jobs if (found := finished(job, source))}
+        done = {
+            job.target.name: found
+            for job in jobs
+            if (found := finished(job, source, _predictor_digest(job.target, workshop)))
+        }
         left = [job for job in jobs if job.target.name not in done]
         if done:
             say(f"{len(done)} of {len(jobs)} targets are finished already")
@@ -183,6 +187,13 @@ def _space(target: Target, workshop: Workshop) -> Space | None:
     """The space that a target is searched in; None where its predictor cannot be had, which its turn will tell."""
     try:
         return workshop.predictor(target).space
+    except OfaError:
+        return None
+
+
+def _predictor_digest(target: Target, workshop: Workshop) -> str | None:
+    try:
+        return workshop.predictor(target).digest
     except OfaError:
         return None
 

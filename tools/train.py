@@ -27,7 +27,9 @@ _RUN_DIR = flags.DEFINE_string("run_dir", None, "the folder for the run; an inte
 _CONFIG = cli.define_config("ofa_tf/configs/photos.py", "the experiment")
 _DATASET = flags.DEFINE_string("dataset", None, "folder, digits, or a TFDS name; the config's unless given")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "the images' folder; the config's unless given")
-_SPACE = flags.DEFINE_string("space", None, "a space by name; the config's unless given")
+_SPACE = flags.DEFINE_string(
+    "space", None, "a space by name or as a .json file (docs/spaces.md); the config's unless given"
+)
 _INIT_FROM = flags.DEFINE_string("init_from", None, "a trained supernet to begin with: a name, a run or a file")
 _STAGES = flags.DEFINE_list("stages", None, "run only these stages of the recipe, for example full,kernel")
 _DISTRIBUTE = flags.DEFINE_enum(

@@ -8,7 +8,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -109,13 +109,25 @@ def read_json(path: str | os.PathLike, what: str = "JSON") -> Any:
 
 
 def append_json_line(path: str | os.PathLike, value: Any) -> None:
-    """Appends one line to a `.jsonl` file and pushes it to the disk."""
+    """Appends one line to a `.jsonl` file and pushes it to the disk.
+
+    A last line without its newline is a killed writer's: it is removed first, as `read_json_lines` ignores it.
+    """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _told_when_full(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(value) + "\n")
+    with _told_when_full(path), path.open("ab+") as file:
+        _drop_half_line(file)
+        file.write(json.dumps(value).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _drop_half_line(file: BinaryIO) -> None:
+    end = file.seek(0, os.SEEK_END)
+    if end == 0 or (file.seek(end - 1), file.read(1))[1] == b"\n":
+        return
+    file.seek(0)
+    file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def read_json_lines(path: str | os.PathLike, what: str = "JSON lines") -> list[Any]:

@@ -62,6 +62,7 @@ def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
         activation_form="fused",
         versions={"method": "published table, means; precision and threads are not stated there"},
         at_resolution=at_resolution,
+        resolutions=tuple(sorted(at_resolution)),
     )
 
 

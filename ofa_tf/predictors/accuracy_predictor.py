@@ -1,6 +1,8 @@
 """`AccuracyPredictor`: top-1 accuracy of an architecture from its one-hot choices and its size."""
 
 import dataclasses
+import functools
+import hashlib
 import json
 import os
 import warnings
@@ -155,6 +157,17 @@ class AccuracyPredictor:
     def resolutions(self) -> tuple[int, ...]:
         """The resolutions it predicts well, which a search takes unless told otherwise."""
         return self.trusted_resolutions or self.space.resolutions
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The SHA-256 of all that decides what it answers and where it is asked, in hexadecimal."""
+        costs = self.costs and dataclasses.asdict(self.costs)
+        facts = [self.space.to_config(), self.resolutions, costs, [weights.shape for weights, _ in self.layers]]
+        found = hashlib.sha256(json.dumps(facts).encode())
+        for weights, bias in self.layers:
+            found.update(np.ascontiguousarray(weights, np.float32).tobytes())
+            found.update(np.ascontiguousarray(bias, np.float32).tobytes())
+        return found.hexdigest()
 
     def predict(self, space: Space, archs: Sequence[Arch]) -> np.ndarray:
         """Top-1 accuracies.

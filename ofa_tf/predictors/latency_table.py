@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa_tf.common import InputError, read_json, write_json
+from ofa_tf.common import InputError, brief, read_json, write_json
 from ofa_tf.predictors.block_latency import BlockLatency
 from ofa_tf.predictors.latency_correction import LatencyCorrection
 from ofa_tf.spaces import Arch, Block, Space
@@ -27,6 +27,8 @@ HOST_CONDITIONS = ("cpu", "ai-edge-litert")
 PHONE_CONDITIONS = ("fingerprint", "abi", "delegate", "core mask", "benchmark_model")
 # Names in `versions` of what is doubtful: how much slower than its best a device became, and blocks measured hot.
 DRIFT, HOT = "drift", "hot blocks"
+# How names in `versions` begin that hold the state of a build that goes on; of merged tables none does.
+UNFINISHED = "unfinished build of "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,7 @@ class LatencyTable:
         correction: from sums to whole networks, None for plain sums.
         at_resolution: blocks by the side in pixels of the images they were measured with, where that is recorded (equal
             blocks of differently large images then have their own figures); they come before `blocks`.
+        resolutions: the image sides in pixels that it was built for, ascending; empty where that is not recorded.
 
     Example:
         table = LatencyTable.load("host_int8.json")
@@ -59,6 +62,11 @@ class LatencyTable:
     blocks: Mapping[str, BlockLatency] = dataclasses.field(default_factory=dict)
     correction: LatencyCorrection | None = None
     at_resolution: Mapping[int, Mapping[str, BlockLatency]] = dataclasses.field(default_factory=dict)
+    resolutions: tuple[int, ...] = ()
+
+    def for_resolutions(self, resolutions: Sequence[int]) -> "LatencyTable":
+        """The table that says it was built for these image sides, too."""
+        return dataclasses.replace(self, resolutions=tuple(sorted({*self.resolutions, *resolutions})))
 
     def adding(self, blocks: Mapping[str, BlockLatency]) -> "LatencyTable":
         """The table with more blocks; a block measured anew replaces the old measurement."""
@@ -86,9 +94,10 @@ class LatencyTable:
                 raise InputError(
                     f"latency tables: {name} is {mine!r} in one and {theirs!r} in the other; merge only equal ones"
                 )
+        versions = {**self.versions, **other.versions, **self._doubts(other)}
         merged = dataclasses.replace(
-            self.adding(other.blocks),
-            versions={**self.versions, **other.versions, **self._doubts(other)},
+            self.adding(other.blocks).for_resolutions(other.resolutions),
+            versions={name: text for name, text in versions.items() if not name.startswith(UNFINISHED)},
             date=max(self.date, other.date),
             at_resolution={
                 resolution: {**self.at_resolution.get(resolution, {}), **other.at_resolution.get(resolution, {})}
@@ -181,6 +190,7 @@ class LatencyTable:
             **{name: getattr(self, name) for name in _CONDITIONS},
             "versions": dict(self.versions),
             "date": self.date,
+            "resolutions": list(self.resolutions),
             "correction": self.correction and self.correction.to_dict(),
             "blocks": _to_dicts(self.blocks),
         }
@@ -215,6 +225,8 @@ class LatencyTable:
                 at_resolution={
                     _side(side): _from_dicts(blocks) for side, blocks in value.get("at_resolution", {}).items()
                 },
+                # Older tables do not tell them.
+                resolutions=_sides(value.get("resolutions", [])),
             )
         except (AttributeError, InputError) as error:
             raise InputError(f"{path}: {error}; build the table anew") from error
@@ -249,6 +261,12 @@ def _from_dicts(blocks: dict[str, Any]) -> dict[str, BlockLatency]:
         except InputError as error:
             raise InputError(f"block {key}: {error}") from error
     return latencies
+
+
+def _sides(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or any(type(side) is not int or side < 1 for side in values):
+        raise InputError(f"resolutions is {brief(repr(values))}, expected a list of image sides in pixels")
+    return tuple(values)
 
 
 def _side(text: str) -> int:

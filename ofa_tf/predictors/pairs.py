@@ -135,27 +135,12 @@ class PairsFile:
             return False
         if not self._started:
             header = {"format": FORMAT, "version": VERSION, "space": self.space.to_config()}
-            self._append(header | {"provenance": self.provenance})
+            append_json_line(self.path, header | {"provenance": self.provenance})
             self._started = True
-        self._append(
-            {"arch": pair.arch.to_dict(), "top1": pair.top1, "images": pair.images, "split": pair.split, **extra}
-        )
+        line = {"arch": pair.arch.to_dict(), "top1": pair.top1, "images": pair.images, "split": pair.split, **extra}
+        append_json_line(self.path, line)
         self._pairs[pair.key] = pair
         return True
-
-    def _append(self, line: dict[str, Any]) -> None:
-        self._drop_unfinished_line()
-        append_json_line(self.path, line)
-
-    def _drop_unfinished_line(self) -> None:
-        if not self.path.exists():
-            return
-        with self.path.open("rb+") as file:
-            end = file.seek(0, os.SEEK_END)
-            if end == 0 or (file.seek(end - 1), file.read(1))[1] == b"\n":
-                return
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
 
     def accuracies(self, split: str | None = None) -> tuple[list[Arch], np.ndarray]:
         """The training data of an accuracy predictor: each architecture once, measured on the most images.

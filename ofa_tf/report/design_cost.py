@@ -104,13 +104,12 @@ class DesignCost:
         specialization_seconds: Sequence[float],
         *,
         hardware: str,
-        devices: int = 1,
         candidates: int = 0,
         alone_stage: str = "full",
         co2_lb_per_hour: float = CO2_LB_PER_HOUR,
         co2_source: str = CO2_SOURCE,
     ) -> "DesignCost":
-        """The cost from a run's own recorded times.
+        """The cost from a run's own recorded times; each of its devices ("replicas" of a line) counts.
 
         Each epoch counts once. One that was interrupted, of which the log has only the part after the restart, counts
         whole at that part's speed. Evaluation between epochs is not logged and not counted.
@@ -119,7 +118,6 @@ class DesignCost:
             timing: the lines of the run's `timing.jsonl`.
             specialization_seconds: of each finished target.
             hardware: in words.
-            devices: how many devices trained together; each one's hours count.
             candidates: how many networks a separate search would have to train for a few epochs, for example those
                 whose accuracy was measured for the predictor; 0 leaves such searches out.
             alone_stage: the stage that trains one network alone, the largest. Its time stands for a separate training,
@@ -134,10 +132,10 @@ class DesignCost:
         if not epochs or not specialization_seconds:
             missing = "the training (timing.jsonl)" if not epochs else "any specialization"
             raise InputError(f"design cost: no recorded time of {missing}, expected at least one; leave the cost out")
-        alone = [seconds * devices / 3600 for (stage, _), seconds in epochs.items() if stage == alone_stage]
+        alone = [seconds / 3600 for (stage, _), seconds in epochs.items() if stage == alone_stage]
         stages: dict[str, float] = {}
         for (stage, _), seconds in epochs.items():
-            stages[stage] = stages.get(stage, 0.0) + seconds * devices / 3600
+            stages[stage] = stages.get(stage, 0.0) + seconds / 3600
         search_hours, note = None, ""
         if alone and candidates:
             search_hours = candidates * EPOCHS_PER_CANDIDATE * math.fsum(alone) / len(alone)
@@ -158,14 +156,20 @@ class DesignCost:
 
 
 def _epoch_seconds(timing: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], float]:
-    """Seconds of each (stage, epoch) as if it had not been interrupted."""
+    """Seconds of each (stage, epoch), of all devices together, as if it had not been interrupted."""
     seconds: dict[tuple[str, float], tuple[float, float]] = {}
+    replicas: dict[tuple[str, float], int] = {}
     for number, line in enumerate(timing, start=1):
         try:
             taken, speed = float(line["seconds"]), float(line["images_per_second"])
             if not (math.isfinite(taken) and taken > 0 and math.isfinite(speed) and speed > 0):
                 raise ValueError(f"{taken:g} seconds at {speed:g} images per second")
-            seconds[str(line["stage"]), float(line["epoch"])] = (taken, speed)
+            # Older lines do not tell.
+            devices = line.get("replicas", 1)
+            if type(devices) is not int or devices < 1:
+                raise ValueError(f"replicas {devices!r}")
+            place = str(line["stage"]), float(line["epoch"])
+            seconds[place], replicas[place] = (taken, speed), devices
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"timing.jsonl: entry {number} lacks {error} or has another form than tools.train writes; expected "
@@ -174,4 +178,4 @@ def _epoch_seconds(timing: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float
     images: dict[str, float] = {}
     for (stage, _), (taken, speed) in seconds.items():
         images[stage] = max(images.get(stage, 0.0), taken * speed)
-    return {(stage, epoch): images[stage] / speed for (stage, epoch), (_, speed) in seconds.items()}
+    return {place: images[place[0]] / speed * replicas[place] for place, (_, speed) in seconds.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, read_json
 from ofa_tf.spaces.families import mobilenet_v3, proxyless, resnet50
 from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage
 from ofa_tf.spaces.resnet import ResNetSpace
@@ -93,22 +93,38 @@ def names() -> list[str]:
 
 
 def get(name: str, num_classes: int | None = None) -> Space:
-    """A space by name.
+    """A space by name, or from a file.
 
     Args:
-        name: one of `names()`.
-        num_classes: outputs of the classifier, as published unless given.
+        name: one of `names()`, or the path of a `.json` file with what `Space.to_config` gives; a run's `run.json`
+            holds it, too.
+        num_classes: outputs of the classifier, as published or stored unless given.
 
     Raises:
-        InputError: there is no such space; the message lists those there are.
+        InputError: there is no such space; the message lists those there are. Or the file is none of a space.
 
     Example:
         spaces.get("ofa_tiny").num_architectures
     """
-    if name not in _FACTORIES:
-        raise InputError(f"space {name!r} is unknown; known are {', '.join(names())}")
-    space = _FACTORIES[name]()
+    if name in _FACTORIES:
+        space = _FACTORIES[name]()
+    elif str(name).endswith(".json"):
+        space = _read(name)
+    else:
+        raise InputError(
+            f"space {name!r} is unknown; known are {', '.join(names())}, and .json files of what Space.to_config gives"
+        )
     return space if num_classes is None else space.replace(num_classes=num_classes)
+
+
+def _read(path: str) -> Space:
+    config = read_json(path, "space description")
+    if isinstance(config, dict) and isinstance(config.get("space"), dict):
+        config = config["space"]
+    try:
+        return from_config(config)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def from_config(config: dict[str, Any]) -> Space:

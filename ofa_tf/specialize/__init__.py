@@ -13,7 +13,7 @@ from ofa_tf.specialize.rounds import OverLimitsError, within_limits
 from ofa_tf.specialize.specialize_all import specialize_all
 from ofa_tf.specialize.specialize_target import MODEL, import_command, source_of, specialize_target
 from ofa_tf.specialize.subnet_files import export_subnet, finetuned_weights, train_quantized
-from ofa_tf.specialize.target import Target
+from ofa_tf.specialize.target import Target, default_name
 from ofa_tf.specialize.target_result import TargetResult
 from ofa_tf.specialize.targets_file import read_targets
 from ofa_tf.specialize.workshop import Workshop
@@ -26,6 +26,7 @@ __all__ = [
     "Target",
     "TargetResult",
     "Workshop",
+    "default_name",
     "export_subnet",
     "finetuned_weights",
     "finished",

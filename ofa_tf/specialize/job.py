@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ofa_tf.common import OfaError, brief, write_text
 from ofa_tf.search.constraint import LatencyPredictor
-from ofa_tf.specialize.specialize_target import MODEL, source_of, specialize_target
+from ofa_tf.specialize.specialize_target import MODEL, PREDICTOR, source_of, specialize_target
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.target_result import TargetResult
 from ofa_tf.specialize.workshop import Workshop
@@ -72,19 +72,27 @@ def failed(job: Job, reason: str, seconds: float = 0.0, workshop: Workshop | Non
     return TargetResult(job.target, "failed", source=source, reason=brief(reason, 1000), seconds=seconds)
 
 
-def finished(job: Job, source: dict[str, str]) -> TargetResult | None:
-    """The result of an earlier run, where it is one of this very target and these weights, and its file is
-    there; None otherwise.
+def finished(job: Job, source: dict[str, str], predictor: str | None = None) -> TargetResult | None:
+    """The result of an earlier run, where it is one of this very target, these weights and this predictor, and its
+    file is there; None otherwise.
 
     Args:
         job: with the target.
         source: of the weights and images, see `specialize_target.source_of`.
+        predictor: digest of the accuracy predictor, None where that cannot be had. It is not asked for then, nor of
+            results of older versions, which do not tell it.
     """
     path = job.folder / RESULT
     if not path.exists():
         return None
     result = TargetResult.load(path)
-    same = result.target.to_config() == job.target.to_config() and dict(result.source) in ({}, source)
+    known = dict(result.source)
+    asked = known.pop(PREDICTOR, None)
+    same = (
+        result.target.to_config() == job.target.to_config()
+        and known in ({}, source)
+        and (asked == predictor or None in (asked, predictor))
+    )
     # A device, and weights, that were not there may be now.
     more = (result.status == "exported" and job.attached and "latency_ms" not in result.measured) or (
         result.status == "architecture" and job.has_weights

@@ -73,7 +73,7 @@ def learn_accuracies(opened: Opened, path: str | os.PathLike, results: Sequence[
     """
     pairs, source = open_pairs(opened.evaluator, path), source_of(opened)
     for result in results:
-        if result.source == source:
+        if source.items() <= dict(result.source).items():
             for found in result.evaluated:
                 arch = Arch.from_json(found["arch"])
                 pairs.add(arch, found["top1"], images=found["images"], split=found["split"], top5=found["top5"])

@@ -28,6 +28,8 @@ from ofa_tf.specialize.target_result import TargetResult
 MODEL = "model.tflite"
 # Neighbours in a search's order differ by a gene, so every fourth is looked at.
 EVERY = 4
+# In a result's `source`, beside weights and images.
+PREDICTOR = "predictor"
 
 
 def specialize_target(
@@ -74,7 +76,8 @@ def specialize_target(
         result = _Specialization(target, pathlib.Path(folder), predictor, opened, table, measure, say).run()
     else:
         result = _architecture(target, predictor, table)
-    return dataclasses.replace(result, seconds=time.monotonic() - began)
+    source = {**result.source, PREDICTOR: predictor.digest}
+    return dataclasses.replace(result, source=source, seconds=time.monotonic() - began)
 
 
 def source_of(opened: Opened | None) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`Target`: one device and budget that a network is wanted for."""
 
 import dataclasses
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from ofa_tf.common.config import from_config, is_number
 from ofa_tf.search.constraint import KINDS
 from ofa_tf.spaces.form import FORMS, PRECISIONS
 
+_NAME_LENGTH = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,+-]{0,99}")
 _WHOLE = {"threads": 1, "candidates": 1, "images": 1, "finetune_epochs": 0, "quantization_aware_epochs": 0, "seed": 0}
 # A search keeps a hundred architectures; every fourth is evaluated.
@@ -121,6 +123,27 @@ class Target:
     def from_config(fields: Any) -> "Target":
         """Reads what `to_config` wrote, or a part of it; raises `InputError` where a field is missing or unusable."""
         return from_config(Target, fields, "target")
+
+
+def default_name(device: str, precision: str, limits: Mapping[str, float]) -> str:
+    """The name of a target that was given none; other limits make another one, as its folder is named after it.
+
+    Args:
+        device: as it was given, whatever it holds.
+        precision: of the file.
+        limits: by kind.
+    """
+    words = [device, precision, *(f"{kind} {_digits(limit)}" for kind, limit in limits.items())]
+    # What a name may hold; it must begin with a letter or digit.
+    name = re.sub(r"[^A-Za-z0-9 ._,+-]", "-", " ".join(words)).lstrip(" ._,+-")
+    if len(name) <= _NAME_LENGTH:
+        return name
+    return f"{name[: _NAME_LENGTH - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _digits(number: float) -> str:
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number).removesuffix(".0")
 
 
 def _is_whole(value: Any, least: int) -> bool:

@@ -24,7 +24,7 @@ class TargetResult:
         status: "verified": a file that was checked on images, and measured inside every limit; "exported": the same
             without a measurement of some limit, whose device or runtime is not here; "architecture": there are no
             weights here; "failed".
-        source: which weights and images it was made from, by digest.
+        source: which weights and images it was made from, and by which accuracy predictor, by digest.
         arch: the chosen architecture; None where there is none.
         space: the name of its space.
         predicted: its predicted costs by kind, MACs and parameters (counted) among them.

@@ -25,7 +25,7 @@ class RunDirectory:
 
     - `run.json`: format, space, dataset and recipe;
     - `metrics.jsonl`: a line per epoch and per evaluated sub-network, the split named in each;
-    - `timing.jsonl`: a line per epoch with seconds and images per second;
+    - `timing.jsonl`: a line per epoch with seconds, images per second and the number of devices;
     - `checkpoints/<stage>-<step>.npz`: the last states inside the stage that is running, to resume from;
     - `stages/<stage>.npz`: the weights at the end of each stage.
 
@@ -192,7 +192,8 @@ class RunDirectory:
         """Drops what was logged after the checkpoint that a run resumes from."""
         path = self.path / f"{name}.jsonl"
         if path.exists():
-            kept = path.read_text(encoding="utf-8").split("\n")[:lines]
+            # Its last piece is empty, or the half line of a killed writer.
+            kept = path.read_text(encoding="utf-8").split("\n")[:-1][:lines]
             write_text(path, "".join(f"{line}\n" for line in kept))
 
 

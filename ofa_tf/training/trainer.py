@@ -281,7 +281,8 @@ class Trainer:
     def _log_timing(self, stage: Stage, epoch: int, steps: int, seconds: float) -> None:
         # Apart from the metrics, which a resumed run repeats to the digit.
         speed = steps * self._batch_size / seconds
-        self._log("timing", {"stage": stage.name, "epoch": epoch, "seconds": seconds, "images_per_second": speed})
+        line = {"stage": stage.name, "epoch": epoch, "seconds": seconds, "images_per_second": speed}
+        self._log("timing", {**line, "replicas": self.cluster.replicas})
 
     def _evaluate_corners(
         self, stage: Stage, epoch: int, evaluate: Evaluate, progress: _Progress, bar: tqdm.tqdm

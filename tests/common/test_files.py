@@ -127,6 +127,23 @@ def test_json_lines_drop_only_the_line_a_killed_writer_left(tmp_path_factory, va
     assert common.read_json_lines(path) == values
 
 
+@given(st.lists(JSON, max_size=4), st.data())
+def test_a_line_goes_behind_the_whole_ones(tmp_path_factory, values, data):
+    """Cut at any byte, as by a kill, and appended to: the whole lines are there, and the new one."""
+    path = tmp_path_factory.mktemp("lines") / "metrics.jsonl"
+    path.touch()
+    for value in values:
+        common.append_json_line(path, value)
+    written = path.read_bytes()
+    kept = written[: data.draw(st.integers(0, len(written)))]
+    path.write_bytes(kept)
+    whole = values[: kept.count(b"\n")]
+    assert common.read_json_lines(path) == whole
+    common.append_json_line(path, {"step": 1})
+    assert common.read_json_lines(path) == [*whole, {"step": 1}]
+    assert path.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
+
+
 def test_a_damaged_json_line_is_named_by_its_number(tmp_path):
     (path := tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1}) + "\n\n{half\n")
     with pytest.raises(InputError) as error:

@@ -82,6 +82,46 @@ def test_microcontroller_judges_files(tmp_path):
     assert "does not run it" in result.stderr
 
 
+# As the binary, but for how long it waits for a phone that left.
+IMPATIENT = """
+from mobile_bench.phone import Phone
+Phone.__init__.__kwdefaults__["patience_seconds"] = 1.0
+from mobile_bench import benchmark
+benchmark.run()
+"""
+
+
+def test_benchmark_of_a_phone_that_leaves_for_good(adb_server, phone, tmp_path):
+    """One error, exit code 1, and what was measured is in the file."""
+    inputs = keras.Input((4, 4, 1))
+    data = deploy.convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), "float32")
+    paths = [tmp_path / f"{number}.tflite" for number in range(3)]
+    for path in paths:
+        path.write_bytes(data)
+    tool, output = phone.write_tool(tmp_path / "benchmark_model"), tmp_path / "result.json"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", IMPATIENT, f"--device={phone.serial}", "--seconds=1", f"--output={output}"),
+            *(f"--model={','.join(map(str, paths))}", f"--benchmark_binary={tool}"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, **adb_server.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # The first one's line is written as soon as it is measured.
+    assert process.stdout.readline().startswith(f"{paths[0]}: ")
+    phone.leave()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "did not come back within 1 s" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    measured = json.loads(output.read_text())
+    assert set(measured["models"]) == {str(paths[0])}
+    assert measured["versions"]["benchmark_model"].startswith("SHA-256 ")
+
+
 def test_benchmark_measures_files_on_a_phone(adb_server, phone, tmp_path):
     """The same, by the phone's serial: a line and JSON for what can be measured, one error for what cannot."""
     inputs = keras.Input((4, 4, 1))

@@ -1,5 +1,7 @@
 """Sessions on a phone through the real adb: what is sent, measured and told, and what a hot phone does."""
 
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ import pytest
 from mobile_bench.benchmark_binary import find_binary
 from mobile_bench.benchmark_options import BenchmarkOptions
 from mobile_bench.phone import Phone
+from mobile_bench.phone_lock import PhoneLock
 from ofa_tf.common import InputError
 from tests.phone.loopback_phone import LoopbackPhone
 
@@ -196,6 +199,28 @@ def test_two_processes_do_not_measure_on_one_phone(phone, device, session):
     other.communicate()
     with session():
         pass
+
+
+def test_another_users_lock_is_opened_and_not_made(tmp_path, monkeypatch):
+    """As where fs.protected_regular is on: who opens another user's file so that it may be made is refused."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    real = os.open
+
+    def refusing(path, flags, *mode):
+        if flags & os.O_CREAT and os.path.exists(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refusing)
+    for _ in range(2):
+        (lock := PhoneLock("a phone")).acquire()
+        lock.release()
+    [path] = tmp_path.iterdir()
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(InputError, match=r"a_phone\.lock: cannot be opened") as error:
+        PhoneLock("a phone").acquire()
+    assert "\n" not in str(error.value)
 
 
 def test_overhead_of_a_batch(phone, session, model):

@@ -24,6 +24,7 @@ from mobile_bench.table_summary import table_summary
 from mobile_bench.verification import verify_table
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.predictors import BlockLatency, LatencyTable
+from ofa_tf.predictors.latency_table import UNFINISHED
 from ofa_tf.spaces import costs
 from ofa_tf.spaces.population import distinct_blocks
 from tests.phone.loopback_phone import LoopbackPhone
@@ -84,6 +85,7 @@ def test_a_table_says_what_was_measured_and_how(phone, build, keys, tmp_path):
         1,
         "folded-rows",
     )
+    assert table.resolutions == RESOLUTIONS
     assert table.versions["cpu"] == "SC0000"
     assert table.versions["fingerprint"].startswith("loopback/phone")
     assert table.versions["delegate"] == "xnnpack"
@@ -122,6 +124,57 @@ def test_disturbed_batches_are_measured_again_once(phone, build, keys, monkeypat
     assert set(again) == set(blocks_run(phone)[math.ceil(len(keys) / 2) : len(keys)])
     assert next(levels_ms) == 2.0
     assert table.versions["drift"] == drift
+
+
+def takes_ms(levels_ms, after=lambda name: None):
+    """For `build`: the reference network takes these times; then something happens after each model."""
+
+    def watch(opened):
+        real = opened.measure
+
+        def measure(models, keep):
+            def kept(found):
+                if found.name in BESIDES[1:]:
+                    level_ms = next(levels_ms)
+                    times = dict.fromkeys(("mean_ms", "min_ms", "max_ms", "median_ms", "p95_ms"), level_ms)
+                    found = dataclasses.replace(found, output=dataclasses.replace(found.output, **times))
+                keep(found)
+                after(found.name)
+
+            return real(models, kept)
+
+        opened.measure = measure
+
+    return watch
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_disturbed_batch_of_a_killed_build_is_measured_again(phone, build, keys, tmp_path):
+    """Its process is killed two blocks after the phone became slow: these are measured again, no others."""
+    path, seen, states = tmp_path / "table.json", [], {}
+
+    def look(name):
+        if name not in BESIDES:
+            seen.append(name)
+            states[len(seen)] = path.read_bytes()
+
+    build(takes_ms(iter((1.0, 1.0, 3.0, 3.0, 1.0, 1.0)), look), tolerance=1.05)
+    killed_at = math.ceil(len(keys) / 2) + 2
+    slow = set(seen[killed_at - 2 : killed_at])
+    path.write_bytes(states[killed_at])
+    assert LatencyTable.load(path).versions["drift"] == "3.000"
+    phone_before = len(blocks_run(phone))
+    table = build(takes_ms(iter((1.0,) * 4)), tolerance=1.05)
+    again = blocks_run(phone)[phone_before:]
+    assert sorted(again) == sorted([*keys - set(seen[:killed_at]), *slow])
+    assert set(again[-2:]) == slow
+    assert table.versions["drift"] == "1.000"
+    assert not any(name.startswith(UNFINISHED) for name in LatencyTable.load(path).versions)
+    # Killed after the last block, before anything was measured again.
+    path.write_bytes(states[len(keys)])
+    phone_before = len(blocks_run(phone))
+    assert build(takes_ms(iter((1.0,) * 2)), tolerance=1.05).versions["drift"] == "1.000"
+    assert set(blocks_run(phone)[phone_before:]) == set(seen[math.ceil(len(keys) / 2) : len(keys)])
 
 
 def in_second_batch(act):

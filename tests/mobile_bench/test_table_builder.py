@@ -32,6 +32,7 @@ def test_every_block_is_measured_and_described(space, built):
         assert 0 < latency.median_ms <= latency.p95_ms
     assert (table.device, table.precision, table.threads, table.activation_form) == ("host", "int8", 1, "folded-rows")
     assert {"cpu", "ai-edge-litert", "tensorflow", "method"} <= set(table.versions)
+    assert table.resolutions == (24,)
     assert LatencyTable.load(path) == table
 
 
@@ -45,6 +46,7 @@ def test_building_goes_on_without_measuring_again(space, built, tmp_path, monkey
     assert made == []
     longer = build_table(space, None, "int8", 1, path, rounds=1, progress=False)
     assert longer.missing(distinct_blocks(space)) == []
+    assert LatencyTable.load(path).resolutions == longer.resolutions == space.resolutions
     assert {key: longer.blocks[key] for key in table.blocks} == table.blocks
 
 

@@ -1,5 +1,6 @@
 """The accuracy predictor ranks architectures it has not seen, survives a file, and refuses what it does not know."""
 
+import dataclasses
 import functools
 import json
 import math
@@ -94,6 +95,18 @@ def test_a_file_gives_the_same_predictor(predictor, archs, tmp_path):
     save_npz(path, arrays | {"header": np.array(json.dumps(header))})
     with pytest.raises(InputError, match="lacks 'scales'"):
         AccuracyPredictor.load(path)
+
+
+def test_a_digest_tells_predictors_apart(predictor, archs, tmp_path):
+    """The same after a file; another one where it was fitted anew on something else, or is to be asked elsewhere."""
+    predictor.save(tmp_path / "predictor.npz")
+    assert AccuracyPredictor.load(tmp_path / "predictor.npz").digest == predictor.digest
+    refitted = dataclasses.replace(predictor, metrics={}, provenance={"pairs": 3})
+    assert refitted.digest == predictor.digest
+    weights, bias = predictor.layers[-1]
+    others = dataclasses.replace(predictor, layers=(*predictor.layers[:-1], (weights, bias + np.float32(1e-3))))
+    elsewhere = dataclasses.replace(predictor, trusted_resolutions=predictor.resolutions[:1])
+    assert len({predictor.digest, others.digest, elsewhere.digest}) == 3
 
 
 def test_another_space_is_refused_naming_both(predictor):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.predictors import BlockLatency, LatencyCorrection, LatencyTable, fit_correction
-from ofa_tf.predictors.latency_table import DRIFT, HOST_CONDITIONS, HOT, PHONE_CONDITIONS
+from ofa_tf.predictors.latency_table import DRIFT, HOST_CONDITIONS, HOT, PHONE_CONDITIONS, UNFINISHED
 from ofa_tf.spaces import costs, population
 from tests.space_strategies import space_and_archs
 
@@ -125,6 +125,7 @@ def test_a_truncated_file_is_one_line_of_error(table, tmp_path, share):
         ({"blocks": {"stem": 1.5}}, "block stem"),
         ({"correction": {"scale": 0, "offset_ms": 0, "networks": 9, "mape_before": 1, "mape_after": 1}}, "scale"),
         ({"correction": {"scale": 1}}, "correction"),
+        ({"resolutions": ["24"]}, "resolutions is .*24.*, expected a list of image sides"),
     ],
 )
 def test_wrong_fields_are_named(table, tmp_path, changes, found):
@@ -153,6 +154,18 @@ def test_tables_merge_where_conditions_are_equal(table):
             table.merge(dataclasses.replace(table, **{name: value}))
 
 
+def test_image_sides_are_kept_and_united(table, tmp_path):
+    """A file of an older program, which does not tell them, is read as before."""
+    first, second = table.for_resolutions((32, 24)), table.for_resolutions((40, 24))
+    first.save(tmp_path / "host.json")
+    assert LatencyTable.load(tmp_path / "host.json").resolutions == (24, 32)
+    assert first.merge(second).resolutions == (24, 32, 40)
+    value = json.loads((tmp_path / "host.json").read_text())
+    assert value.pop("resolutions") == [24, 32]
+    (tmp_path / "host.json").write_text(json.dumps(value))
+    assert LatencyTable.load(tmp_path / "host.json") == table
+
+
 @pytest.mark.parametrize("name", [*HOST_CONDITIONS, *PHONE_CONDITIONS])
 def test_tables_of_other_builds_or_delegates_do_not_merge(table, name):
     """A graphics processor's blocks among a processor's would make sums of nothing; who does not tell may be merged."""
@@ -165,12 +178,14 @@ def test_tables_of_other_builds_or_delegates_do_not_merge(table, name):
 def test_what_is_doubtful_survives_a_merge(table):
     """Blocks that were hot stay named unless the other table measured them anew; the larger drift counts."""
     keys = list(table.blocks)
-    first = dataclasses.replace(table, versions={HOT: f"{keys[0]} {keys[1]}", DRIFT: "1.400"})
+    building = {f"{UNFINISHED}ofa_tiny": "{}"}
+    first = dataclasses.replace(table, versions={HOT: f"{keys[0]} {keys[1]}", DRIFT: "1.400", **building})
     blocks = {key: table.blocks[key] for key in keys[1:3]}
     second = dataclasses.replace(table, blocks=blocks, versions={HOT: keys[2], DRIFT: "1.010"})
     merged = first.merge(second).versions
     assert set(merged[HOT].split()) == {keys[0], keys[2]}
     assert merged[DRIFT] == "1.400"
+    assert not building.keys() & merged.keys()
     assert not {HOT, DRIFT} & set(table.merge(table).versions)
 
 

@@ -25,7 +25,7 @@ def timing(**changes):
 
 
 def test_hours_are_those_of_the_log():
-    cost = DesignCost.from_timing(timing(), [36.0, 108.0], hardware="a machine", devices=2, candidates=10)
+    cost = DesignCost.from_timing(timing(replicas=2), [36.0, 108.0], hardware="a machine", candidates=10)
     assert cost.stage_hours == {"full": pytest.approx(8), "kernel": pytest.approx(2)}
     assert cost.training_hours == pytest.approx(10)
     assert cost.specialization_hours == pytest.approx(72 / 3600)
@@ -34,6 +34,13 @@ def test_hours_are_those_of_the_log():
     # Ten networks, five epochs each, two device hours an epoch; then the training.
     assert cost.separate(1) == pytest.approx(10 * 5 * 2 + 8)
     assert cost.co2_lb(100) == pytest.approx(28.4)
+
+
+def test_lines_without_replicas_are_of_one():
+    """Those of older versions."""
+    alone = DesignCost.from_timing(timing(), [1.0], hardware="a machine")
+    assert alone == DesignCost.from_timing(timing(replicas=1), [1.0], hardware="a machine")
+    assert alone.training_hours == pytest.approx(5)
 
 
 def test_an_interrupted_epoch_counts_whole_and_a_repeated_one_once():
@@ -71,7 +78,9 @@ def test_a_cost_survives_json():
 
 
 @pytest.mark.parametrize(
-    "change", [{"seconds": None}, {"seconds": -1}, {"images_per_second": 0}, {"seconds": "long"}], ids=str
+    "change",
+    [{"seconds": None}, {"seconds": -1}, {"images_per_second": 0}, {"seconds": "long"}, {"replicas": 0}],
+    ids=str,
 )
 def test_a_damaged_line_is_named(change):
     lines = timing()

@@ -111,6 +111,22 @@ def test_sampling_keeps_to_the_values_given():
         PUBLISHED.sample(np.random.default_rng(0), depth=(2,))
 
 
+def test_a_space_of_ones_own_is_read_from_a_file(tmp_path):
+    """Its own description, or that of a run; what is none is named."""
+    path = tmp_path / "garden.json"
+    for value in (SMALL_MOBILENET.to_config(), {"format": "a run", "space": SMALL_MOBILENET.to_config()}):
+        path.write_text(json.dumps(value))
+        assert spaces.get(str(path)) == SMALL_MOBILENET
+        assert spaces.get(str(path), 3) == SMALL_MOBILENET.replace(num_classes=3)
+    for text in ("[]", "{}", '{"family": "mobilenet", "space": 3}', "{"):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"garden\.json: ") as error:
+            spaces.get(str(path))
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match=r"no\.json: no such file"):
+        spaces.get(str(tmp_path / "no.json"))
+
+
 @pytest.mark.parametrize("name", spaces.names())
 def test_named_spaces_survive_json(name):
     space = spaces.get(name)

@@ -24,6 +24,8 @@ class MacsLatency:
 class MacsAccuracy:
     """An accuracy predictor that believes in MACs."""
 
+    digest = "macs"
+
     def __init__(self, space: Space):
         self.space, self.resolutions = space, space.resolutions
 

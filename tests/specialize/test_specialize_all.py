@@ -1,5 +1,6 @@
 """Many targets: each result is kept, whatever becomes of the others, and nobody measures another's work."""
 
+import dataclasses
 import functools
 import threading
 import time
@@ -92,6 +93,12 @@ def test_finished_targets_are_known(workshop, tmp_path):
     [result] = run([job], lambda: workshop)
     assert finished(job, source) == result
     assert finished(job, {**source, "weights": "others"}) is None
+    assert result.source == {**source, "predictor": "macs"}
+    assert finished(job, source, "macs") == result
+    assert finished(job, source, "fitted again") is None
+    dataclasses.replace(result, source=source).save(job.folder / "result.json")
+    assert finished(job, source, "fitted again") is not None, "of an older version, which does not tell"
+    result.save(job.folder / "result.json")
     [changed] = jobs_of(tmp_path, small_target(limits={"macs": 1e5}))
     assert finished(changed, source) is None
     [impossible] = jobs_of(tmp_path, small_target("no", limits={"macs": 1}))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies
 
 from ofa_tf.common import InputError
-from ofa_tf.specialize import Target, read_targets
+from ofa_tf.specialize import Target, default_name, read_targets
 
 GOOD = """
 defaults: {device: host, resolutions: [96, 128], candidates: 4}
@@ -126,3 +126,19 @@ def test_any_value_of_any_field_is_taken_or_refused(field, value):
     except InputError:
         return
     assert Target.from_config(target.to_config()) == target
+
+
+@hypothesis.given(
+    strategies.lists(strategies.floats(min_value=1e-9, max_value=1e15), min_size=2, max_size=2, unique=True),
+    strategies.text(),
+)
+def test_other_limits_make_other_names(limits, device):
+    """And so other folders, however alike they are, and however long the rest is."""
+    kinds = ("latency_ms", "macs", "params", "model_bytes", "peak_memory_bytes")
+    for count in (1, len(kinds)):
+        names = [default_name(f"x{device}", "int8", dict.fromkeys(kinds[:count], limit)) for limit in limits]
+        assert len(set(names)) == 2
+        for name, limit in zip(names, limits, strict=True):
+            assert Target(name, "host", {"macs": limit}).name == name
+    assert default_name("host", "int8", {"latency_ms": 2.0, "macs": 3e8}) == "host int8 latency_ms 2 macs 3e+08"
+    assert default_name("host", "int8", {"macs": 12345678.0}) == "host int8 macs 12345678"

@@ -1,6 +1,7 @@
 """Who measures on this machine does so alone; devices do not wait for each other."""
 
 import concurrent.futures
+import contextlib
 import threading
 import time
 
@@ -49,12 +50,23 @@ def test_a_phone_is_measured_while_others_work():
 
 
 def test_an_error_gives_everything_back():
-    turns = Turns()
-    for _ in range(2):
-        try:
-            with turns.working(), turns.measuring("host"):
-                raise ValueError
-        except ValueError:
-            pass
-    with turns.working(), turns.measuring("host"):
-        pass
+    """Whoever comes after has its turn at once, on this machine and beside others."""
+    turns, done = Turns(), []
+
+    def fail():
+        with contextlib.suppress(ValueError), turns.working(), turns.measuring("host"):
+            raise ValueError("a bug")
+
+    def succeed():
+        with turns.working(), turns.measuring("host"):
+            done.append("measured")
+        with turns.working():
+            done.append("worked")
+
+    # A thread that waits for ever is left behind, and does not keep the tests from ending.
+    for act in (fail, fail, succeed):
+        thread = threading.Thread(target=act, daemon=True)
+        thread.start()
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+    assert done == ["measured", "worked"]

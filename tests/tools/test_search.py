@@ -65,6 +65,17 @@ def test_the_front_of_peak_memory(tmp_path, space):
     assert output.with_suffix(".svg").exists()
 
 
+def test_a_front_takes_as_many_generations_as_asked_for(tmp_path):
+    """Without any, it is what the search began with."""
+    fronts = []
+    for number, generations in enumerate((0, 0, 60)):
+        output = tmp_path / f"{number}.json"
+        search(output, "--front", "--max_macs=20e6", f"--generations={generations}")
+        fronts.append([point["predicted_top1"] for point in json.loads(output.read_text())["points"]])
+    assert fronts[0] == fronts[1]
+    assert max(fronts[2]) > max(fronts[0])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -73,6 +84,7 @@ def test_the_front_of_peak_memory(tmp_path, space):
         (("--max_peak_memory_bytes=150e3", "--precision=float16"), "expected one of float32, int8"),
         (("--max_peak_memory_bytes=20e3",), "raise the limit to that"),
         (("--max_peak_memory_bytes=150e3", "--form=loose"), "--form"),
+        (("--max_macs=20e6", "--front", "--population=50"), "--population: a front keeps"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, arguments, said):

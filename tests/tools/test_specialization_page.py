@@ -29,6 +29,26 @@ def test_design_cost_takes_the_runs_own_times_and_factor(tmp_path):
     assert design_cost(None, results) is None
 
 
+def test_a_device_says_how_many_images_its_targets_are_of(tmp_path):
+    """All of them: a range where they differ."""
+    workshop = open_small_workshop()
+    arch = workshop.opened.net.space.smallest()
+    for counts, said in (
+        ((), "as the accuracy predictor says"),
+        ((1000, 1000), "1,000 hold-out images"),
+        ((1000, 50), "50 to 1,000 hold-out images"),
+    ):
+        results = [TargetResult(small_target("none"), "failed", reason="no")]
+        costs = {"macs": 1e5, "params": 1e3}
+        results += [
+            TargetResult(small_target(f"target {number}"), "exported", arch=arch, predicted=costs, images=count)
+            for number, count in enumerate(counts)
+        ]
+        write_page(tmp_path, results, workshop, types.SimpleNamespace(table=lambda target: None), ())
+        [device] = json.loads((tmp_path / "report.json").read_text())["devices"]
+        assert device["split"] == said
+
+
 def test_a_target_with_a_wrong_image_side_does_not_cost_the_front(tmp_path):
     """The front of its device is that of the other targets."""
     workshop = open_small_workshop()

@@ -151,6 +151,12 @@ def test_the_last_checkpoints_are_kept(tmp_path, digits):
         np.testing.assert_allclose(value, net.state()[name], atol=1e-4, err_msg=name)
     lines, expected = ([line["epoch"] for line in r.read_log("metrics")] for r in (run, whole))
     assert lines == expected == [1, 2, 3]
+    assert {line["replicas"] for line in whole.read_log("timing")} == {1}
+    # A killed writer's half line is no line, however many are to be kept.
+    with (whole.path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 4')
+    whole.cut_log("metrics", 9)
+    assert [line["epoch"] for line in whole.read_log("metrics")] == [1, 2, 3]
     assert not run.checkpoints()
 
     broken = open_run(tmp_path / "broken", digits, stages=timing)
