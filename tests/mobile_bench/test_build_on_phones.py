@@ -145,7 +145,7 @@ def test_an_interrupted_table(space, resolutions, adb_server, phone, environment
     runs = [name for name in phone.models_run() if name in keys][: -len(keys)]
     # But for the one that was running at each interruption.
     assert len(runs) <= len(keys) + len(endings)
-    assert all(runs.count(key) == 1 for key in saved[2])
+    assert all(runs.count(key) == 1 for key in saved[1])
     assert phone.files() == []
     assert phone.is_idle()
 
