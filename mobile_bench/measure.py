@@ -58,13 +58,13 @@ def time_blocks(
     rng: np.random.Generator,
     on_round: Callable[[], None] = lambda: None,
 ) -> tuple[list[BlockLatency], float, float]:
-    """Times blocks, with one thread in rows; see the module.
+    """Times blocks in rows, or alone; see the module.
 
     Args:
         runners: one per block.
         empty: of `empty_model`.
         reference: tells disturbed rounds.
-        row_length: blocks of a typical network.
+        row_length: blocks of a typical network, 1 to time each block alone.
         rounds: each has at least 7 runs of every block.
         rng: shuffles the rows and fills the inputs.
         on_round: called after each round.
@@ -79,7 +79,7 @@ def time_blocks(
 
     def one_round() -> list[np.ndarray]:
         times = [None] * len(members)
-        if empty.threads > 1:
+        if row_length == 1:
             rows = [[index] for index in rng.permutation(len(members))]
         else:
             parts = np.array_split(rng.permutation(last), max(1, round(last / row_length)))

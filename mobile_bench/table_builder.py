@@ -60,7 +60,9 @@ def build_table(
     Form.parse(form)
     resolutions = space.resolutions if resolutions is None else resolutions
     blocks = distinct_blocks(space, resolutions)
-    row_length = len(space.blocks(space.largest()))
+    network_length = len(space.blocks(space.largest()))
+    # With several threads blocks are timed alone, see `measure`.
+    row_length = network_length if threads == 1 else 1
     rng = np.random.default_rng(seed)
     new = LatencyTable(host.DEVICE, precision, threads, form, versions=host.describe())
     table = start_table(output, new, HOST_CONDITIONS, resolutions)
@@ -73,7 +75,7 @@ def build_table(
 
     empty = Runner(measure.empty_model(precision), threads=threads)
     reference = Reference(runner(*space.blocks(middle(space))), reference_ms(table, space))
-    groups = _groups(missing, row_length, rng)
+    groups = _groups(missing, network_length, rng)
     done = len(blocks) - len(missing)
     with tqdm(total=len(blocks), initial=done, bar_format=_BAR, desc=precision, disable=not progress) as bar:
 
@@ -91,7 +93,7 @@ def build_table(
             bar.update(0.5 * len(group))
             if level_ms <= worst_ms:
                 versions = {
-                    "method": _method(row_length if threads == 1 else 1, rounds, empty_ms),
+                    "method": _method(row_length, rounds, empty_ms),
                     reference_key(space): f"{reference.quiet_ms:.6f}",
                 }
                 table = extended(table, group, latencies[: len(group)], {**host.describe(), **versions})
@@ -135,9 +137,9 @@ def reference_key(space: Space) -> str:
     return f"reference_ms of {space.name}"
 
 
-def _groups(missing: Sequence[Block], row_length: int, rng: np.random.Generator) -> list[list[Block]]:
+def _groups(missing: Sequence[Block], network_length: int, rng: np.random.Generator) -> list[list[Block]]:
     """The blocks in random order, in groups of equal size: rows of one kind only would not be like networks."""
-    count = max(1, round(len(missing) / (_ROWS_PER_GROUP * row_length)))
+    count = max(1, round(len(missing) / (_ROWS_PER_GROUP * network_length)))
     parts = np.array_split(rng.permutation(len(missing)), count)
     return [[missing[index] for index in part] for part in parts if len(part)]
 
@@ -152,7 +154,7 @@ def _company(group: Sequence[Block], blocks: Sequence[Block], row_length: int, r
 def _method(row_length: int, rounds: int, empty_ms: float) -> str:
     place = f"in rows of {row_length} different blocks with fresh inputs" if row_length > 1 else "alone"
     return (
-        f"each block {place}: lower quartile of {rounds} rounds' "
-        f"medians, less an empty model's {empty_ms * 1e3:.1f} us; rounds in which the reference network took more than "
-        f"{TOLERANCE:g} of its time were tried again"
+        f"each block {place}: lower quartile of {rounds} rounds' medians, less an empty model's "
+        f"{empty_ms * 1e3:.1f} us; rounds in which the reference network took more than {TOLERANCE:g} of its time were "
+        f"tried again"
     )
