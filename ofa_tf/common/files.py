@@ -162,8 +162,13 @@ def load_npz(path: str | os.PathLike, what: str = "npz file") -> dict[str, np.nd
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected: {what}; check the path")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:
+            # NumPy takes anything else for a pickle, and advises to load it unsafely.
+            if file.read(2) != b"PK":
+                raise ValueError("no .npz archive, whose first letters are PK")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
     # On a damaged file zipfile and NumPy raise nearly everything there is.
     except Exception as error:
         raise InputError(

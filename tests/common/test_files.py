@@ -172,6 +172,16 @@ def test_a_truncated_npz_is_named(tmp_path, keep):
     assert_one_line(error, str(path), "not a whole checkpoint")
 
 
+@pytest.mark.parametrize("content", [b"", b"P", b'{"space": 1}', b"\x80\x04K\x01."])
+def test_another_file_is_no_npz(tmp_path, content):
+    """Nobody is advised to load a pickle."""
+    path = tmp_path / "arrays.npz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"not a whole checkpoint \(no \.npz archive") as found:
+        common.load_npz(path, "checkpoint")
+    assert "pickle" not in str(found.value)
+
+
 def test_a_changed_byte_in_an_npz_is_noticed(tmp_path):
     path = tmp_path / "arrays.npz"
     common.save_npz(path, {"a": np.arange(1000)})
