@@ -131,7 +131,7 @@ def test_a_frozen_phone_does_not_hang_anything(device, phone):
     assert next(running) == "begun"
     with pytest.raises(AdbError, match=r"silent for 0\.5 s"):
         next(running)
-    assert phone.is_idle(20)
+    assert phone.is_idle(5)
     phone.faults.frozen = True
     with pytest.raises(AdbError, match="adb -s: no answer within"):
         device.shell("true", timeout_seconds=0.5)

@@ -84,6 +84,9 @@ class LoopbackPhone:
         self.tool_runs: list[list[str]] = []
 
     def __enter__(self) -> "LoopbackPhone":
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            # Under nohup. Commands would ignore it, too, and it is what ends them; a handler they do not inherit.
+            signal.signal(signal.SIGHUP, lambda *_: None)
         self._asked = socket.socket(socket.AF_UNIX)
         self._asked.bind(str(self.root / "faults"))
         self._asked.listen()
