@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from ofa_tf.layers.slicing import framed
+
 # oneDNN has a fast kernel for the gradient of at most so many columns of a depthwise kernel, on images that have at
 # least the kernel's rows; any other takes it 5 to 50 times as long.
 _COLUMNS = 3
@@ -28,11 +30,10 @@ def depthwise_conv2d(
     Example:
         depthwise_conv2d(images, kernel, kernel_sizes=(3, 5), kernel_index=tf.constant(0), stride=1)
     """
-    if stride > 1:
-        inputs = _framed(inputs, tf.shape(kernel)[0] // 2)
     if tf.config.list_logical_devices("GPU"):
         return _convolve(inputs, kernel, stride)
 
+    # What is framed is framed anew for the gradient: kept, it would be the largest tensor of a step.
     @tf.custom_gradient
     def convolve(inputs, kernel):
         def gradient(upstream):
@@ -48,17 +49,22 @@ def depthwise_conv2d(
 
 
 def _convolve(inputs, kernel, stride):
-    # For odd kernels at stride 1, SAME is the symmetric padding; at others the inputs are framed already.
+    if stride > 1:
+        inputs = framed(inputs, tf.shape(kernel)[0] // 2)
+    # For odd kernels at stride 1, SAME is the symmetric padding.
     return tf.nn.depthwise_conv2d(inputs, kernel, [1, stride, stride, 1], "SAME" if stride == 1 else "VALID")
 
 
 def _inputs_gradient(inputs, kernel, upstream, stride):
     if stride == 1:
         return _convolve(upstream, kernel[::-1, ::-1], stride)
-    return tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
-        input_sizes=tf.shape(inputs), filter=kernel, out_backprop=upstream, strides=[1, stride, stride, 1],
+    pad, shape = tf.shape(kernel)[0] // 2, tf.shape(inputs)
+    frame = tf.stack([0, pad, pad, 0])
+    gradient = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+        input_sizes=shape + 2 * frame, filter=kernel, out_backprop=upstream, strides=[1, stride, stride, 1],
         padding="VALID",
     )  # fmt: skip
+    return tf.slice(gradient, frame, shape)
 
 
 def _kernel_gradient(inputs, upstream, size, stride):
@@ -70,17 +76,12 @@ def _kernel_gradient(inputs, upstream, size, stride):
             strides=[1, stride, stride, 1], padding=padding,
         )  # fmt: skip
 
-    if stride == 1:
-        if size <= _COLUMNS:
-            return of_columns(inputs, size, "SAME")
-        inputs = _framed(inputs, size // 2)
+    if stride == 1 and size <= _COLUMNS:
+        return of_columns(inputs, size, "SAME")
+    inputs = framed(inputs, size // 2)
     reach = (tf.shape(upstream)[2] - 1) * stride
     groups = [(first, min(_COLUMNS, size - first)) for first in range(0, size, _COLUMNS)]
     return tf.concat(
         [of_columns(inputs[:, :, first : first + reach + columns], columns, "VALID") for first, columns in groups],
         axis=1,
     )
-
-
-def _framed(images, pad):
-    return tf.pad(images, tf.convert_to_tensor([[0, 0], [pad, pad], [pad, pad], [0, 0]]))

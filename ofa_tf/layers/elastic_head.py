@@ -7,6 +7,7 @@ from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
 from ofa_tf.layers.elastic_block import ElasticBlock
 from ofa_tf.layers.elastic_conv2d import ElasticConv2D
 from ofa_tf.layers.elastic_dense import ElasticDense
+from ofa_tf.layers.pointwise import widened
 from ofa_tf.spaces import IN, MID, OUT, Block
 
 
@@ -36,9 +37,10 @@ class ElasticHead(ElasticBlock):
         outputs, features = inputs, sizes[IN]
         if self.block.mid_channels:
             features = sizes[MID]
-            outputs = self.conv(outputs, in_channels=sizes[IN], out_channels=features)
-            outputs = self.norm(outputs, channels=features, norms=norms)
-            outputs = activate(self.block.activation, outputs)
+            outputs = widened(
+                outputs, self.conv, self.norm, in_channels=sizes[IN], out_channels=features,
+                activation=self.block.activation, norms=norms,
+            )  # fmt: skip
         outputs = tf.reduce_mean(outputs, [1, 2])
         if self.block.feature_channels:
             features = self.block.feature_channels

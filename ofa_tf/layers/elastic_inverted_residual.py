@@ -8,6 +8,7 @@ from ofa_tf.layers.elastic_block import ElasticBlock, descending, reorder
 from ofa_tf.layers.elastic_conv2d import ElasticConv2D
 from ofa_tf.layers.elastic_depthwise_conv2d import ElasticDepthwiseConv2D
 from ofa_tf.layers.elastic_squeeze_excite import ElasticSqueezeExcite
+from ofa_tf.layers.pointwise import widened
 from ofa_tf.spaces import IN, KERNEL, MID, OUT, SE, Block
 
 
@@ -40,9 +41,10 @@ class ElasticInvertedResidual(ElasticBlock):
     def body(self, inputs, sizes, norms):
         outputs = inputs
         if self.block.expand:
-            outputs = self.expand(outputs, in_channels=sizes[IN], out_channels=sizes[MID])
-            outputs = self.expand_norm(outputs, channels=sizes[MID], norms=norms)
-            outputs = activate(self.block.activation, outputs)
+            outputs = widened(
+                outputs, self.expand, self.expand_norm, in_channels=sizes[IN], out_channels=sizes[MID],
+                activation=self.block.activation, norms=norms,
+            )  # fmt: skip
         outputs = self.depthwise(outputs, channels=sizes[MID], kernel_index=sizes[KERNEL])
         outputs = self.depthwise_norm(outputs, channels=sizes[MID], norms=norms)
         outputs = activate(self.block.activation, outputs)
