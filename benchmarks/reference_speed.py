@@ -123,8 +123,7 @@ def answer() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(_THREADS.value)
     space = spaces.get(_SPACE)
     net = networks.build(space)
-    # No step here has a teacher; the network stands in for it and is not run.
-    step = TrainStep(net, net, SYMMETRIC)
+    step = TrainStep(net, None, SYMMETRIC)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (_BATCH.value, _RESOLUTION.value, _RESOLUTION.value, 3), dtype=np.uint8)
     labels = rng.integers(0, space.num_classes, _BATCH.value).astype(np.int32)

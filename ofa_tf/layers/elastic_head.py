@@ -27,7 +27,9 @@ class ElasticHead(ElasticBlock):
             self.norm = ElasticBatchNormalization(mid, epsilon=block.norm_epsilon, name="norm")
             self.norms = [self.norm]
         if block.feature_channels:
-            self.feature = ElasticDense(mid, block.feature_channels, use_bias=False, seed=seed, name="feature")
+            self.feature = ElasticDense(
+                mid, block.feature_channels, use_bias=False, he_fan_out=True, seed=seed, name="feature"
+            )
         self.classifier = ElasticDense(
             block.feature_channels or mid or block.in_channels, block.out_channels, seed=seed, name="classifier"
         )

@@ -4,7 +4,7 @@ import numpy as np
 
 from ofa_tf.layers.activations import activate
 from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
-from ofa_tf.layers.elastic_block import ElasticBlock, descending, reorder
+from ofa_tf.layers.elastic_block import ElasticBlock, descending
 from ofa_tf.layers.elastic_conv2d import ElasticConv2D
 from ofa_tf.layers.elastic_depthwise_conv2d import ElasticDepthwiseConv2D
 from ofa_tf.layers.elastic_squeeze_excite import ElasticSqueezeExcite
@@ -70,7 +70,7 @@ class ElasticInvertedResidual(ElasticBlock):
         weights["project_norm"] = self.project_norm.active_weights(out, statistics)
         return weights
 
-    def sort_channels(self, bounds):
+    def sort_channels(self, bounds, reorder):
         if not self.block.expand:
             return  # the inner channels are the input's: their order is not this block's to choose
         # Importance: how much the projection makes of a channel.

@@ -1,5 +1,7 @@
 """`TrainStep`: one optimizer step over any number of sub-networks, traced once for a whole run."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from ofa_tf.data import Preprocessing
@@ -24,7 +26,8 @@ class TrainStep:
 
     Args:
         net: the supernet that learns.
-        teacher: a supernet of the same space, run at its largest with batch statistics.
+        teacher: a supernet of the same space, run at its largest with batch statistics; or what gives the probabilities
+            of uint8 images (see `ofa_tf.training.teacher`); or None, then `kd_ratio` has no effect.
         preprocessing: normalizes the images.
         momentum: Nesterov momentum.
         weight_decay: coupled L2, on everything but batch norms and biases.
@@ -36,7 +39,7 @@ class TrainStep:
     def __init__(
         self,
         net: Supernet,
-        teacher: Supernet,
+        teacher: Supernet | Callable[[tf.Tensor], tf.Tensor] | None,
         preprocessing: Preprocessing,
         *,
         momentum: float = 0.9,
@@ -127,12 +130,10 @@ class TrainStep:
             first = own % self._local * count
             images, shares = images[first : first + count], shares[first : first + count]
         seed += tf.stack([_REPLICA_SEEDS * own, 0])
-        images = self.preprocessing.normalize(images)
-        teacher = tf.cond(
-            kd_ratio > 0,
-            lambda: tf.nn.softmax(self.teacher.batch_statistics(images, self._largest)[0]),
-            lambda: tf.zeros((tf.shape(images)[0], self.net.space.num_classes)),
-        )
+        pixels, images = images, self.preprocessing.normalize(images)
+        teacher = nobody = tf.zeros((tf.shape(images)[0], self.net.space.num_classes))
+        if self.teacher is not None:
+            teacher = tf.cond(kd_ratio > 0, lambda: self._answers(pixels, images), lambda: nobody)
         variables = self.net.trainable_variables
 
         def subnet(index, loss_sum, _, teacher, gradients):
@@ -162,8 +163,9 @@ class TrainStep:
             return index + 1, loss_sum + loss, top1, teacher, gradients
 
         # Coupled weight decay is where the sum of the gradients starts.
+        decay = self.weight_decay / replicas
         start = [
-            tf.convert_to_tensor(variable) * (self.weight_decay / replicas) if decays(variable) else tf.zeros(variable.shape)
+            decay * tf.convert_to_tensor(variable) if decays(variable) else tf.zeros(variable.shape)
             for variable in variables
         ]
         _, loss, top1, _, gradients = tf.while_loop(
@@ -175,6 +177,11 @@ class TrainStep:
         self.optimizer.apply(gradients)
         # Only what was made on the replica has a device.
         return context.all_reduce(tf.distribute.ReduceOp.MEAN, [loss, top1, tf.identity(stop)])
+
+    def _answers(self, pixels, images):
+        if isinstance(self.teacher, Supernet):
+            return tf.nn.softmax(self.teacher.batch_statistics(images, self._largest)[0])
+        return self.teacher(pixels)
 
 
 def decays(variable) -> bool:
