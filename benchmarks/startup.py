@@ -49,16 +49,15 @@ def main(argv):
                 for tree, root in trees.items():
                     seconds[name][tree].append(_run(command, root))
     medians = {
-        name: {f"{tree}_s": statistics.median(taken) for tree, taken in found.items()}
-        for name, found in seconds.items()
+        name: {tree: statistics.median(taken) for tree, taken in found.items()} for name, found in seconds.items()
     }
     for name, found in medians.items():
-        print(f"{name:56}", ", ".join(f"{key.removesuffix('_s')} {value:.2f} s" for key, value in found.items()))
+        print(f"{name:56}", ", ".join(f"{tree} {value:.2f} s" for tree, value in found.items()))
     for tree in trees:
-        longest = max((found[f"{tree}_s"], name) for name, found in medians.items() if name.endswith("--help"))
+        longest = max((found[tree], name) for name, found in medians.items() if name.endswith("--help"))
         print(f"longest --help, {tree}: {longest[0]:.2f} s, {longest[1]}")
     if _OUTPUT.value:
-        write_json(_OUTPUT.value, {"rounds": _ROUNDS.value, "commands": medians})
+        write_json(_OUTPUT.value, {"median_seconds": medians, "seconds": seconds})
 
 
 def helps() -> dict[str, list[str]]:
