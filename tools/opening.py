@@ -11,7 +11,8 @@ from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.specialize import Opened
-from ofa_tf.training import RunDirectory
+from ofa_tf.training import KerasTeacher, RunDirectory, SupernetTeacher
+from ofa_tf.training.teacher import Teacher
 
 
 def open_source(
@@ -48,7 +49,7 @@ def read_supernet(text: str) -> PackedSupernet:
 
 
 def read_initial(text: str) -> PackedSupernet:
-    """What `--init_from` names: a supernet that ships, a run directory, or a file."""
+    """What `--init_from` and `--teacher` name: a supernet that ships, a run directory, or a file."""
     if text in zoo.supernet_names() or not pathlib.Path(text).is_dir():
         return read_supernet(text)
     run = RunDirectory.open(text)
@@ -57,6 +58,15 @@ def read_initial(text: str) -> PackedSupernet:
         preprocessing=run.recipe.preprocessing.to_config(),
         class_names=tuple(run.dataset["class_names"]),
     )
+
+
+def read_teacher(text: str, inputs: str | None) -> Teacher:
+    """What `--teacher` names: a `.keras` file, or what `--init_from` takes too."""
+    if pathlib.Path(text).suffix == ".keras":
+        return KerasTeacher.load(text, inputs)
+    if inputs is not None:
+        raise InputError(f"--teacher_inputs={inputs}: only for a .keras file, a supernet says itself; leave it out")
+    return SupernetTeacher(read_initial(text))
 
 
 def open_run(run_dir: str, stage: str | None = None, dataset: str | None = None, data_dir: str | None = None) -> Opened:

@@ -12,7 +12,7 @@ from ofa_tf.spaces.form import MICROCONTROLLER_FORM
 SPACES = {
     "ofa_micro": None,
     "ofa_tiny": None,
-    "ofa_cifar": None,
+    "ofa_cifar_m": None,
     "ofa_mbv3_d234_e346_k357_w0.5": (96, 128),
     "ofa_proxyless_d234_e346_k357_w1.3": (64,),
     "ofa_resnet50": (64,),
