@@ -30,6 +30,7 @@ def depthwise_conv2d(
     Example:
         depthwise_conv2d(images, kernel, kernel_sizes=(3, 5), kernel_index=tf.constant(0), stride=1)
     """
+
     def convolved(inputs, kernel):
         branches = [lambda size=size: _convolve(inputs, kernel, size, stride) for size in kernel_sizes]
         return _one_of(branches, kernel_index)

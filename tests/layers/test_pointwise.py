@@ -13,7 +13,11 @@ EPSILON = 1e-3
 def in_turn(inputs, kernel, gamma, beta, activation):
     outputs = tf.nn.conv2d(inputs, kernel[tf.newaxis, tf.newaxis], 1, "SAME")
     mean, variance = tf.nn.moments(outputs, [0, 1, 2])
-    return activate(activation, tf.nn.batch_normalization(outputs, mean, variance, beta, gamma, EPSILON)), mean, variance
+    return (
+        activate(activation, tf.nn.batch_normalization(outputs, mean, variance, beta, gamma, EPSILON)),
+        mean,
+        variance,
+    )
 
 
 def as_one(inputs, kernel, gamma, beta, activation):
