@@ -35,7 +35,7 @@ def main(argv):
 
     space = spaces.get(_SPACE.value)
     net = networks.build(space)
-    step = TrainStep(net, net, SYMMETRIC)
+    step = TrainStep(net, None, SYMMETRIC)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (_BATCH.value, _RESOLUTION.value, _RESOLUTION.value, 3), dtype=np.uint8)
     labels = rng.integers(0, space.num_classes, _BATCH.value).astype(np.int32)

@@ -24,7 +24,7 @@ from ofa_tf.common import cli
 _BLOCKS = flags.DEFINE_integer("blocks", 500, "how many are measured", lower_bound=1)
 _DISTINCT = flags.DEFINE_integer("distinct", 40, "how many different models there are among them", lower_bound=1)
 _FROM_NOTHING = flags.DEFINE_bool("from_nothing", False, "convert, too")
-_SPACE = flags.DEFINE_string("space", "ofa_cifar", "whose table is built from nothing")
+_SPACE = flags.DEFINE_string("space", "ofa_cifar_m", "whose table is built from nothing")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures")
 
 

@@ -1,7 +1,6 @@
 """Searched sub-networks of a supernet against random ones under the same limits of MACs, on the hold-out.
 
-    python -m benchmarks.searched_against_random --run_dir=runs/cifar10 --pairs=runs/cifar10/accuracy.jsonl \\
-        --output=benchmarks/results/cifar10_search.json
+    python -m benchmarks.searched_against_random --run_dir=RUN --pairs=RUN/accuracy.jsonl --output=search.json
 
 A predictor is fitted to the pairs (tools.collect_accuracy). At each limit the searched sub-network with the best
 prediction is calibrated and evaluated, and so are 30 random ones within the limit. The best of those on the hold-out is

@@ -1,19 +1,18 @@
-"""What the binaries open before they work: a supernet, its images, an evaluator, predictors, an architecture."""
+"""What the binaries open before they compute networks: a supernet, its images, an evaluator, an architecture."""
 
 import dataclasses
 import pathlib
 import warnings
 
-from ofa_tf import interop, zoo
+from ofa_tf import zoo
 from ofa_tf.common import InputError
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet, Supernet
-from ofa_tf.predictors import AccuracyPredictor, LatencyRegression, LatencyTable
-from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.specialize import Opened
-from ofa_tf.training import RunDirectory
+from ofa_tf.training import KerasTeacher, RunDirectory, SupernetTeacher
+from ofa_tf.training.teacher import Teacher
 
 
 def open_source(
@@ -50,7 +49,7 @@ def read_supernet(text: str) -> PackedSupernet:
 
 
 def read_initial(text: str) -> PackedSupernet:
-    """What `--init_from` names: a supernet that ships, a run directory, or a file."""
+    """What `--init_from` and `--teacher` name: a supernet that ships, a run directory, or a file."""
     if text in zoo.supernet_names() or not pathlib.Path(text).is_dir():
         return read_supernet(text)
     run = RunDirectory.open(text)
@@ -59,6 +58,15 @@ def read_initial(text: str) -> PackedSupernet:
         preprocessing=run.recipe.preprocessing.to_config(),
         class_names=tuple(run.dataset["class_names"]),
     )
+
+
+def read_teacher(text: str, inputs: str | None) -> Teacher:
+    """What `--teacher` names: a `.keras` file, or what `--init_from` takes too."""
+    if pathlib.Path(text).suffix == ".keras":
+        return KerasTeacher.load(text, inputs)
+    if inputs is not None:
+        raise InputError(f"--teacher_inputs={inputs}: only for a .keras file, a supernet says itself; leave it out")
+    return SupernetTeacher(read_initial(text))
 
 
 def open_run(run_dir: str, stage: str | None = None, dataset: str | None = None, data_dir: str | None = None) -> Opened:
@@ -103,23 +111,6 @@ def opened_with(packed: PackedSupernet, images: ImageDataset, name: str) -> Open
     )
     known = {key: value for key, value in packed.provenance.items() if isinstance(value, (str, int, float))}
     return Opened(None, images, packed.net, evaluator, {"supernet": name, **known})
-
-
-def open_accuracy_predictor(text: str) -> AccuracyPredictor:
-    """What `--predictor` names: one that ships, our `.npz`, or a published `.pth`."""
-    if text in zoo.accuracy_predictor_names():
-        return zoo.accuracy_predictor(text)
-    if pathlib.Path(text).suffix == ".pth":
-        return interop.load_ofa_accuracy_predictor(text)
-    return AccuracyPredictor.load(text)
-
-
-def open_latency_predictor(text: str) -> LatencyPredictor:
-    """What `--latency_table` names: a table, a regression's `.npz`, or a published `.yaml` or a folder of them."""
-    path = pathlib.Path(text)
-    if path.is_dir() or path.suffix in (".yaml", ".yml"):
-        return interop.load_ofa_latency_table(path)
-    return LatencyRegression.load(path) if path.suffix == ".npz" else LatencyTable.load(path)
 
 
 def evaluator_for(net: Supernet, run: RunDirectory, dataset: ImageDataset) -> Evaluator:

@@ -1,4 +1,4 @@
-"""Trains a once-for-all network by progressive shrinking.
+"""Trains a once-for-all network: by progressive shrinking, or by another schedule of docs/training.md.
 
     python -m tools.train --run_dir=runs/photos --dataset=folder --data_dir=photos
     python -m tools.train --run_dir=runs/digits --config=ofa_tf/configs/digits.py --config.stages.full.epochs=40
@@ -13,6 +13,9 @@ interrupted run, at the very step.
 
 begins with a trained supernet: one that ships, a run directory, an `.npz` of tools.pack_supernet or tools.import_ofa.
 Its classifier is replaced where the classes differ. That is the way for a few hundred photos.
+
+`--teacher=` gives a network that is trained already and teaches all sub-networks, in every stage: a supernet as above
+(its largest network is asked) or a `.keras` file. It must know the same classes.
 
 Several GPUs of a machine are used by themselves. On several machines the same command runs on each, with TF_CONFIG set
 (https://www.tensorflow.org/guide/distributed_training) and a --run_dir that all of them see; the first one writes. A
@@ -31,6 +34,13 @@ _SPACE = flags.DEFINE_string(
     "space", None, "a space by name or as a .json file (docs/spaces.md); the config's unless given"
 )
 _INIT_FROM = flags.DEFINE_string("init_from", None, "a trained supernet to begin with: a name, a run or a file")
+_TEACHER = flags.DEFINE_string(
+    "teacher", None, "a trained network that teaches in every stage: a supernet by name, a run, an .npz or .keras file"
+)
+_TEACHER_INPUTS = flags.DEFINE_enum(
+    "teacher_inputs", None, ["pixels", "normalized"],
+    "what a .keras teacher takes: 0 to 255, or normalized as the run's images; only where the model does not rescale",
+)  # fmt: skip
 _STAGES = flags.DEFINE_list("stages", None, "run only these stages of the recipe, for example full,kernel")
 _DISTRIBUTE = flags.DEFINE_enum(
     "distribute", "auto", ["auto", "one", "mirrored", "workers"],
@@ -45,7 +55,7 @@ def main(argv):
     del argv
     from ofa_tf.common import InputError
     from ofa_tf.training import Cluster, Trainer, open_experiment, set_deterministic
-    from tools.opening import evaluator_for, read_initial
+    from tools.opening import evaluator_for, read_initial, read_teacher
 
     if _DETERMINISTIC.value:
         set_deterministic()
@@ -59,10 +69,11 @@ def main(argv):
         if _SPACE.value is not None:
             raise InputError(f"--space={_SPACE.value}: --init_from decides the space; leave --space out")
         initial = read_initial(_INIT_FROM.value)
+    teacher = None if _TEACHER.value is None else read_teacher(_TEACHER.value, _TEACHER_INPUTS.value)
     run_directory, dataset = open_experiment(
-        _RUN_DIR.value, config, stages=_STAGES.value, initial=initial, replicas=cluster.replicas
+        _RUN_DIR.value, config, stages=_STAGES.value, initial=initial, replicas=cluster.replicas, teacher=teacher
     )
-    trainer = Trainer(run_directory, dataset, initial, cluster)
+    trainer = Trainer(run_directory, dataset, initial, cluster, teacher)
     evaluator = evaluator_for(trainer.net, run_directory, dataset)
     trainer.train(_STAGES.value, evaluate=lambda arch: evaluator.evaluate(arch, split="holdout").to_dict())
     print(f"{_RUN_DIR.value}: finished stages {', '.join(run_directory.finished_stages())}")

@@ -28,6 +28,7 @@ def get_config() -> ConfigDict:
             "data_seed": 0,
             "batch_size": 64,
             "base_batch_size": 64,
+            "warmup_from_base_rate": True,
             "seed": 0,
             "momentum": 0.9,
             "weight_decay": 3e-5,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ofa_tf.common import InputError, config
-from ofa_tf.data.decoding import decode_and_crop
+from ofa_tf.data.decoding import decode_and_crop, decode_image
 
 # Random crops that are tried before one of the nearest fitting shape is taken.
 ATTEMPTS = 10
@@ -16,17 +16,23 @@ ATTEMPTS = 10
 # below it, a low-pass filter changes little and takes longer than decoding does.
 ANTIALIAS_FROM = 2
 
+# More than that of a small image is black.
+MAX_PAD = 64
+
 # ITU-R 601, as PIL turns RGB to grey.
 LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Random-resized crop, horizontal flip, brightness and saturation.
+    """Random-resized crop or, for small images, pad and crop; horizontal flip, brightness and saturation.
 
     Args:
         crop_scale: least and greatest share of the image's area that is cropped, in (0, 1].
         crop_ratio: least and greatest width / height of the crop, drawn uniformly on a logarithmic scale.
+        pad: pixels of black that are added on each side of an image, of which a window as large as before is taken,
+            anywhere; 0 for random-resized crops. The image is its whole centre square, resized where it has another
+            size than the batch; `crop_scale` and `crop_ratio` have no effect.
         flip: whether half of the images are mirrored left to right (not for digits and letters).
         brightness: b: pixels are multiplied by a factor from 1 - b to 1 + b.
         saturation: s: colours are drawn away from grey by a factor from 1 - s to 1 + s.
@@ -38,8 +44,10 @@ class Augmentation:
 
     Example:
         Augmentation(crop_scale=(0.7, 1.0), flip=False)
+        Augmentation(pad=4, brightness=0.0, saturation=0.0)  # what is usual for CIFAR-10
 
-    Source: reference facts, "Images" (the published training augmentation).
+    Source: Cai et al., the published training code; for pad and crop He et al., "Deep Residual Learning for Image
+    Recognition", CVPR 2016, section 4.2.
     """
 
     crop_scale: tuple[float, float] = (0.08, 1.0)
@@ -51,10 +59,12 @@ class Augmentation:
     randaugment_factor: float = 0.3
     mixup: float = 0.0
     cutmix: float = 0.0
+    pad: int = 0
 
     def __post_init__(self):
         config.check_numbers("augmentation: crop_scale", self.crop_scale, 2, 1e-4, 1)
         config.check_numbers("augmentation: crop_ratio", self.crop_ratio, 2, 1e-2, 1e2)
+        config.check_whole_numbers("augmentation: pad", self.pad, 0, MAX_PAD)
         config.check_numbers("augmentation: brightness", self.brightness, 1, 0, 1)
         config.check_numbers("augmentation: saturation", self.saturation, 1, 0, 1)
         config.check_numbers("augmentation: randaugment_factor", self.randaugment_factor, 1, 0, 1)
@@ -146,8 +156,70 @@ def training_image(
         training_image(tf.io.read_file(path), resolution=128, seed=(0, 17), augmentation=Augmentation())
     """
     draws = draw(augmentation, seed, 1)
-    cropped = crop(image, resolution, tf.nest.map_structure(lambda values: values[0], draws), augmentation)
-    return finish(cropped[None], draws.mirror, draws.colour)[0]
+    image = fitted(image, resolution, tf.nest.map_structure(lambda values: values[0], draws), augmentation)
+    return finished(image[None], draws, augmentation)[0]
+
+
+def fitted(image: tf.Tensor, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
+    """One image, encoded or not, at the size of its batch: uint8 (resolution, resolution, 3); the first part."""
+    if augmentation.pad:
+        return centre_square(decode_image(image) if image.dtype == tf.string else image, resolution)
+    return crop(image, resolution, draws, augmentation)
+
+
+def finished(images: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
+    """The rest, of a whole batch of `fitted` images at once: uint8 (batch, r, r, 3)."""
+    if not augmentation.pad:
+        return finish(images, draws.mirror, draws.colour)
+    images = pad_and_crop(images, draws.place, draws.mirror, augmentation.pad)
+    if augmentation.brightness or augmentation.saturation:
+        images = finish(images, tf.zeros_like(draws.mirror), draws.colour)
+    return images
+
+
+def centre_square(images: tf.Tensor, resolution: int | tf.Tensor) -> tf.Tensor:
+    """The largest square in the middle, resized.
+
+    Args:
+        images: uint8 (..., height, width, 3).
+        resolution: side of the result, in pixels.
+
+    Returns:
+        uint8 (..., resolution, resolution, 3).
+    """
+    if images.shape[-3:-1] == (resolution, resolution):
+        return images
+    sides = tf.shape(images)[-3:-1]
+    side = tf.reduce_min(sides)
+    top, left = tf.unstack((sides - side) // 2)
+    square = images[..., top : top + side, left : left + side, :]
+    resized = tf.image.resize(square, tf.stack([resolution, resolution]), antialias=True)
+    return tf.cast(resized + 0.5, tf.uint8)
+
+
+def pad_and_crop(images: tf.Tensor, place: tf.Tensor, mirror: tf.Tensor, pad: int) -> tf.Tensor:
+    """A window of each image after padding with black, mirrored or not.
+
+    Args:
+        images: uint8 (batch, r, r, 3).
+        place: float32 (batch, 2), see `Draws`.
+        mirror: bool (batch,), see `Draws`.
+        pad: pixels on each side.
+
+    Returns:
+        uint8 (batch, r, r, 3).
+    """
+    count, side = tf.shape(images)[0], tf.shape(images)[1]
+    padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+    top, left = tf.unstack(tf.cast(place * (2 * pad + 1), tf.int32), axis=1)
+    along = tf.range(side)
+    rows = top[:, None] + along
+    columns = left[:, None] + tf.where(mirror[:, None], along[::-1], along)
+    # One look-up of whole pixels for the batch; a slice for each image takes many times as long.
+    wide = side + 2 * pad
+    rows += wide * tf.range(count)[:, None]
+    found = tf.gather(tf.reshape(padded, [-1, 3]), wide * rows[:, :, None] + columns[:, None, :])
+    return tf.ensure_shape(found, images.shape)
 
 
 def crop(image: tf.Tensor, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:

@@ -32,6 +32,8 @@ class Batches:
         images_of: a batch of these tensors -> uint8 (batch, r, r, 3).
         mix: (batch number, images, labels) -> images and labels, or shares of classes; None for nothing.
         static_batch: whether no batch is short.
+        at_once: (a batch of records as pixels, what was drawn) -> uint8 (batch, r, r, 3); takes the place of `image_of`
+            and `images_of` where the split is in memory.
         drop: whether an image that cannot be read is left out; else the split's next one takes its place, so that the
             number of batches and their size stay what they were.
 
@@ -48,6 +50,7 @@ class Batches:
     image_of: Callable[[tf.Tensor, tuple], Any]
     images_of: Callable[[Any], tf.Tensor] = lambda images: images
     mix: Callable[[int, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None
+    at_once: Callable[[tf.Tensor, Any], tf.Tensor] | None = None
     static_batch: bool = True
     drop: bool = False
 
@@ -86,10 +89,16 @@ class Batches:
             images = self.images_of(images)
             return (images[labels >= 0], labels[labels >= 0]) if drop else (images, labels)
 
+        def read_at_once(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            indices, labels, drawn = planned(number)
+            return self.at_once(tf.gather(self.split.records, indices), drawn), labels
+
         stop = tf.int64.max if self.count is None else self.first + self.count
+        numbers = tf.data.Dataset.range(first, stop)
+        if self.at_once is not None:
+            return numbers.map(read_at_once).prefetch(2)
         return (
-            tf.data.Dataset.range(first, stop)
-            .map(planned)
+            numbers.map(planned)
             .unbatch()
             .map(
                 lambda index, label, drawn: (self.image_of(self.split.read(index), drawn), label),

@@ -8,18 +8,19 @@ that it would have seen, and each of several workers its rows of the batch that 
 Source: systems notes, "A pipeline that resumes exactly".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from ofa_tf.common import InputError
 from ofa_tf.data import seeds
-from ofa_tf.data.augmentation import Augmentation, Draws, crop, draw, finish
+from ofa_tf.data.augmentation import Augmentation, Draws, centre_square, draw, finished, fitted
 from ofa_tf.data.batches import Batches
 from ofa_tf.data.dataset import ImageDataset
 from ofa_tf.data.decoding import decode_image
 from ofa_tf.data.mixing import Mixing
 from ofa_tf.data.preprocessing import evaluation_image
+from ofa_tf.data.split import PIXELS, Split
 
 
 def steps_per_epoch(dataset: ImageDataset, batch_size: int) -> int:
@@ -71,7 +72,7 @@ def training_batches(
     """
     resolutions = _checked_resolutions(resolutions)
     seeds.check_seed(seed)
-    split = dataset.split("train")
+    split = _training_split(dataset, augmentation)
     epoch_steps = steps_per_epoch(dataset, batch_size)
     if batch_size % workers:
         raise InputError(f"batch_size={batch_size}: {workers} workers cannot share it equally; give a multiple")
@@ -87,13 +88,33 @@ def training_batches(
         draws = draw(augmentation, seeds.stream(seed, seeds.AUGMENT, 0, step), batch_size)
         return places[own], (resolution, tf.nest.map_structure(lambda values: values[own], draws))
 
-    def image_of(image: tf.Tensor, drawn: tuple) -> tuple:
-        resolution, draws = drawn
-        side = resolutions[0] if len(resolutions) == 1 else resolution
-        return crop(image, side, draws, augmentation), draws.mirror, draws.colour
-
     mix = Mixing(augmentation, dataset.num_classes, seed * workers + worker) if Mixing.wanted(augmentation) else None
-    return Batches(split, first_step, steps, share, plan, image_of, images_of=lambda tensors: finish(*tensors), mix=mix)
+    return Batches(split, first_step, steps, share, plan, mix=mix, **_augmenting(split, augmentation, resolutions))
+
+
+def _training_split(dataset: ImageDataset, augmentation: Augmentation) -> Split:
+    """The training images, in memory where that is what makes the augmentation fast."""
+    split = dataset.split("train")
+    return split.in_memory if augmentation.pad else split
+
+
+def _augmenting(split: Split, augmentation: Augmentation, resolutions: tuple[int, ...]) -> dict[str, Callable | None]:
+    """How `Batches` turns records into images, where a plan draws a resolution and `Draws` for each."""
+
+    def image_of(image: tf.Tensor, drawn: tuple[tf.Tensor, Draws]) -> tuple:
+        side, draws = drawn
+        return fitted(image, resolutions[0] if len(resolutions) == 1 else side, draws, augmentation), draws
+
+    def at_once(images: tf.Tensor, drawn: tuple[tf.Tensor, Draws]) -> tf.Tensor:
+        sides, draws = drawn
+        side = resolutions[0] if len(resolutions) == 1 else sides[0]
+        return finished(centre_square(images, side), draws, augmentation)
+
+    return {
+        "image_of": image_of,
+        "images_of": lambda tensors: finished(*tensors, augmentation),
+        "at_once": at_once if augmentation.pad and split.kind == PIXELS else None,
+    }
 
 
 def evaluation_batches(
@@ -169,7 +190,7 @@ def calibration_batches(
     (resolution,) = _checked_resolutions([resolution])
     seeds.check_seed(seed)
     _check_batch_size(batch_size)
-    split = dataset.split("train")
+    split = _training_split(dataset, augmentation)
     images = min(images, len(split))
     if images < 1:
         raise InputError(f"calibration images: {images}, expected at least 1")
@@ -178,14 +199,11 @@ def calibration_batches(
     def plan(number: tf.Tensor) -> tuple[tf.Tensor, tuple]:
         positions = number * batch_size + tf.range(batch_size, dtype=tf.int64)
         places = seeds.shuffled(positions, len(split), seeds.stream(seed, seeds.CALIBRATION, 0, 0))
-        return places, draw(augmentation, seeds.stream(seed, seeds.CALIBRATION, 1, number), batch_size)
+        draws = draw(augmentation, seeds.stream(seed, seeds.CALIBRATION, 1, number), batch_size)
+        return places, (tf.fill([batch_size], resolution), draws)
 
-    def image_of(image: tf.Tensor, draws: Draws) -> tuple:
-        return crop(image, resolution, draws, augmentation), draws.mirror, draws.colour
-
-    return Batches(
-        split, 0, images // batch_size, batch_size, plan, image_of, images_of=lambda tensors: finish(*tensors)
-    )
+    augmenting = _augmenting(split, augmentation, (resolution,))
+    return Batches(split, 0, images // batch_size, batch_size, plan, **augmenting)
 
 
 def _check_batch_size(batch_size: int) -> None:

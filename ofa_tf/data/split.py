@@ -1,6 +1,9 @@
 """`Split`: labelled images that can be read one by one, in any order."""
 
 import dataclasses
+import functools
+import math
+import os
 import pathlib
 import re
 import warnings
@@ -10,9 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError
+from ofa_tf.data.decoding import decode_image
 
 # A few broken files in a large set are usual; this share and at least one image are passed over.
 MAX_DAMAGED_SHARE = 0.01
+
+# Decoded images of a split are kept if they fit.
+MEMORY_BYTES = 1 << 29
+_READ_AT_ONCE = 256
 
 FILES, ENCODED, PIXELS, RANDOM_ACCESS = "files", "encoded", "pixels", "random_access"
 
@@ -86,6 +94,71 @@ class Split:
             return tf.ensure_shape(encoded, ())
         record = tf.gather(self.records, index)
         return tf.io.read_file(record) if self.kind == FILES else record
+
+    @functools.cached_property
+    def in_memory(self) -> "Split":
+        """The same images as pixels, decoded once, where they all have one size and fit into `MEMORY_BYTES`; else self.
+
+        An image that cannot be read is noted here, as `note_damaged` says.
+        """
+        if self.kind == PIXELS:
+            return self
+        with tf.init_scope(), tf.device("CPU:0"):
+            pixels = self._decoded()
+            if pixels is None:
+                return self
+            places = {int(index): place for place, index in enumerate(self.indices)}
+            damaged = {places[index]: reason for index, reason in self.damaged.items() if index in places}
+            records = tf.constant(pixels)
+        return Split(self.name, self.labels, np.arange(len(self)), records, PIXELS, damaged)
+
+    def _decoded(self) -> np.ndarray | None:
+        """uint8 (images, height, width, 3), zero where an image cannot be read; None where they do not fit."""
+        shape = self._first_shape()
+        if shape is None or len(self) * math.prod(shape) > MEMORY_BYTES:
+            return None
+        pixels = np.zeros((len(self), *shape), np.uint8)
+
+        def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            image = decode_image(self.read(index))
+            fits = tf.reduce_all(tf.equal(tf.shape(image), shape))
+            return tf.cond(fits, lambda: image, lambda: tf.zeros(shape, tf.uint8)), fits
+
+        place = 0
+        while place < len(self):
+            batches = (
+                tf.data.Dataset.from_tensor_slices(self.indices[place:])
+                .map(read, num_parallel_calls=os.cpu_count(), deterministic=True)
+                .batch(_READ_AT_ONCE)
+                .as_numpy_iterator()
+            )
+            try:
+                for images, fit in batches:
+                    if not fit.all():
+                        return None
+                    pixels[place : place + len(images)] = images
+                    place += len(images)
+            except tf.errors.OpError:
+                # One by one, to know which it is.
+                for index in self.indices[place : place + _READ_AT_ONCE]:
+                    try:
+                        image, fits = read(tf.constant(index))
+                    except tf.errors.OpError as error:
+                        self.note_damaged(int(index), error)
+                    else:
+                        if not fits:
+                            return None
+                        pixels[place] = image
+                    place += 1
+        return pixels
+
+    def _first_shape(self) -> tuple[int, ...] | None:
+        for index in self.indices:
+            try:
+                return tuple(decode_image(self.read(tf.constant(index))).shape)
+            except tf.errors.OpError:
+                continue
+        return None
 
     def identity(self, index: int) -> str:
         """What tells a record from others wherever the data lies: a file's class folder and name, else its number."""

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from ofa_tf.layers.slicing import framed
+
 # oneDNN has a fast kernel for the gradient of at most so many columns of a depthwise kernel, on images that have at
 # least the kernel's rows; any other takes it 5 to 50 times as long.
 _COLUMNS = 3
@@ -28,37 +30,48 @@ def depthwise_conv2d(
     Example:
         depthwise_conv2d(images, kernel, kernel_sizes=(3, 5), kernel_index=tf.constant(0), stride=1)
     """
-    if stride > 1:
-        inputs = _framed(inputs, tf.shape(kernel)[0] // 2)
+
+    def convolved(inputs, kernel):
+        branches = [lambda size=size: _convolve(inputs, kernel, size, stride) for size in kernel_sizes]
+        return _one_of(branches, kernel_index)
+
     if tf.config.list_logical_devices("GPU"):
-        return _convolve(inputs, kernel, stride)
+        return convolved(inputs, kernel)
 
     @tf.custom_gradient
     def convolve(inputs, kernel):
         def gradient(upstream):
-            branches = [lambda size=size: _kernel_gradient(inputs, upstream, size, stride) for size in kernel_sizes]
-            return (
-                _inputs_gradient(inputs, kernel, upstream, stride),
-                branches[0]() if len(branches) == 1 else tf.switch_case(kernel_index, branches),
-            )
+            kernels = [lambda size=size: _kernel_gradient(inputs, upstream, size, stride) for size in kernel_sizes]
+            return _inputs_gradient(inputs, kernel, upstream, stride), _one_of(kernels, kernel_index)
 
-        return _convolve(inputs, kernel, stride), gradient
+        return convolved(inputs, kernel), gradient
 
     return convolve(inputs, kernel)
 
 
-def _convolve(inputs, kernel, stride):
-    # For odd kernels at stride 1, SAME is the symmetric padding; at others the inputs are framed already.
-    return tf.nn.depthwise_conv2d(inputs, kernel, [1, stride, stride, 1], "SAME" if stride == 1 else "VALID")
+def _one_of(branches, index):
+    return branches[0]() if len(branches) == 1 else tf.switch_case(index, branches)
+
+
+def _convolve(inputs, kernel, size, stride):
+    if stride == 1:
+        # For odd kernels SAME is the symmetric padding.
+        return tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], "SAME")
+    pad = [size // 2, size // 2]
+    return tf.nn.depthwise_conv2d(inputs, kernel, [1, stride, stride, 1], [[0, 0], pad, pad, [0, 0]])
 
 
 def _inputs_gradient(inputs, kernel, upstream, stride):
     if stride == 1:
-        return _convolve(upstream, kernel[::-1, ::-1], stride)
-    return tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
-        input_sizes=tf.shape(inputs), filter=kernel, out_backprop=upstream, strides=[1, stride, stride, 1],
+        return tf.nn.depthwise_conv2d(upstream, kernel[::-1, ::-1], [1, 1, 1, 1], "SAME")
+    pad, shape = tf.shape(kernel)[0] // 2, tf.shape(inputs)
+    frame = tf.stack([0, pad, pad, 0])
+    # Framed by hand: oneDNN takes no gradient of convolutions with explicit padding.
+    gradient = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+        input_sizes=shape + 2 * frame, filter=kernel, out_backprop=upstream, strides=[1, stride, stride, 1],
         padding="VALID",
     )  # fmt: skip
+    return tf.slice(gradient, frame, shape)
 
 
 def _kernel_gradient(inputs, upstream, size, stride):
@@ -70,17 +83,14 @@ def _kernel_gradient(inputs, upstream, size, stride):
             strides=[1, stride, stride, 1], padding=padding,
         )  # fmt: skip
 
-    if stride == 1:
-        if size <= _COLUMNS:
-            return of_columns(inputs, size, "SAME")
-        inputs = _framed(inputs, size // 2)
+    if stride == 1 and size <= _COLUMNS:
+        return of_columns(inputs, size, "SAME")
+    inputs = framed(inputs, size // 2)
+    if size <= _COLUMNS:
+        return of_columns(inputs, size, "VALID")
     reach = (tf.shape(upstream)[2] - 1) * stride
     groups = [(first, min(_COLUMNS, size - first)) for first in range(0, size, _COLUMNS)]
     return tf.concat(
         [of_columns(inputs[:, :, first : first + reach + columns], columns, "VALID") for first, columns in groups],
         axis=1,
     )
-
-
-def _framed(images, pad):
-    return tf.pad(images, tf.convert_to_tensor([[0, 0], [pad, pad], [pad, pad], [0, 0]]))

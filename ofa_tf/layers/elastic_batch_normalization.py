@@ -50,7 +50,7 @@ class ElasticBatchNormalization(keras.layers.Layer):
             channels: int32 scalar, the active channels.
             norms: the pass that this call is part of.
         """
-        scale, shift = active(self.gamma, [channels]), active(self.beta, [channels])
+        scale, shift = self.active_scale(channels)
         if norms.mode == TRAIN:
             # The kernel itself computes moving averages when it is given the old ones.
             outputs = self._fused(inputs, scale, shift, *self._moving(channels), training=True, rate=1 - self.momentum)
@@ -79,7 +79,20 @@ class ElasticBatchNormalization(keras.layers.Layer):
             mean, variance = self._moving(channels)
         else:
             mean, variance = self._calibrated(given, channels)
-        return [active(self.gamma, [channels]), active(self.beta, [channels]), mean, variance]
+        return [*self.active_scale(channels), mean, variance]
+
+    def active_scale(self, channels) -> tuple[tf.Tensor, tf.Tensor]:
+        """Gamma and beta of the first channels, each (channels,)."""
+        return active(self.gamma, [channels]), active(self.beta, [channels])
+
+    def move(self, mean, variance, count, channels) -> None:
+        """Moves the moving statistics towards a batch's mean and biased variance over `count` values per channel."""
+        count = tf.cast(count, tf.float32)
+        unbiased = variance * (count / tf.maximum(count - 1.0, 1.0))
+        for variable, old, new in zip(
+            (self.moving_mean, self.moving_variance), self._moving(channels), (mean, unbiased), strict=True
+        ):
+            self._assign(variable, old + (new - old) * (1.0 - self.momentum), channels)
 
     def _calibrated(self, given, channels):
         statistics = tf.slice(given, [0, self.offset], [2, channels])

@@ -1,6 +1,7 @@
 """`ElasticBlock`: what the blocks of every family have in common."""
 
 import abc
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -63,12 +64,16 @@ class ElasticBlock(keras.layers.Layer, abc.ABC):
             statistics: calibrated statistics of the whole network, or None for the moving ones.
         """
 
-    def sort_channels(self, bounds: list[int]) -> None:
+    def sort_channels(self, bounds: list[int], reorder: Callable) -> None:
         """Puts the most important inner channels first, within each of the groups that end at `bounds`.
 
         Blocks without elastic inner channels have nothing to sort.
+
+        Args:
+            bounds: ascending channel counts.
+            reorder: called as `reorder(variables, order, axis)`; permutes one axis of each variable at once.
         """
-        del bounds
+        del bounds, reorder
 
 
 def descending(importance: np.ndarray, bounds: list[int] | None = None) -> np.ndarray:
@@ -85,9 +90,3 @@ def descending(importance: np.ndarray, bounds: list[int] | None = None) -> np.nd
     return np.concatenate(
         [start + np.argsort(-importance[start:end], kind="stable") for start, end in zip(starts, bounds, strict=True)]
     )
-
-
-def reorder(variables: list, order: np.ndarray, axis: int) -> None:
-    """Permutes one axis of each variable."""
-    for variable in variables:
-        variable.assign(np.take(variable.numpy(), order, axis=axis))

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ofa_tf.layers.activations import activate
 from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
-from ofa_tf.layers.elastic_block import ElasticBlock, descending, reorder
+from ofa_tf.layers.elastic_block import ElasticBlock, descending
 from ofa_tf.layers.elastic_conv2d import ElasticConv2D
 from ofa_tf.spaces import IN, MID, OUT, Block
 
@@ -69,7 +69,7 @@ class ElasticBottleneck(ElasticBlock):
             weights["shortcut_norm"] = self.shortcut_norm.active_weights(out, statistics)
         return weights
 
-    def sort_channels(self, bounds):
+    def sort_channels(self, bounds, reorder):
         # First the 3x3's outputs, then, by what the re-ordered 3x3 makes of them, its inputs.
         order = descending(np.abs(self.expand.kernel.numpy()).sum((0, 1, 3)), bounds)
         reorder([self.expand.kernel], order, axis=2)

@@ -5,7 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
-from ofa_tf.layers.slicing import active
+from ofa_tf.layers.slicing import active, framed
 
 
 class ElasticConv2D(keras.layers.Layer):
@@ -30,8 +30,7 @@ class ElasticConv2D(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.stride = stride
-        pad = kernel_size // 2
-        self.padding = [[0, 0], [pad, pad], [pad, pad], [0, 0]]
+        self.kernel_size = kernel_size
         self.kernel = self.add_weight(
             shape=(kernel_size, kernel_size, in_channels, out_channels),
             initializer=he_fan_out(kernel_size, out_channels, seed),
@@ -46,11 +45,15 @@ class ElasticConv2D(keras.layers.Layer):
     def call(self, inputs, *, in_channels, out_channels):
         """Convolves float32 (batch, height, width, in_channels); both counts are int32 scalars."""
         kernel = self.active_kernel(in_channels=in_channels, out_channels=out_channels)
-        if self.stride == 1 and self.kernel.shape[0] == 1:
+        if self.stride == 1 and self.kernel_size == 1:
             # The same as a product of matrices, whose gradients are faster on a CPU.
-            outputs = tf.reshape(inputs, [-1, in_channels]) @ kernel[0, 0]
+            outputs = tf.reshape(inputs, [-1, in_channels]) @ tf.reshape(kernel, [in_channels, out_channels])
             return tf.reshape(outputs, tf.concat([tf.shape(inputs)[:-1], [out_channels]], axis=0))
-        return tf.nn.conv2d(inputs, kernel, self.stride, self.padding)
+        if self.stride == 1:
+            # For an odd kernel SAME is the symmetric padding.
+            return tf.nn.conv2d(inputs, kernel, 1, "SAME")
+        # Framed by an operation of its own: oneDNN takes no gradient of convolutions with explicit padding.
+        return tf.nn.conv2d(framed(inputs, self.kernel_size // 2), kernel, self.stride, "VALID")
 
 
 def he_fan_out(kernel_size: int, out_channels: int, seed) -> keras.initializers.Initializer:

@@ -5,6 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
+from ofa_tf.layers.elastic_conv2d import he_fan_out as he_fan_out_normal
 from ofa_tf.layers.slicing import active
 
 
@@ -15,13 +16,27 @@ class ElasticDense(keras.layers.Layer):
         in_features: the largest number of inputs.
         out_features: the largest number of outputs.
         use_bias: whether a bias is added.
-        seed: `keras.random.SeedGenerator`; the kernel starts uniform within 1 / sqrt(in_features).
+        he_fan_out: whether the kernel starts as that of a 1x1 convolution, normal with variance 2 / out_features; else
+            uniform within 1 / sqrt(in_features), as a classifier's.
+        seed: `keras.random.SeedGenerator` for the initialisation.
     """
 
-    def __init__(self, in_features: int, out_features: int, *, use_bias: bool = True, seed=None, **kwargs):
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        use_bias: bool = True,
+        he_fan_out: bool = False,
+        seed=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        bound = 1.0 / math.sqrt(in_features)
-        initializer = keras.initializers.RandomUniform(-bound, bound, seed=seed)
+        if he_fan_out:
+            initializer = he_fan_out_normal(1, out_features, seed)
+        else:
+            bound = 1.0 / math.sqrt(in_features)
+            initializer = keras.initializers.RandomUniform(-bound, bound, seed=seed)
         self.kernel = self.add_weight(shape=(in_features, out_features), initializer=initializer, name="kernel")
         self.bias = self.add_weight(shape=(out_features,), initializer="zeros", name="bias") if use_bias else None
         self.built = True

@@ -7,6 +7,7 @@ from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
 from ofa_tf.layers.elastic_block import ElasticBlock
 from ofa_tf.layers.elastic_conv2d import ElasticConv2D
 from ofa_tf.layers.elastic_dense import ElasticDense
+from ofa_tf.layers.pointwise import widened
 from ofa_tf.spaces import IN, MID, OUT, Block
 
 
@@ -26,7 +27,9 @@ class ElasticHead(ElasticBlock):
             self.norm = ElasticBatchNormalization(mid, epsilon=block.norm_epsilon, name="norm")
             self.norms = [self.norm]
         if block.feature_channels:
-            self.feature = ElasticDense(mid, block.feature_channels, use_bias=False, seed=seed, name="feature")
+            self.feature = ElasticDense(
+                mid, block.feature_channels, use_bias=False, he_fan_out=True, seed=seed, name="feature"
+            )
         self.classifier = ElasticDense(
             block.feature_channels or mid or block.in_channels, block.out_channels, seed=seed, name="classifier"
         )
@@ -36,9 +39,10 @@ class ElasticHead(ElasticBlock):
         outputs, features = inputs, sizes[IN]
         if self.block.mid_channels:
             features = sizes[MID]
-            outputs = self.conv(outputs, in_channels=sizes[IN], out_channels=features)
-            outputs = self.norm(outputs, channels=features, norms=norms)
-            outputs = activate(self.block.activation, outputs)
+            outputs = widened(
+                outputs, self.conv, self.norm, in_channels=sizes[IN], out_channels=features,
+                activation=self.block.activation, norms=norms,
+            )  # fmt: skip
         outputs = tf.reduce_mean(outputs, [1, 2])
         if self.block.feature_channels:
             features = self.block.feature_channels

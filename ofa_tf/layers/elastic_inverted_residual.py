@@ -4,10 +4,11 @@ import numpy as np
 
 from ofa_tf.layers.activations import activate
 from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
-from ofa_tf.layers.elastic_block import ElasticBlock, descending, reorder
+from ofa_tf.layers.elastic_block import ElasticBlock, descending
 from ofa_tf.layers.elastic_conv2d import ElasticConv2D
 from ofa_tf.layers.elastic_depthwise_conv2d import ElasticDepthwiseConv2D
 from ofa_tf.layers.elastic_squeeze_excite import ElasticSqueezeExcite
+from ofa_tf.layers.pointwise import widened
 from ofa_tf.spaces import IN, KERNEL, MID, OUT, SE, Block
 
 
@@ -40,9 +41,10 @@ class ElasticInvertedResidual(ElasticBlock):
     def body(self, inputs, sizes, norms):
         outputs = inputs
         if self.block.expand:
-            outputs = self.expand(outputs, in_channels=sizes[IN], out_channels=sizes[MID])
-            outputs = self.expand_norm(outputs, channels=sizes[MID], norms=norms)
-            outputs = activate(self.block.activation, outputs)
+            outputs = widened(
+                outputs, self.expand, self.expand_norm, in_channels=sizes[IN], out_channels=sizes[MID],
+                activation=self.block.activation, norms=norms,
+            )  # fmt: skip
         outputs = self.depthwise(outputs, channels=sizes[MID], kernel_index=sizes[KERNEL])
         outputs = self.depthwise_norm(outputs, channels=sizes[MID], norms=norms)
         outputs = activate(self.block.activation, outputs)
@@ -68,7 +70,7 @@ class ElasticInvertedResidual(ElasticBlock):
         weights["project_norm"] = self.project_norm.active_weights(out, statistics)
         return weights
 
-    def sort_channels(self, bounds):
+    def sort_channels(self, bounds, reorder):
         if not self.block.expand:
             return  # the inner channels are the input's: their order is not this block's to choose
         # Importance: how much the projection makes of a channel.

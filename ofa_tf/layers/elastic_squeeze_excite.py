@@ -20,8 +20,8 @@ class ElasticSqueezeExcite(keras.layers.Layer):
 
     def __init__(self, channels: int, hidden: int, *, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.reduce = ElasticDense(channels, hidden, seed=seed, name="se_reduce")
-        self.expand = ElasticDense(hidden, channels, seed=seed, name="se_expand")
+        self.reduce = ElasticDense(channels, hidden, he_fan_out=True, seed=seed, name="se_reduce")
+        self.expand = ElasticDense(hidden, channels, he_fan_out=True, seed=seed, name="se_expand")
         self.built = True
 
     def call(self, inputs, *, channels, hidden):

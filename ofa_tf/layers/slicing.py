@@ -1,4 +1,4 @@
-"""The one place where maximum-size weights become those of the active subnet."""
+"""The one place where maximum-size weights become those of the active subnet, and what fills tensors up with zeros."""
 
 import keras
 import tensorflow as tf
@@ -23,3 +23,8 @@ def active(weight: "keras.Variable | tf.Tensor", sizes: list) -> tf.Tensor:
 def padded(values: tf.Tensor, size: int) -> tf.Tensor:
     """A vector of active values filled up with zeros to its maximum size."""
     return tf.pad(values, [[0, size - tf.shape(values)[0]]])
+
+
+def framed(images: tf.Tensor, pad: "int | tf.Tensor") -> tf.Tensor:
+    """Images (batch, height, width, channels) with `pad` zeros on each side."""
+    return tf.pad(images, tf.convert_to_tensor([[0, 0], [pad, pad], [pad, pad], [0, 0]]))

@@ -8,7 +8,7 @@ from ofa_tf.common import InputError, brief
 from ofa_tf.common.config import check_numbers, check_whole_numbers
 from ofa_tf.spaces.block import ACTIVATIONS, Block
 from ofa_tf.spaces.divisible import make_divisible
-from ofa_tf.spaces.space import MAX_DEPTH, MAX_RATIO, MAX_WIDTH, Gene, Position, Space
+from ofa_tf.spaces.space import MAX_DEPTH, MAX_RATIO, MAX_WIDTH, Gene, Position, Space, within
 
 
 def check_activation(what: str, found: str) -> None:
@@ -128,11 +128,8 @@ class MobileNetSpace(Space):
         return tuple(positions)
 
     def _with_choices(self, choices: dict[str, tuple]) -> "MobileNetSpace":
-        # ProxylessNAS's last stage has a depth of its own, which no choice touches.
         stages = tuple(
-            dataclasses.replace(stage, depths=tuple(sorted({*choices["d"]} & {*stage.depths})) or stage.depths)
-            if "d" in choices
-            else stage
+            dataclasses.replace(stage, depths=within(stage.depths, choices["d"])) if "d" in choices else stage
             for stage in self.stages
         )
         blocks = {field: choices[field] for field in ("ks", "e") if field in choices}

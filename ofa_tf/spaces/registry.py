@@ -20,16 +20,18 @@ def _half() -> MobileNetSpace:
     return mobilenet_v3(0.5, resolutions=tuple(range(96, 161, 16)), name=name)
 
 
-def _cifar() -> MobileNetSpace:
-    """For 32 x 32 images, about 4 M MACs at most: narrow, and the image is halved three times instead of five."""
+def _cifar(name: str, d: tuple[int, ...], base_widths: tuple[int, ...], strides: tuple[int, ...], head: int):
+    """For 32 x 32 images: few stages, and most blocks where the maps still have 8 x 8 positions and more."""
     return mobilenet_v3(
         num_classes=10,
-        resolutions=(24, 28, 32),
+        ks=(3, 5),
+        d=d,
+        resolutions=(32,),
         stem_stride=2,
-        base_widths=(8, 8, 8, 16, 16, 24, 32),
-        strides=(2, 2, 1, 1, 1),
-        head_widths=(192, 256),
-        name="ofa_cifar",
+        base_widths=base_widths,
+        strides=strides,
+        head_widths=(head, 256),
+        name=name,
     )
 
 
@@ -80,7 +82,9 @@ _FACTORIES: dict[str, Callable[[], Space]] = {
     "ofa_mbv3_d234_e346_k357_w0.5": _half,
     "ofa_mbv3_d234_e346_k357_w0.5_relu6": _half_relu6,
     "ofa_micro": _micro,
-    "ofa_cifar": _cifar,
+    # 0.9 to 3.7, and 4.4 to 20 million MACs.
+    "ofa_cifar_s": lambda: _cifar("ofa_cifar_s", (1, 2, 3), (16, 16, 24, 40), (2, 2), 192),
+    "ofa_cifar_m": lambda: _cifar("ofa_cifar_m", (2, 3, 4), (16, 16, 24, 40, 64), (1, 2, 2), 256),
     "ofa_tiny": _tiny,
 }
 

@@ -41,6 +41,12 @@ class Gene:
     choices: tuple
 
 
+def within(choices: Sequence, subset: Sequence) -> tuple:
+    """The choices that are in the subset; where none is, the one that is nearest to any of it."""
+    common = tuple(choice for choice in choices if choice in subset)
+    return common or (min(choices, key=lambda choice: min(abs(choice - value) for value in subset)),)
+
+
 @dataclasses.dataclass(frozen=True)
 class Position:
     """A place where a block can stand.
@@ -253,7 +259,8 @@ class Space(abc.ABC):
         Args:
             rng: the source of randomness.
             **subsets: for a field (`ks`, `e`, `d`, `w`, `r`), the values to draw from instead of all of its choices. A
-                gene that has only one choice keeps it.
+                gene that has only one choice keeps it, one that has none of the values takes its nearest: with depths
+                (1, 2) in one stage and (2, 3, 4) in another, `d=(4,)` means 2 and 4.
 
         Example:
             space.sample(np.random.default_rng(0), d=(3, 4), r=(224,))
@@ -273,15 +280,14 @@ class Space(abc.ABC):
         allowed = {}
         for field, genes in self.fields.items():
             subset = subsets.get(field)
+            if subset is not None and not set(subset) & {choice for gene in genes for choice in gene.choices}:
+                known = ", ".join(map(str, self.choices(field)))
+                raise InputError(f"{field}={tuple(subset)} leaves no choice, space {self.name} has {known}")
             allowed[field] = []
             for gene in genes:
                 choices = gene.choices
                 if subset is not None and len(choices) > 1:
-                    choices = [choice for choice in choices if choice in subset]
-                    if not choices:
-                        raise InputError(
-                            f"{field}={tuple(subset)} leaves no choice, space {self.name} has {gene.choices}"
-                        )
+                    choices = within(choices, subset)
                 allowed[field].append(choices)
         return allowed
 
@@ -364,13 +370,14 @@ class Space(abc.ABC):
         """The space of some of the choices, with weights of its own.
 
         Args:
-            choices: for some of the fields of `choices`, the values that are left, in every block or stage.
+            choices: for some of the fields of `choices`, the values that are left, in every block or stage; where none
+                of them is a choice, the nearest is left, as in `sample`.
 
         Raises:
             InputError: a value is none of the space's, or the family has no such field to restrict.
 
         Example:
-            alone = spaces.get("ofa_cifar").restricted(ks=(3,), e=(6,), d=(2,))
+            alone = spaces.get("ofa_cifar_s").restricted(ks=(3,), e=(6,), d=(2,))
         """
         for field, values in choices.items():
             known = self.choices(field)

@@ -1,4 +1,4 @@
-"""Progressive shrinking: stages, losses, channel sorting, the loop, and the run directory it writes."""
+"""Training of supernets: schedules, stages, teachers, losses, channel sorting, the loop, and the run directory."""
 
 from ofa_tf.training.cluster import Cluster, set_deterministic
 from ofa_tf.training.experiment import open_experiment
@@ -8,19 +8,23 @@ from ofa_tf.training.initial import initialize, weights_digest
 from ofa_tf.training.recipe import Recipe, StageRecipe
 from ofa_tf.training.run_directory import RunDirectory
 from ofa_tf.training.sorting import sort_channels
-from ofa_tf.training.stage import Stage, progressive_stages
+from ofa_tf.training.stage import Stage, delayed_stages, progressive_stages
+from ofa_tf.training.teacher import KerasTeacher, SupernetTeacher
 from ofa_tf.training.train_step import TrainStep
 from ofa_tf.training.trainer import Trainer
 
 __all__ = [
     "Cluster",
     "FinetuneRecipe",
+    "KerasTeacher",
     "Recipe",
     "RunDirectory",
     "Stage",
     "StageRecipe",
+    "SupernetTeacher",
     "TrainStep",
     "Trainer",
+    "delayed_stages",
     "finetune",
     "initialize",
     "open_experiment",

@@ -27,7 +27,7 @@ def save_checkpoint(
         path: `.npz`.
         net: whose weights, moving statistics included, are saved.
         position: JSON-ready data that says where the run stands.
-        optimizer: its slots are saved too; left out at the end of a stage.
+        optimizer: its slots are saved too; left out at the end of a stage, unless the next one goes on with them.
 
     Raises:
         OfaError: a weight is not finite; nothing is written.

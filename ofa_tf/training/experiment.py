@@ -10,7 +10,9 @@ from ofa_tf.networks import PackedSupernet
 from ofa_tf.training.initial import weights_digest
 from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.run_directory import RunDirectory
+from ofa_tf.training.schedule import curves
 from ofa_tf.training.stage import find_stage, stages_of
+from ofa_tf.training.teacher import Teacher
 
 
 def open_experiment(
@@ -20,6 +22,7 @@ def open_experiment(
     stages: list[str] | None = None,
     initial: PackedSupernet | None = None,
     replicas: int = 1,
+    teacher: Teacher | None = None,
 ) -> tuple[RunDirectory, ImageDataset]:
     """Opens the data set of an experiment, and makes its run directory or opens the interrupted one.
 
@@ -31,6 +34,7 @@ def open_experiment(
         stages: names of the stages that are to be run, checked before anything is written.
         initial: a trained supernet that the run begins with; its space and preprocessing replace the configuration's.
         replicas: devices that train.
+        teacher: a trained network that teaches.
 
     Raises:
         InputError: a field is unknown or unusable, or the folder holds another run.
@@ -59,9 +63,14 @@ def open_experiment(
         space = space.replace(resolutions=tuple(resolutions))
     source |= {"class_names": list(dataset.class_names), "digest": dataset.digest}
     # A folder with a run in it must not be what a mistake leaves behind.
-    steps_per_epoch(dataset, recipe.batch_size * replicas)
+    epoch_steps = steps_per_epoch(dataset, recipe.batch_size * replicas)
     planned = stages_of(space, recipe, trained=initial is not None)
+    curves(recipe, planned, epoch_steps, recipe.batch_size * replicas)
+    recipe.teacher_weight(given=teacher is not None)
+    if teacher is not None:
+        teacher.check(dataset)
     for name in stages or ():
         find_stage(planned, name)
     began = {} if initial is None else {"space": initial.net.space.name, "digest": weights_digest(initial.net)}
-    return RunDirectory.create(run_dir, space, source, recipe, began, replicas), dataset
+    taught = {} if teacher is None else teacher.identity
+    return RunDirectory.create(run_dir, space, source, recipe, began, replicas, taught), dataset

@@ -87,9 +87,7 @@ def finetune(
         file=sys.stderr,
     ) as bar:
         for step, (images, labels) in enumerate(batches, start=first_epoch * epoch_steps):
-            rate = learning_rate(
-                step, steps=steps, warmup_steps=0, peak=recipe.learning_rate, start=recipe.learning_rate
-            )
+            rate = learning_rate(step, steps=steps, warmup_steps=0, peak=recipe.learning_rate, start=0.0)
             shares = class_shares(labels, classes)
             figures = np.array(step_of(images, shares, tf.constant(rate, tf.float32)))
             if not np.isfinite(figures[0]):

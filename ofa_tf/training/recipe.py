@@ -8,7 +8,9 @@ from ofa_tf.common import InputError
 from ofa_tf.common.config import from_config, is_number
 from ofa_tf.data import PUBLISHED, Augmentation, Preprocessing
 
-SCHEDULES = ("progressive", "joint", "sandwich")
+SCHEDULES = ("progressive", "delayed", "joint", "sandwich")
+
+DECAYS = ("stage", "run")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,19 +19,34 @@ class StageRecipe:
 
     Args:
         epochs: passes over the training images, warm-up not counted.
-        warmup_epochs: passes before those with a rising rate.
+        warmup_epochs: passes before those with a rising rate. Either may have a fraction, their sum is whole.
         learning_rate: for `Recipe.base_batch_size` images; scaled linearly to the batch.
+        subnets_per_step: how many sub-networks' gradients are summed in a step; 0 for the schedule's own number.
     """
 
-    epochs: int
-    warmup_epochs: int = 0
+    epochs: float
+    warmup_epochs: float = 0
     learning_rate: float = 3e-2
+    subnets_per_step: int = 0
 
     def __post_init__(self):
-        check_whole("recipe: stage", "epochs", self.epochs, at_least=1)
-        check_whole("recipe: stage", "warmup_epochs", self.warmup_epochs, at_least=0)
+        if not is_number(self.epochs) or not self.epochs > 0:
+            raise InputError(f"recipe: stage epochs is {self.epochs!r}, expected a number above 0")
+        if not is_number(self.warmup_epochs) or self.warmup_epochs < 0:
+            raise InputError(f"recipe: stage warmup_epochs is {self.warmup_epochs!r}, expected a number of at least 0")
+        if (self.epochs + self.warmup_epochs) % 1:
+            raise InputError(
+                f"recipe: stage epochs and warmup_epochs are {self.epochs} and {self.warmup_epochs}, expected a whole "
+                f"number of passes together"
+            )
         if not is_number(self.learning_rate) or not self.learning_rate > 0:
             raise InputError(f"recipe: stage learning_rate is {self.learning_rate!r}, expected a number above 0")
+        check_whole("recipe: stage", "subnets_per_step", self.subnets_per_step, at_least=0)
+
+    @property
+    def total_epochs(self) -> int:
+        """Passes over the training images, warm-up counted."""
+        return round(self.epochs + self.warmup_epochs)
 
 
 def check_whole(what: str, name: str, value: Any, *, at_least: int) -> None:
@@ -43,15 +60,22 @@ class Recipe:
     """How to train; the defaults are the published ones.
 
     Args:
-        stages: by name, see `progressive_stages`; a stage that is not named is not trained.
-        schedule: "progressive", or "joint" or "sandwich", which have one stage of that name, see `single_stage`.
+        stages: by name, see `stages_of`; a stage that is not named is not trained.
+        schedule: "progressive", "delayed", "joint" or "sandwich", see `stages_of`.
+        decay: "stage", each stage warms up and falls to zero along a cosine of its own; "run", the first stage warms
+            up, one cosine goes through all stages, and momentum is kept from one to the next; None for the schedule's
+            own: "stage", but in "delayed" the rate of "full" is constant after its warm-up, and one cosine goes through
+            what follows, momentum kept.
+        warmup_from_base_rate: a warm-up begins at the rate for `base_batch_size` images, as published, which does not
+            rise where a batch is no larger; else at a tenth of the rate that it rises to.
         batch_size: images per device and step.
         base_batch_size: the batch of all devices that the learning rates are stated for; they scale with it.
         seed: of weights, data order, sub-networks and dropout.
         momentum: Nesterov.
         weight_decay: coupled L2.
         label_smoothing: of the labels' part of the loss.
-        kd_ratio: weight of the teacher's part.
+        kd_ratio: weight of the teacher's part; None for the schedule's own, 1 in "progressive" and where a trained
+            teacher is given, else 0.
         dropout: before the classifier, in all stages but the first.
         evaluate_every: epochs between evaluations of the corner sub-networks; a stage's end is always evaluated.
         checkpoint_minutes: time between checkpoints within an epoch; each epoch's end is always saved.
@@ -66,13 +90,15 @@ class Recipe:
 
     stages: dict[str, StageRecipe]
     schedule: str = "progressive"
+    decay: str | None = None
+    warmup_from_base_rate: bool = False
     batch_size: int = 64
     base_batch_size: int = 64
     seed: int = 0
     momentum: float = 0.9
     weight_decay: float = 3e-5
     label_smoothing: float = 0.1
-    kd_ratio: float = 1.0
+    kd_ratio: float | None = None
     dropout: float = 0.1
     evaluate_every: int = 10
     checkpoint_minutes: float = 10.0
@@ -89,13 +115,36 @@ class Recipe:
             check_whole("recipe", name, getattr(self, name), at_least=0)
         if self.schedule not in SCHEDULES:
             raise InputError(f"recipe: schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        if self.decay not in (None, *DECAYS):
+            raise InputError(f"recipe: decay is {self.decay!r}, expected one of {', '.join(DECAYS)}, or none")
+        if not isinstance(self.warmup_from_base_rate, bool):
+            raise InputError(f"recipe: warmup_from_base_rate is {self.warmup_from_base_rate!r}, expected true or false")
         for name in ("momentum", "weight_decay", "label_smoothing", "kd_ratio", "dropout", "checkpoint_minutes"):
             value = getattr(self, name)
+            if name == "kd_ratio" and value is None:
+                continue
             if not is_number(value) or value < 0:
                 raise InputError(f"recipe: {name} is {value!r}, expected a number of at least 0")
         for name in ("momentum", "label_smoothing", "dropout"):
             if getattr(self, name) >= 1:
                 raise InputError(f"recipe: {name} is {getattr(self, name)}, expected less than 1")
+
+    def teacher_weight(self, *, given: bool) -> float:
+        """What `kd_ratio` says, or the schedule's own.
+
+        Args:
+            given: whether there is a trained teacher, who teaches in every stage.
+
+        Raises:
+            InputError: there is one, and nobody would ask it.
+        """
+        if given and self.schedule == "sandwich":
+            raise InputError("--teacher: in schedule sandwich the largest sub-network teaches; leave the teacher out")
+        if given and self.kd_ratio == 0:
+            raise InputError("--teacher: kd_ratio is 0, so it would not be asked; leave one of the two out")
+        if self.kd_ratio is not None:
+            return self.kd_ratio
+        return 1.0 if given or self.schedule == "progressive" else 0.0
 
     def to_config(self) -> dict[str, Any]:
         """The recipe as JSON-ready data, read back by `from_config`."""

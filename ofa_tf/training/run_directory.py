@@ -36,6 +36,7 @@ class RunDirectory:
         recipe: how it is trained.
         initial: the `space` and `digest` of the supernet that it began with; empty where it began with random weights.
         replicas: devices that share each step.
+        teacher: the `kind` and `digest` of the trained network that teaches; empty where none was given.
     """
 
     path: pathlib.Path
@@ -44,6 +45,7 @@ class RunDirectory:
     recipe: Recipe
     initial: dict[str, str] = dataclasses.field(default_factory=dict)
     replicas: int = 1
+    teacher: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @staticmethod
     def create(
@@ -53,6 +55,7 @@ class RunDirectory:
         recipe: Recipe,
         initial: dict[str, str] | None = None,
         replicas: int = 1,
+        teacher: dict[str, str] | None = None,
     ) -> "RunDirectory":
         """Makes the folder, or opens the one that an interrupted run left.
 
@@ -60,7 +63,7 @@ class RunDirectory:
             InputError: the folder holds a run of another space, dataset or recipe.
         """
         path = pathlib.Path(path)
-        new = RunDirectory(path, space, dataset, recipe, initial or {}, replicas)
+        new = RunDirectory(path, space, dataset, recipe, initial or {}, replicas, teacher or {})
         if (path / "run.json").exists():
             old = RunDirectory.open(path)
             for what, before, now in (
@@ -68,6 +71,7 @@ class RunDirectory:
                 ("dataset", old.dataset, dataset),
                 ("recipe", old.recipe, recipe),
                 ("beginning", old.initial, new.initial),
+                ("teacher", old.teacher, new.teacher),
                 ("number of devices", {"replicas": old.replicas}, {"replicas": replicas}),
             ):
                 if before != now:
@@ -87,6 +91,7 @@ class RunDirectory:
                 "recipe": recipe.to_config(),
                 "initial": new.initial,
                 "replicas": replicas,
+                "teacher": new.teacher,
             },
         )
         return new
@@ -107,10 +112,12 @@ class RunDirectory:
                 raise InputError(f"format {description['format']}, expected {FORMAT}")
             space = spaces.from_config(description["space"])
             recipe, initial = Recipe.from_config(description["recipe"]), description.get("initial", {})
-            replicas = description.get("replicas", 1)
+            replicas, teacher = description.get("replicas", 1), description.get("teacher", {})
             check_whole("run:", "replicas", replicas, at_least=1)
             _check_dataset(description["dataset"], initial)
-            return RunDirectory(path, space, description["dataset"], recipe, initial, replicas)
+            if not isinstance(teacher, dict):
+                raise InputError(f"teacher is {brief(repr(teacher))}, expected an object")
+            return RunDirectory(path, space, description["dataset"], recipe, initial, replicas, teacher)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}/run.json: not a run description ({error!r}); train it anew") from error
         except InputError as error:

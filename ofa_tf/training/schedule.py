@@ -1,21 +1,104 @@
-"""The learning rate of a stage."""
+"""The learning rate of every step of a run."""
 
+import dataclasses
 import math
 
+from ofa_tf.common import InputError
+from ofa_tf.training.recipe import Recipe
+from ofa_tf.training.stage import Stage
 
-def learning_rate(step: int, *, steps: int, warmup_steps: int, peak: float, start: float) -> float:
-    """Linear warm-up from `start` to `peak`, then cosine decay to zero.
+_WARMUP_START = 0.1
+
+
+def learning_rate(step: int, *, steps: int, warmup_steps: int, peak: float, start: float, constant_steps: int = 0):
+    """Linear warm-up from `start` to `peak`, perhaps a constant part, then cosine decay to zero.
 
     Args:
         step: from 0.
-        steps: of the stage, warm-up included.
+        steps: of all parts.
         warmup_steps: how many of them warm up.
         peak: the rate after warm-up, scaled to the batch.
-        start: the rate of the first step, not scaled to the batch (at most `peak` counts).
+        start: the rate of the first step, where there is a warm-up.
+        constant_steps: how many steps after the warm-up keep the peak.
 
-    Source: reference facts, "Progressive shrinking as published".
+    Source: Cai et al., appendix; for the constant part Annavajjala et al., "Delayed epsilon-Shrinking", ECCV 2024.
     """
     if step < warmup_steps:
-        start = min(start, peak)
         return start + (peak - start) * step / warmup_steps
-    return 0.5 * peak * (1.0 + math.cos(math.pi * (step - warmup_steps) / (steps - warmup_steps)))
+    kept = warmup_steps + constant_steps
+    return peak if step < kept else 0.5 * peak * (1.0 + math.cos(math.pi * (step - kept) / (steps - kept)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """The learning rates of one stage, which may be a part of a curve that goes through several.
+
+    Args:
+        first_step: where in the curve the stage begins; above 0, the stage before is in the same curve, and so the
+            optimizer's momentum is kept.
+        shared_after: whether the next stage goes on with it.
+        steps: of the whole curve.
+        warmup_steps: likewise, of its beginning.
+        constant_steps: likewise, after that.
+        peak: the stage's highest rate, scaled to the batch.
+        start: where a warm-up begins.
+    """
+
+    first_step: int
+    shared_after: bool
+    steps: int
+    warmup_steps: int
+    constant_steps: int
+    peak: float
+    start: float
+
+    def rate(self, step: int) -> float:
+        """The rate of a step, counted from the stage's first."""
+        return learning_rate(
+            self.first_step + step,
+            steps=self.steps,
+            warmup_steps=self.warmup_steps,
+            peak=self.peak,
+            start=self.start,
+            constant_steps=self.constant_steps,
+        )
+
+
+def curves(recipe: Recipe, stages: tuple[Stage, ...], epoch_steps: int, batch_size: int) -> tuple[Curve, ...]:
+    """The curve of each stage.
+
+    Args:
+        recipe: the run's.
+        stages: of the recipe, in their order.
+        epoch_steps: steps in a pass over the images.
+        batch_size: images in a step, of all devices.
+
+    Raises:
+        InputError: a stage warms up in the middle of a curve.
+    """
+    held = recipe.decay is None and recipe.schedule == "delayed"
+    timings = [recipe.stages[stage.name] for stage in stages]
+    lengths = [timing.total_epochs * epoch_steps for timing in timings]
+    made = []
+    for place, (stage, timing, length) in enumerate(zip(stages, timings, lengths, strict=True)):
+        alone = recipe.decay != "run" and not held
+        if not alone and place and timing.warmup_epochs:
+            raise InputError(
+                f"recipe: stage {stage.name} has warmup_epochs {timing.warmup_epochs}; its rates go on from stage "
+                f"{stages[place - 1].name}, only the first stage warms up: set it to 0"
+            )
+        warmup = round((timing if alone else timings[0]).warmup_epochs * epoch_steps)
+        peak = timing.learning_rate * batch_size / recipe.base_batch_size
+        base = min(timing.learning_rate, peak) if recipe.warmup_from_base_rate else _WARMUP_START * peak
+        made.append(
+            Curve(
+                first_step=0 if alone else sum(lengths[:place]),
+                shared_after=not alone and place + 1 < len(stages),
+                steps=length if alone else sum(lengths),
+                warmup_steps=warmup,
+                constant_steps=lengths[0] - warmup if held and stages[0].name == "full" else 0,
+                peak=peak,
+                start=base,
+            )
+        )
+    return tuple(made)

@@ -1,4 +1,4 @@
-"""`Stage`: one stage of progressive shrinking, and the six of them that a space asks for."""
+"""`Stage`: what one part of a run trains; and the stages of each schedule."""
 
 import dataclasses
 
@@ -13,14 +13,15 @@ class Stage:
 
     Args:
         name: "full", "kernel", "depth1", "depth2", "expand1", "expand2", and in spaces with elastic width multipliers
-            "width1" and "width2" (four choices of one kind make a third, and two only the first). The other schedules
-            have one stage, "joint" or "sandwich".
-        choices: for each field of `Arch`, the values to draw from.
+            "width1" and "width2" (four choices of one kind make a third, and two only the first); or "full" and "all";
+            or one stage, "joint" or "sandwich".
+        choices: for each field of `Arch`, the values to draw from (`Space.sample` says what they mean where stages of
+            the network have different ones).
         added: the field whose smaller values are new in this stage, "" for the first.
         sorted_within: before the stage, channels are sorted within the widths of these expand ratios, which smaller
             sub-networks already use; empty where nothing is sorted.
         subnets_per_step: how many sub-networks' gradients are summed.
-        distill: whether the full network of the first stage teaches.
+        distill: whether the full network of the first stage teaches, where the recipe gives a teacher weight.
         sandwich: the sub-networks of a step are the largest, which learns from the labels and teaches the others, the
             smallest, and random ones.
 
@@ -48,6 +49,17 @@ class Stage:
             for place, (name, arch) in enumerate(corners.items())
             if arch not in list(corners.values())[:place]
         }
+
+
+def delayed_stages(space: Space) -> tuple[Stage, Stage]:
+    """The full network alone, then all sub-networks at once, one in a step, for which channels are sorted once.
+
+    Source: Annavajjala et al., "Delayed epsilon-Shrinking", ECCV 2024 (arXiv 2407.06167), whose small sub-networks wait
+    until the full network is partly trained.
+    """
+    full, whole = progressive_stages(space)[0], single_stage(space, "joint")
+    sorted_within = full.choices["e"] if len(space.choices("e")) > 1 else ()
+    return full, dataclasses.replace(whole, name="all", distill=True, sorted_within=sorted_within)
 
 
 def single_stage(space: Space, schedule: str) -> Stage:
@@ -89,26 +101,38 @@ def progressive_stages(space: Space) -> tuple[Stage, ...]:
 
 
 def stages_of(space: Space, recipe: Recipe, *, trained: bool = False) -> tuple[Stage, ...]:
-    """The stages that a recipe trains: the first ones of the space's, each of which builds on the one before.
+    """The stages that a recipe trains: the first ones of its schedule's, each of which builds on the one before.
 
     Args:
         space: the space.
-        recipe: names the stages.
+        recipe: names the schedule ("progressive": `progressive_stages`; "delayed": `delayed_stages`; "joint" and
+            "sandwich": `single_stage`) and the stages.
         trained: the run begins with a trained supernet. Then a recipe may leave any of them out, and channels are only
             sorted for a stage whose predecessor it trains: a sorting would undo what smaller sub-networks have learnt.
 
     Raises:
         InputError: it names none, an unknown one, or leaves one out before the last.
     """
-    if recipe.schedule != "progressive":
+    return tuple(
+        dataclasses.replace(
+            stage, subnets_per_step=recipe.stages[stage.name].subnets_per_step or stage.subnets_per_step
+        )
+        for stage in _named_stages(space, recipe, trained)
+    )
+
+
+def _named_stages(space: Space, recipe: Recipe, trained: bool) -> tuple[Stage, ...]:
+    if recipe.schedule in ("joint", "sandwich"):
         stage = single_stage(space, recipe.schedule)
         if list(recipe.stages) != [stage.name]:
             raise InputError(
                 f"recipe: schedule {recipe.schedule} has the one stage {stage.name!r}, found "
                 f"{', '.join(recipe.stages) or 'none'}; name that one"
             )
+        if stage.sandwich and recipe.stages[stage.name].subnets_per_step == 1:
+            raise InputError("recipe: stage sandwich has subnets_per_step 1, expected at least 2: largest and smallest")
         return (stage,)
-    stages = progressive_stages(space)
+    stages = delayed_stages(space) if recipe.schedule == "delayed" else progressive_stages(space)
     for name in recipe.stages:
         find_stage(stages, name)
     if trained and recipe.stages:

@@ -1,11 +1,13 @@
 """`TrainStep`: one optimizer step over any number of sub-networks, traced once for a whole run."""
 
-import keras
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from ofa_tf.data import Preprocessing
 from ofa_tf.networks import Supernet
 from ofa_tf.spaces import TENSOR_COLUMNS
+from ofa_tf.training.fused_sgd import FusedSGD
 from ofa_tf.training.losses import class_shares, distillation_loss, top1_accuracy
 
 # Far from each other, so that no replica drops the features that another dropped.
@@ -18,13 +20,17 @@ class TrainStep:
     Everything that differs between steps and stages (image size, architectures and their number, learning rate, the
     teacher's weight, who teaches) is a tensor, so that one trace serves all stages and schedules.
 
+    What no sub-network of a step uses still decays and moves by its momentum, as in the published training (whose
+    PyTorch, before 2.0, filled unused gradients with zeros).
+
     Under a `tf.distribute` strategy each replica takes its rows of this worker's batch, all of them the same
     sub-networks; gradients are averaged over all replicas, batch norms see their own replica's images. Networks and
     step are made in the strategy's scope.
 
     Args:
         net: the supernet that learns.
-        teacher: a supernet of the same space, run at its largest with batch statistics.
+        teacher: a supernet of the same space, run at its largest with batch statistics; or what gives the probabilities
+            of uint8 images (see `ofa_tf.training.teacher`); or None, then `kd_ratio` has no effect.
         preprocessing: normalizes the images.
         momentum: Nesterov momentum.
         weight_decay: coupled L2, on everything but batch norms and biases.
@@ -36,7 +42,7 @@ class TrainStep:
     def __init__(
         self,
         net: Supernet,
-        teacher: Supernet,
+        teacher: Supernet | Callable[[tf.Tensor], tf.Tensor] | None,
         preprocessing: Preprocessing,
         *,
         momentum: float = 0.9,
@@ -51,7 +57,7 @@ class TrainStep:
         self._local = len(self.strategy.extended.worker_devices) if tf.distribute.has_strategy() else 1
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
-        self.optimizer = keras.optimizers.SGD(0.0, momentum=momentum, nesterov=True)
+        self.optimizer = FusedSGD(0.0, momentum=momentum, nesterov=True)
         self.optimizer.build(net.trainable_variables)
         self._largest = net.space.to_tensors(net.space.largest())
         # The signature makes a second trace impossible: what does not fit it is an error.
@@ -127,12 +133,10 @@ class TrainStep:
             first = own % self._local * count
             images, shares = images[first : first + count], shares[first : first + count]
         seed += tf.stack([_REPLICA_SEEDS * own, 0])
-        images = self.preprocessing.normalize(images)
-        teacher = tf.cond(
-            kd_ratio > 0,
-            lambda: tf.nn.softmax(self.teacher.batch_statistics(images, self._largest)[0]),
-            lambda: tf.zeros((tf.shape(images)[0], self.net.space.num_classes)),
-        )
+        pixels, images = images, self.preprocessing.normalize(images)
+        teacher = nobody = tf.zeros((tf.shape(images)[0], self.net.space.num_classes))
+        if self.teacher is not None:
+            teacher = tf.cond(kd_ratio > 0, lambda: self._answers(pixels, images), lambda: nobody)
         variables = self.net.trainable_variables
 
         def subnet(index, loss_sum, _, teacher, gradients):
@@ -148,7 +152,8 @@ class TrainStep:
                     kd_ratio=tf.where(taught, 1.0, kd_ratio),
                     label_ratio=tf.where(taught, 0.0, 1.0),
                 )
-            new = tape.gradient(loss, [variable.value for variable in variables])
+                own_share = loss / replicas  # the optimizer sums over the replicas
+            new = tape.gradient(own_share, [variable.value for variable in variables])
             for gradient, variable in zip(new, variables, strict=True):
                 gradient.set_shape(variable.shape)  # lost where only a slice of the variable was used
             top1 = top1_accuracy(logits, shares)
@@ -160,21 +165,26 @@ class TrainStep:
             gradients = [old + add for old, add in zip(gradients, new, strict=True)]
             return index + 1, loss_sum + loss, top1, teacher, gradients
 
-        start = [tf.zeros(variable.shape) for variable in variables]
+        # Coupled weight decay is where the sum of the gradients starts.
+        decay = self.weight_decay / replicas
+        start = [
+            decay * tf.convert_to_tensor(variable) if decays(variable) else tf.zeros(variable.shape)
+            for variable in variables
+        ]
         _, loss, top1, _, gradients = tf.while_loop(
             lambda index, *_: index < tf.shape(archs)[0],
             subnet,
             (0, 0.0, 0.0, teacher, start),
             parallel_iterations=1,
         )
-        # The optimizer sums over the replicas.
-        gradients = [
-            (gradient + self.weight_decay * variable if decays(variable) else gradient) / replicas
-            for gradient, variable in zip(gradients, variables, strict=True)
-        ]
         self.optimizer.apply(gradients)
         # Only what was made on the replica has a device.
         return context.all_reduce(tf.distribute.ReduceOp.MEAN, [loss, top1, tf.identity(stop)])
+
+    def _answers(self, pixels, images):
+        if isinstance(self.teacher, Supernet):
+            return tf.nn.softmax(self.teacher.batch_statistics(images, self._largest)[0])
+        return self.teacher(pixels)
 
 
 def decays(variable) -> bool:

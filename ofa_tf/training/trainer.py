@@ -19,10 +19,11 @@ from ofa_tf.training.checkpoint import load_checkpoint, save_checkpoint
 from ofa_tf.training.cluster import Cluster
 from ofa_tf.training.initial import initialize
 from ofa_tf.training.run_directory import RunDirectory
-from ofa_tf.training.schedule import learning_rate
+from ofa_tf.training.schedule import curves
 from ofa_tf.training.sorting import sort_channels
 from ofa_tf.training.stage import Stage, find_stage, stages_of
 from ofa_tf.training.stop_signals import StopSignals
+from ofa_tf.training.teacher import Answers, Teacher, top1_on_training_images
 from ofa_tf.training.train_step import TrainStep
 
 # Evaluates a sub-network of the trainer's net; returns figures for the metrics, the split among them.
@@ -51,6 +52,7 @@ class Trainer:
         initial: a trained supernet to begin with, None for random weights; its classifier is replaced where the classes
             differ.
         cluster: the devices; one unless given.
+        teacher: the trained network that the run's description names, None for none.
 
     Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
 
@@ -65,6 +67,7 @@ class Trainer:
         dataset: ImageDataset,
         initial: PackedSupernet | None = None,
         cluster: Cluster | None = None,
+        teacher: Teacher | None = None,
     ):
         self.run = run
         self.dataset = dataset
@@ -75,22 +78,30 @@ class Trainer:
                 f"{run.path}: a run of {run.replicas} devices, here are {self.cluster.replicas}; "
                 f"resume it on as many, or give another --run_dir"
             )
+        self._given, self._kd_ratio = teacher is not None, recipe.teacher_weight(given=teacher is not None)
+        self.stages = stages_of(run.space, recipe, trained=initial is not None)
+        self._batch_size = recipe.batch_size * self.cluster.replicas
+        self._curves = curves(recipe, self.stages, steps_per_epoch(dataset, self._batch_size), self._batch_size)
+        if run.teacher != ({} if teacher is None else teacher.identity):
+            raise InputError(f"{run.path}: a run with another teacher; give the one that it began with")
+        answers = None if teacher is None else self._answers_of(teacher)
         with self.cluster.waiting("making the networks", tracing=True), self.cluster.strategy.scope():
             self.net = networks.build(run.space, seed=recipe.seed)
-            self.teacher = networks.build(run.space, seed=recipe.seed)
             if initial is not None:
                 initialize(self.net, initial, dataset.class_names)
+            # The full network of the first stage, where that teaches.
+            self.teacher = None
+            if teacher is None and self._kd_ratio and any(stage.distill for stage in self.stages):
+                self.teacher = networks.build(run.space, seed=recipe.seed)
                 self.teacher.load_state(self.net.state())
             self.step = TrainStep(
                 self.net,
-                self.teacher,
+                answers or self.teacher,
                 recipe.preprocessing,
                 momentum=recipe.momentum,
                 weight_decay=recipe.weight_decay,
                 label_smoothing=recipe.label_smoothing,
             )
-        self.stages = stages_of(run.space, recipe, trained=initial is not None)
-        self._batch_size = recipe.batch_size * self.cluster.replicas
         self._traced = False
         self._stop = StopSignals()
 
@@ -123,17 +134,17 @@ class Trainer:
                     raise InputError(
                         f"{self.run.path}: stage {stage.name} is not finished; run it first, or all stages"
                     )
-                if not stage.distill:
+                if self.teacher is not None and not stage.distill:
                     self.teacher.load_state(self.net.state())
         return self.net
 
     def _run_stage(self, index: int, stage: Stage, evaluate: Evaluate | None) -> None:
-        recipe, timing = self.recipe, self.recipe.stages[stage.name]
+        recipe, curve = self.recipe, self._curves[index]
         epoch_steps = steps_per_epoch(self.dataset, self._batch_size)
-        epochs = timing.epochs + timing.warmup_epochs
+        epochs = recipe.stages[stage.name].total_epochs
         steps = epochs * epoch_steps
         seed = recipe.seed * 1000 + index
-        progress = self._begin(stage)
+        progress = self._begin(index, stage)
         batches = training_batches(
             self.dataset,
             batch_size=self._batch_size,
@@ -159,13 +170,7 @@ class Trainer:
             disable=not self.cluster.is_chief,
         ) as bar:
             for step, (images, labels) in enumerate(batches, start=progress.step):
-                rate = learning_rate(
-                    step,
-                    steps=steps,
-                    warmup_steps=timing.warmup_epochs * epoch_steps,
-                    peak=timing.learning_rate * self._batch_size / recipe.base_batch_size,
-                    start=timing.learning_rate,
-                )
+                rate = curve.rate(step)
                 loss, top1, stop = self._one_step(stage, seed, step, images, labels, rate)
                 progress.step = step + 1
                 progress.loss_sum += loss
@@ -186,9 +191,17 @@ class Trainer:
                     saved = time.monotonic()
                     if stop:
                         self._leave(f"{stage.name}, step {step + 1} of {steps}")
-        self._finish(stage, steps)
+        self._finish(stage, steps, keep_optimizer=curve.shared_after)
         if stop:
             self._leave(f"the end of {stage.name}")
+
+    def _answers_of(self, teacher: Teacher) -> Answers:
+        sizes = self.run.space.resolutions
+        answers = teacher.answers(self.dataset, self.recipe, sizes)
+        top1 = top1_on_training_images(answers, self.dataset, self.recipe, sizes[-1])
+        if self.cluster.is_chief:
+            print(f"the teacher's top-1 on augmented training images, {sizes[-1]} pixels: {top1:.3f}", file=sys.stderr)
+        return answers
 
     def _one_step(self, stage: Stage, seed: int, step: int, images, labels, rate: float) -> tuple[float, float, bool]:
         """Runs the step; returns its mean loss per sub-network, the last one's top-1, and whether to stop."""
@@ -204,7 +217,7 @@ class Trainer:
                 labels,
                 np.stack([self.run.space.to_tensors(arch) for arch in archs]),
                 learning_rate=rate,
-                kd_ratio=self.recipe.kd_ratio if stage.distill else 0.0,
+                kd_ratio=self._kd_ratio if stage.distill or self._given else 0.0,
                 dropout=self.recipe.dropout if stage.distill else 0.0,
                 seed=(seed, step),
                 in_place=stage.sandwich,
@@ -222,7 +235,7 @@ class Trainer:
             stop = self._stop.received is not None  # at once; several workers stop after the step in which all know
         return loss / len(archs), top1, stop
 
-    def _begin(self, stage: Stage) -> _Progress:
+    def _begin(self, index: int, stage: Stage) -> _Progress:
         """Restores the state inside the stage, or makes the state it starts from."""
         problem = None
         for path in reversed(self.run.checkpoints(stage.name)):
@@ -238,10 +251,15 @@ class Trainer:
             return progress
         if problem is not None:
             raise InputError(f"{problem}; nor can another checkpoint of stage {stage.name}: remove them to redo it")
-        for variable in self.step.optimizer.variables:
-            variable.assign(np.zeros_like(variable.numpy()))
+        if self._curves[index].first_step:
+            load_checkpoint(self.run.stage_weights(self.stages[index - 1].name), self.net, self.step.optimizer)
+        else:
+            for variable in self.step.optimizer.variables:
+                variable.assign(np.zeros_like(variable.numpy()))
         if stage.sorted_within:
-            sort_channels(self.net, stage.sorted_within)
+            momenta = ([slot] for slot in self.step.optimizer.momentums)
+            slots = dict(zip(map(id, self.net.trainable_variables), momenta, strict=True))
+            sort_channels(self.net, stage.sorted_within, slots)
         done = [line for line in self.run.read_log("metrics") if line["stage"] != stage.name]
         self._cut_metrics(len(done))
         return _Progress(metrics_lines=len(done))
@@ -256,10 +274,12 @@ class Trainer:
         for old in self.run.checkpoints(stage.name)[: -self.recipe.keep_checkpoints]:
             old.unlink()
 
-    def _finish(self, stage: Stage, steps: int) -> None:
+    def _finish(self, stage: Stage, steps: int, *, keep_optimizer: bool) -> None:
         """Writes the weights of a stage; its checkpoints have served."""
         if self.cluster.is_chief:
-            save_checkpoint(self.run.stage_weights(stage.name), self.net, {"stage": stage.name, "step": steps})
+            optimizer = self.step.optimizer if keep_optimizer else None
+            position = {"stage": stage.name, "step": steps}
+            save_checkpoint(self.run.stage_weights(stage.name), self.net, position, optimizer)
             for path in self.run.checkpoints(stage.name):
                 path.unlink()
         self.cluster.meet(f"the end of stage {stage.name}")

@@ -213,7 +213,7 @@ def test_a_default_config_is_found_from_any_folder(configured):
 
 def test_a_shipped_config_is_found_from_any_folder(configured):
     """Protects the documentation's commands for those who installed a wheel; the folder's own file comes first."""
-    done = configured(None, "--config=ofa_tf/configs/cifar10_alone.py:d2_e3_k3", "--config.batch_size=5")
+    done = configured(None, "--config=ofa_tf/configs/transfer.py:scratch", "--config.batch_size=5")
     assert done.stdout == "5\n"
     assert configured(None, "--config=settings.py").stdout == "64\n"
 
@@ -226,10 +226,10 @@ def test_a_shipped_config_is_found_from_any_folder(configured):
         ("settings.py", ["--config.batch_size=many"], "--config.batch_size=many"),
         ("settings.py", ["--config.batch_size=0.5"], "--config.batch_size=0.5"),
         (None, ["--config=absent.py"], "there is no file 'absent.py'; give the path of your own, or of one that ships"),
-        (None, ["--config", "absent.py"], "ofa_tf/configs/NAME.py, where NAME is one of cifar10, "),
+        (None, ["--config", "absent.py"], "ofa_tf/configs/NAME.py, where NAME is one of digits, "),
         (None, ["--config=absent.py", "--config.batch_size=8"], "there is no file 'absent.py'"),
         (None, ["--config=settings.py:large"], "TypeError: get_config() takes 0 positional arguments"),
-        (None, ["--config=ofa_tf/configs/cifar10_alone.py:d9"], "expected a sub-network such as d2_e3_k5"),
+        (None, ["--config=ofa_tf/configs/transfer.py:d9"], "expected imagenette or scratch"),
         ("absent.py", [], "absent.py"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ofa_tf.common import InputError
 from ofa_tf.data import Augmentation, training_image
-from ofa_tf.data.augmentation import ATTEMPTS, LUMA, Draws, _window, draw
+from ofa_tf.data.augmentation import ATTEMPTS, LUMA, Draws, _window, draw, finished
 from tests.data.image_files import encoded, gradient
 
 PLAIN = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=False, brightness=0.0, saturation=0.0)
@@ -177,3 +177,53 @@ def test_bad_config_names_the_field(fields):
     with pytest.raises(InputError, match=next(iter(fields))) as caught:
         Augmentation.from_config(fields)
     assert "\n" not in str(caught.value)
+
+
+def padded_and_cropped(image: np.ndarray, top: int, left: int, mirror: bool, pad: int) -> np.ndarray:
+    """The reference: pad with black, cut, mirror."""
+    side = len(image)
+    window = np.pad(image, [(pad, pad), (pad, pad), (0, 0)])[top : top + side, left : left + side]
+    return window[:, ::-1] if mirror else window
+
+
+def test_pad_and_crop_is_that_of_numpy():
+    """Every image of a batch is the window that its draws say; all windows and both directions occur."""
+    augmentation = Augmentation(pad=4, brightness=0.0, saturation=0.0)
+    images = np.random.default_rng(0).integers(0, 256, (400, 12, 12, 3), dtype=np.uint8)
+    draws = draw(augmentation, tf.constant([1, 2], tf.int64), 400)
+    found = finished(tf.constant(images), draws, augmentation).numpy()
+    starts = (draws.place.numpy() * 9).astype(int)
+    for image, result, (top, left), mirror in zip(images, found, starts, draws.mirror.numpy(), strict=True):
+        np.testing.assert_array_equal(result, padded_and_cropped(image, top, left, mirror, 4))
+    assert {tuple(start) for start in starts} == {(top, left) for top in range(9) for left in range(9)}
+    assert 150 < draws.mirror.numpy().sum() < 250
+    # One by one they are the same images.
+    alone = training_image(images[0], resolution=12, seed=(1, 2), augmentation=augmentation).numpy()
+    first = draw(augmentation, tf.constant([1, 2], tf.int64), 1)
+    top, left = (first.place.numpy()[0] * 9).astype(int)
+    np.testing.assert_array_equal(alone, padded_and_cropped(images[0], top, left, bool(first.mirror[0]), 4))
+
+
+def test_pad_and_crop_takes_the_centre_square_and_keeps_colours_and_flips_where_asked():
+    """An oblong image of another size is cut to a square and resized; brightness counts; flip=False mirrors none."""
+    image = np.zeros((20, 32, 3), np.uint8)
+    image[:, 6:26] = gradient(20, 20)
+    plain = Augmentation(pad=1, flip=False, brightness=0.0, saturation=0.0)
+    windows = [padded_and_cropped(gradient(20, 20), top, left, False, 1) for top in range(3) for left in range(3)]
+    for seed in seeds(20):
+        result = training_image(image, resolution=20, seed=seed, augmentation=plain).numpy()
+        assert any((result == window).all() for window in windows)
+    halved = training_image(image, resolution=10, seed=(0, 0), augmentation=plain).numpy()
+    inside = halved[1:-1, 1:-1].astype(int)
+    assert halved.shape == (10, 10, 3)
+    assert inside.min() >= gradient(20, 20).min()
+    bright = Augmentation(pad=1, flip=False, brightness=1.0, saturation=0.0)
+    means = {training_image(image, resolution=20, seed=seed, augmentation=bright).numpy().mean() for seed in seeds(5)}
+    assert len(means) == 5
+
+
+@pytest.mark.parametrize("pad", [-1, 65, 1.5, "4", True])
+def test_a_pad_that_is_none_is_refused(pad):
+    """One line says what was found and what is expected."""
+    with pytest.raises(InputError, match=r"augmentation: pad is .*expected whole numbers from 0 to 64"):
+        Augmentation(pad=pad)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ofa_tf import data
 from ofa_tf.common import InputError
+from ofa_tf.data import split as split_module
 from tests.data.image_files import encoded, gradient, write_folder
 
 AUGMENTATION = data.Augmentation()
@@ -274,3 +275,51 @@ def test_workers_share_a_batch(photos, workers):
         np.testing.assert_array_equal(labels, np.concatenate([part[step][1] for part in parts]))
     with pytest.raises(InputError, match="5 workers cannot share it equally"):
         data.training_batches(photos, worker=0, workers=5, **arguments)
+
+
+PADDED = data.Augmentation(pad=4, brightness=0.0, saturation=0.0)
+
+
+@pytest.mark.parametrize("resolutions", [(24,), (16, 20)])
+def test_small_images_are_decoded_once_and_give_the_same_batches(tmp_path, monkeypatch, resolutions):
+    """In memory or read for every batch, the images are equal; a later epoch reads no file."""
+    write_folder(tmp_path / "train", {"ant": 9, "bee": 14}, size=(24, 24))
+    options = {"augmentation": PADDED, "resolutions": resolutions, "steps": 9}
+    monkeypatch.setattr(split_module, "MEMORY_BYTES", 20 * 24 * 24 * 3 - 1)
+    read = list(training(data.load("folder", tmp_path, holdout=3), **options))
+    monkeypatch.setattr(split_module, "MEMORY_BYTES", 20 * 24 * 24 * 3)
+    photos = data.load("folder", tmp_path, holdout=3)
+    assert photos.split("train").in_memory.kind == "pixels"
+    for path in sorted((tmp_path / "train").rglob("*.jpg")):
+        path.unlink()
+    kept = list(training(photos, **options))
+    equal(read, kept)
+    equal(kept[4:], training(photos, **{**options, "first_step": 4, "steps": 5}))
+    workers = [list(training(photos, batch_size=4, worker=w, workers=2, **options)) for w in (0, 1)]
+    alone = list(training(photos, batch_size=4, **options))
+    for (images, labels), *shares in zip(alone, *workers, strict=True):
+        np.testing.assert_array_equal(images, np.concatenate([share for share, _ in shares]))
+        np.testing.assert_array_equal(labels, np.concatenate([share for _, share in shares]))
+    calibrating = list(data.calibration_batches(photos, resolution=24, augmentation=PADDED, images=20, batch_size=10))
+    assert [images.shape for images, _ in calibrating] == [(10, 24, 24, 3)] * 2
+
+
+def test_images_of_different_sizes_are_read_for_every_batch(tmp_path):
+    """Pad and crop does not need them in memory."""
+    write_folder(tmp_path / "train", {"ant": 9, "bee": 14}, size=(24, 24))
+    (tmp_path / "train" / "ant" / "wide.png").write_bytes(encoded(gradient(24, 40), "PNG"))
+    photos = data.load("folder", tmp_path, holdout=1)
+    assert photos.split("train").in_memory.kind == "files"
+    (images, _), *_ = training(photos, augmentation=PADDED, resolutions=(16,), steps=4)
+    assert images.shape == (5, 16, 16, 3)
+
+
+def test_a_damaged_image_is_passed_over_in_memory_too(tmp_path):
+    """It is named in a warning while the images are decoded, and another stands in its place."""
+    write_folder(tmp_path / "train", {"ant": 120, "bee": 90}, size=(8, 8))
+    (tmp_path / "train" / "ant" / "007.jpg").write_bytes(b"no image")
+    photos = data.load("folder", tmp_path, holdout=0.01)
+    with pytest.warns(UserWarning, match=r"007\.jpg: not a readable image"):
+        batches = list(training(photos, batch_size=50, augmentation=PADDED, resolutions=(8,), steps=8))
+    assert photos.split("train").in_memory.kind == "pixels"
+    assert all((images.numpy().max((1, 2, 3)) > 0).all() for images, _ in batches)

@@ -13,7 +13,7 @@ from ofa_tf.spaces.form import MICROCONTROLLER_FORM
 SPACES = {
     "ofa_micro": lambda: spaces.get("ofa_micro"),
     "ofa_tiny": lambda: spaces.get("ofa_tiny"),
-    "ofa_cifar": lambda: spaces.get("ofa_cifar"),
+    "ofa_cifar_m": lambda: spaces.get("ofa_cifar_m"),
     "mobilenet_v3": lambda: spaces.mobilenet_v3(0.35, num_classes=10, d=(1, 2), resolutions=(96, 128)),
     "proxyless": lambda: spaces.proxyless(0.35, num_classes=10, d=(1, 2), resolutions=(64,)),
     "resnet50": lambda: spaces.resnet50((0.125, 0.25), num_classes=10, d=(0, 1), resolutions=(64,)),

@@ -23,7 +23,7 @@ def test_predicted_file_size(precision, tolerance):
         assert size == pytest.approx(len(model_bytes(space.blocks(arch), precision)), rel=tolerance)
 
 
-@pytest.mark.parametrize(("name", "form"), [("ofa_micro", "fused-same"), ("ofa_cifar", "folded-same")])
+@pytest.mark.parametrize(("name", "form"), [("ofa_micro", "fused-same"), ("ofa_cifar_m", "folded-same")])
 def test_predicted_file_size_for_microcontrollers(name, form):
     """Kernels whole and padded by the convolutions, in int8."""
     space = spaces.get(name)

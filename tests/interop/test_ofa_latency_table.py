@@ -117,8 +117,8 @@ def test_measured_tables_are_written(tmp_path):
     assert read.predict(space, archs).tolist() == table.predict(space, archs).tolist()
     with pytest.raises(InputError, match="the older one, has no word for it"):
         interop.save_ofa_latency_table(table, space, tmp_path / "older", older=True)
-    with pytest.raises(InputError, match="no stem and head of ofa_cifar"):
-        interop.save_ofa_latency_table(table, spaces.get("ofa_cifar"), tmp_path / "cifar")
+    with pytest.raises(InputError, match="no stem and head of ofa_micro"):
+        interop.save_ofa_latency_table(table, spaces.get("ofa_micro"), tmp_path / "micro")
 
 
 def test_files_that_are_no_such_table(tmp_path):

@@ -1,9 +1,10 @@
 """Every elastic layer equals the standard operation on its active slices, in one trace, and trains only those."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from ofa_tf import layers
+from ofa_tf import layers, spaces
 from ofa_tf.layers import BATCH, GIVEN, MOVING, TRAIN, NormalizationPass
 from ofa_tf.layers.elastic_block import descending
 from tests.layers.checks import check_elastic_layer
@@ -164,3 +165,17 @@ def test_descending_keeps_groups():
     importance = np.array([1.0, 5.0, 3.0, 9.0, 7.0])
     np.testing.assert_array_equal(descending(importance), [3, 4, 1, 2, 0])
     np.testing.assert_array_equal(descending(importance, [3, 5]), [1, 2, 0, 3, 4])
+
+
+def test_squeeze_excite_and_the_feature_layer_start_as_convolutions():
+    """He fan-out normal, as published; the classifier uniform within 1 / sqrt(inputs)."""
+    excite = layers.ElasticSqueezeExcite(400, 100, seed=0)
+    space = spaces.get("ofa_mbv3_d234_e346_k357_w1.0", num_classes=100)
+    block = space.blocks(space.largest())[-1]
+    head = layers.ElasticHead(block, optional=False, seed=0)
+    for layer, outputs in ((excite.reduce, 100), (excite.expand, 400), (head.feature, 1280)):
+        kernel = layer.kernel.numpy()
+        assert kernel.std() == pytest.approx((2 / outputs) ** 0.5, rel=0.02)
+        assert np.abs(kernel).max() > 3.5 * kernel.std()  # a uniform distribution ends at 1.73
+    classifier = head.classifier.kernel.numpy()
+    assert 0.99 / 1280**0.5 < np.abs(classifier).max() <= 1 / 1280**0.5

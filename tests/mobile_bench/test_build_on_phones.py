@@ -103,7 +103,7 @@ def test_mistakes_with_phones(phone, environment, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("space", "resolutions"), [("ofa_tiny", "24"), ("ofa_cifar", "24,28,32")])
+@pytest.mark.parametrize(("space", "resolutions"), [("ofa_tiny", "24"), ("ofa_cifar_s", "32")])
 def test_an_interrupted_table(space, resolutions, adb_server, phone, environment, tmp_path):
     """Killed, stopped by Ctrl-C, its phone unplugged: the keys of an uninterrupted table, and nothing run twice."""
     tool, output = phone.write_tool(tmp_path / "tool"), tmp_path / "table.json"

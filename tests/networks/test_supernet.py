@@ -161,9 +161,25 @@ def test_sorting_keeps_supported_subnets(supported):
             np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.parametrize("make", [micro_net, lambda: networks.build(small_resnet())])
+def test_what_an_optimizer_keeps_moves_with_its_channels(make):
+    """A slot that held the weights themselves still does so after sorting."""
+    net = make()
+    slots = {id(variable): [tf.Variable(variable.numpy())] for variable in net.trainable_variables}
+    before = [slot.numpy() for (slot,) in slots.values()]
+    sort_channels(net, net.space.choices("e")[-1:], slots)
+    for variable in net.trainable_variables:
+        np.testing.assert_array_equal(slots[id(variable)][0].numpy(), variable.numpy())
+    assert any((slot.numpy() != old).any() for (slot,), old in zip(slots.values(), before, strict=True))
+
+
+def small_resnet():
+    return spaces.resnet50((0.0625, 0.125), num_classes=10, resolutions=(48,))
+
+
 def test_sorting_bottlenecks_keeps_the_largest_subnet():
     """Both inner widths of a bottleneck are sorted, and its output stays."""
-    net = networks.build(spaces.resnet50((0.0625, 0.125), num_classes=10, resolutions=(48,)))
+    net = networks.build(small_resnet())
     images, largest = random_images(2, 48), net.space.largest()
     before, kernel = net(images, arch=largest), net.blocks[5].spatial.kernel.numpy()
     sort_channels(net, (0.35,))

@@ -110,12 +110,12 @@ def test_a_digest_tells_predictors_apart(predictor, archs, tmp_path):
 
 
 def test_another_space_is_refused_naming_both(predictor):
-    other = spaces.get("ofa_cifar")
+    other = spaces.get("ofa_cifar_m")
     for ask in (
         lambda: predictor.predict(other, [other.largest()]),
         lambda: predictor.predict_rows(other, population.encode(other, [other.largest()])),
     ):
-        with pytest.raises(InputError, match=r"ofa_tiny.*ofa_cifar"):
+        with pytest.raises(InputError, match=r"ofa_tiny.*ofa_cifar_m"):
             ask()
 
 

@@ -55,7 +55,7 @@ def test_any_resolution_whose_blocks_were_measured(table):
 
 
 def test_what_is_missing_is_named_with_the_command_that_measures_it(table):
-    space = spaces.get("ofa_cifar")
+    space = spaces.get("ofa_mbv3_d234_e346_k357_w0.5")
     block = population.distinct_blocks(space)[0]
     some = LatencyTable(**CONDITIONS, blocks=measured(SPACE, (24,)))
     for ask, key in (

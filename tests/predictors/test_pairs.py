@@ -106,8 +106,8 @@ def test_damage_is_named_by_line(written, change, found):
 
 
 def test_pairs_of_another_space_are_refused(written):
-    with pytest.raises(InputError, match=r"ofa_tiny.*ofa_cifar"):
-        PairsFile(written, spaces.get("ofa_cifar"))
+    with pytest.raises(InputError, match=r"ofa_tiny.*ofa_cifar_m"):
+        PairsFile(written, spaces.get("ofa_cifar_m"))
     other = SPACE.replace(resolutions=(16, 24, 32, 40))
     assert len(PairsFile(written, other)) == 12
 

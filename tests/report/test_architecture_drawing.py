@@ -32,7 +32,7 @@ def skipped(bar):
 
 @settings(max_examples=25)
 @given(
-    st.sampled_from(["ofa_tiny", "ofa_cifar", "ofa_mbv3_d234_e346_k357_w1.0", "ofa_resnet50"]), st.integers(0, 10**6)
+    st.sampled_from(["ofa_tiny", "ofa_cifar_m", "ofa_mbv3_d234_e346_k357_w1.0", "ofa_resnet50"]), st.integers(0, 10**6)
 )
 def test_the_drawing_is_the_list_of_blocks(name, seed):
     space = spaces.get(name)
@@ -115,4 +115,4 @@ def test_what_differs_between_sub_networks_is_not_drawn_as_if_it_did_not():
 
 def test_an_architecture_of_another_space_is_refused():
     with pytest.raises(InputError, match="expects"):
-        architecture_drawing(SPACE, spaces.get("ofa_cifar").largest())
+        architecture_drawing(SPACE, spaces.get("ofa_cifar_m").largest())

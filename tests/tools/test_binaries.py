@@ -151,7 +151,7 @@ def test_mistakes_after_training(tmp_path, photos, trained):
     check_mistake(*evaluate, "--arch=largest", "--resolution=3", says="resolution", leaves=output)
     check_mistake("tools.evaluate", f"--run_dir={tmp_path}", "--arch=largest", says="run.json")
     check_mistake(
-        "tools.train", f"--run_dir={trained}", "--config=ofa_tf/configs/digits.py", "--space=ofa_cifar",
+        "tools.train", f"--run_dir={trained}", "--config=ofa_tf/configs/digits.py", "--space=ofa_cifar_m",
         "--dataset=folder", f"--data_dir={photos}", "--config.holdout=30", says="another space",
     )  # fmt: skip
     damaged = tmp_path / "damaged"

@@ -96,14 +96,25 @@ import numpy as np
 import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-from ofa_tf.data import SYMMETRIC
-from ofa_tf.training import Cluster, TrainStep
+import keras
+from ofa_tf.data import SYMMETRIC, load
+from ofa_tf.networks import PackedSupernet
+from ofa_tf.training import Cluster, KerasTeacher, Recipe, SupernetTeacher, TrainStep
 from tests.micro import nano_net
+
+# What is trained already is opened before there is a strategy's scope.
+if sys.argv[1] == "keras":
+    layers = [keras.Input((None, None, 3)), keras.layers.BatchNormalization(), keras.layers.GlobalAveragePooling2D()]
+    given = KerasTeacher(keras.Sequential([*layers, keras.layers.Dense(10)]), "digest", "normalized")
+else:
+    given = SupernetTeacher(PackedSupernet(nano_net(1), SYMMETRIC.to_config()))
+recipe = Recipe({}, calibration_images=100, preprocessing=SYMMETRIC)
+answers = None if sys.argv[1] == "own" else given.answers(load("digits", holdout=1000), recipe, (16,))
 
 def trained(cluster, images, labels):
     with cluster.strategy.scope():
         net = nano_net()
-        step = TrainStep(net, nano_net(1), SYMMETRIC, weight_decay=0.01)
+        step = TrainStep(net, answers or nano_net(1), SYMMETRIC, weight_decay=0.01)
     archs = np.stack([net.space.to_tensors(net.space.sample(np.random.default_rng(i))) for i in range(2)])
     for index in range(2):
         loss, top1, stop = step(images, labels, archs, learning_rate=0.05, kd_ratio=1.0, dropout=0.0, seed=(0, index),
@@ -126,10 +137,13 @@ for name, value in one[0].items():
 """
 
 
-def test_two_devices_of_one_machine_make_the_same_step():
+@pytest.mark.parametrize(
+    "teacher", ["own", pytest.param("supernet", marks=pytest.mark.slow), pytest.param("keras", marks=pytest.mark.slow)]
+)
+def test_two_devices_of_one_machine_make_the_same_step(teacher):
     """On a doubled batch of the same images: the same weights, moving statistics, loss and top-1, from one trace."""
     done = subprocess.run(
-        [sys.executable, "-c", MIRRORED], capture_output=True, text=True, timeout=600,
+        [sys.executable, "-c", MIRRORED, teacher], capture_output=True, text=True, timeout=600,
         env={**os.environ, "PYTHONPATH": os.getcwd(), "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

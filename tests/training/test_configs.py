@@ -1,10 +1,12 @@
 """Every experiment that ships: readable, in line with the stages of its space, and comparable where it says so."""
 
 import importlib
+import json
 import pathlib
 
 import pytest
 
+from benchmarks import cifar10_config
 from ofa_tf import configs, spaces
 from ofa_tf.common import InputError
 from ofa_tf.training import Recipe, open_experiment
@@ -32,18 +34,30 @@ def test_configs_are_experiments(name):
     assert {stage.name for stage in stages} == set(recipe.stages)
 
 
-def test_cifar10_configs_are_comparable():
-    """Joint and sandwich have as many image passes as progressive shrinking, one alone as many epochs."""
-    passes, epochs = {}, {}
-    for name in ("cifar10", "cifar10_long_full", "cifar10_joint", "cifar10_sandwich", "cifar10_alone"):
-        _, recipe, stages = planned(name)
-        epochs[name] = sum(timing.epochs + timing.warmup_epochs for timing in recipe.stages.values())
-        passes[name] = sum(recipe.stages[stage.name].epochs * stage.subnets_per_step for stage in stages)
-    assert passes["cifar10"] == passes["cifar10_joint"] == passes["cifar10_sandwich"] == 40
-    assert passes["cifar10_long_full"] == 40
-    assert epochs["cifar10"] == epochs["cifar10_alone"] == 21
-    # The docstring says so; cifar10_alone is run with as many.
-    assert epochs["cifar10_long_full"] == 26
+def test_the_rows_of_cifar10_are_comparable():
+    """Each has the steps that its name says, of one sub-network, at one image size; else only the method differs."""
+    passes, others = {}, set()
+    for name, row in (cifar10_config.ROWS | cifar10_config.PILOTS).items():
+        config = cifar10_config.get_config(name).to_dict()
+        space = spaces.get(config.pop("space")).restricted(**config.pop("choices", {}))
+        recipe = Recipe.from_config({key: value for key, value in config.items() if key not in SOURCE})
+        stages = stages_of(space, recipe)
+        assert {stage.name: recipe.stages[stage.name].total_epochs for stage in stages} == row.passes
+        assert {stage.subnets_per_step for stage in stages} == {1}
+        assert recipe.teacher_weight(given=row.teacher is not None) == bool(row.teacher)
+        assert space.resolutions == (32,)
+        assert (space.num_architectures == 1) == (row.alone is not None)
+        passes[name] = sum(row.passes.values())
+        differs = ("seed", "schedule", "stages", "decay", "kd_ratio", "weight_decay")
+        others.add(json.dumps({key: value for key, value in config.items() if key not in differs}))
+    assert len(others) == 1
+    supernets = {name: count for name, count in passes.items() if "alone" not in name and name.startswith("s_")}
+    assert {count for name, count in supernets.items() if "joint75" not in name} == {60}
+    assert {count for name, count in supernets.items() if "joint75" in name} == {75}
+    assert {count for name, count in passes.items() if name.startswith("pilot")} == {4}
+    assert all(row.teacher is None or row.teacher in cifar10_config.ROWS for row in cifar10_config.ROWS.values())
+    with pytest.raises(ValueError, match="expected one of s_delayed_seed0, "):
+        cifar10_config.get_config("large")
 
 
 def test_imagenet_takes_what_the_documentation_says():
@@ -57,13 +71,11 @@ def test_imagenet_takes_what_the_documentation_says():
 
 def test_an_experiment_on_a_part_of_a_space(tmp_path):
     """One sub-network alone is a space with one choice of each kind; values that the space lacks are refused."""
-    config = importlib.import_module("ofa_tf.configs.cifar10_alone").get_config("d2_e3_k5").to_dict()
-    config |= {"dataset": "digits", "holdout": 400}
+    config = importlib.import_module("ofa_tf.configs.digits").get_config().to_dict()
+    config |= {"space": "ofa_cifar_s", "choices": {"ks": (5,), "e": (3,), "d": (2,)}, "stages": {"full": {"epochs": 1}}}
     run, _ = open_experiment(tmp_path / "run", config)
-    whole = spaces.get("ofa_cifar")
+    whole = spaces.get("ofa_cifar_s")
     assert run.space.largest() == run.space.smallest()
     assert run.space.blocks(run.space.largest()) == whole.blocks(whole.arch(d=2, e=3, ks=5, r=32))
-    with pytest.raises(InputError, match=r"ks is restricted to \[4\], it has \[3, 5, 7\]"):
+    with pytest.raises(InputError, match=r"ks is restricted to \[4\], it has \[3, 5\]"):
         open_experiment(tmp_path / "other", {**config, "choices": {"ks": (4,)}})
-    with pytest.raises(ValueError, match="expected a sub-network such as d2_e3_k5"):
-        importlib.import_module("ofa_tf.configs.cifar10_alone").get_config("large")

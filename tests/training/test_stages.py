@@ -1,5 +1,6 @@
 """The six published stages, the schedule and the recipe."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 
 from ofa_tf import spaces
 from ofa_tf.common import InputError
-from ofa_tf.training import Recipe, StageRecipe, progressive_stages
-from ofa_tf.training.schedule import learning_rate
+from ofa_tf.training import Recipe, StageRecipe, delayed_stages, progressive_stages
+from ofa_tf.training.schedule import curves, learning_rate
 from ofa_tf.training.sorting import width_bounds
-from ofa_tf.training.stage import stages_of
+from ofa_tf.training.stage import single_stage, stages_of
 
 PUBLISHED = spaces.get("ofa_mbv3_d234_e346_k357_w1.0")
 
@@ -58,7 +59,7 @@ def test_schedules_with_one_stage():
         assert (stage.subnets_per_step, stage.distill, stage.sandwich) == (subnets, False, schedule == "sandwich")
         with pytest.raises(InputError, match=f"has the one stage '{schedule}', found full"):
             stages_of(PUBLISHED, Recipe(stages={"full": StageRecipe(1, 0, 0.1)}, schedule=schedule))
-    with pytest.raises(InputError, match="schedule is 'all', expected one of progressive, joint, sandwich"):
+    with pytest.raises(InputError, match="schedule is 'all', expected one of progressive, delayed, joint, sandwich"):
         Recipe(stages={"full": StageRecipe(1, 0, 0.1)}, schedule="all")
 
 
@@ -82,12 +83,126 @@ def test_width_bounds_follow_the_rounded_channels():
 
 
 def test_learning_rate():
-    """Linear warm-up from the un-scaled rate, then a cosine to zero."""
+    """Linear warm-up, perhaps a constant part, then a cosine to zero."""
     rates = [learning_rate(step, steps=110, warmup_steps=10, peak=0.4, start=0.1) for step in range(111)]
     np.testing.assert_allclose(rates[:11], np.linspace(0.1, 0.4, 11))
     assert rates[60] == pytest.approx(0.2)
     assert rates[110] == pytest.approx(0.0, abs=1e-12)
     assert (np.diff(rates[10:]) < 0).all()
+    held = [
+        learning_rate(step, steps=130, warmup_steps=10, peak=0.4, start=0.1, constant_steps=20) for step in range(130)
+    ]
+    assert held[:10] == rates[:10]
+    assert set(held[10:30]) == {0.4}
+    np.testing.assert_allclose(held[30:], rates[10:110])
+
+
+def rates_of(recipe: Recipe, *, trained: bool = False) -> dict[str, list[float]]:
+    """The rates of every step of every stage, at 10 steps in an epoch."""
+    stages = stages_of(PUBLISHED, recipe, trained=trained)
+    steps = {stage.name: 10 * recipe.stages[stage.name].total_epochs for stage in stages}
+    made = curves(recipe, stages, 10, recipe.batch_size)
+    return {name: [curve.rate(step) for step in range(steps[name])] for name, curve in zip(steps, made, strict=True)}
+
+
+def cosine(steps: int) -> list[float]:
+    return [learning_rate(step, steps=steps, warmup_steps=0, peak=0.4, start=0) for step in range(steps)]
+
+
+def test_the_rates_of_each_schedule():
+    """A cosine for each stage; one for the whole run; in `delayed` a constant part, then one across what follows."""
+    timing = {"full": StageRecipe(1.5, 0.5, 0.4), "kernel": StageRecipe(3, 0, 0.4)}
+    alone = rates_of(Recipe(timing))
+    assert alone["full"][:5] == pytest.approx([0.04, 0.112, 0.184, 0.256, 0.328])  # from a tenth, half an epoch long
+    assert alone["full"][5:] == pytest.approx(cosine(15))
+    assert alone["kernel"] == pytest.approx(cosine(30))
+    run = rates_of(Recipe(timing, decay="run"))
+    assert run["full"][:5] == alone["full"][:5]
+    assert [*run["full"][5:], *run["kernel"]] == pytest.approx(cosine(45))
+    timing = {"full": StageRecipe(1.5, 0.5, 0.4), "all": StageRecipe(3, 0, 0.4)}
+    delayed = rates_of(Recipe(timing, schedule="delayed"))
+    assert delayed["full"][:5] == alone["full"][:5]
+    assert set(delayed["full"][5:]) == {0.4}
+    assert delayed["all"] == pytest.approx(cosine(30))
+    for names, options in ((("full", "kernel"), {"decay": "run"}), (("full", "all"), {"schedule": "delayed"})):
+        late = dict(zip(names, (StageRecipe(1), StageRecipe(1, 1)), strict=True))
+        with pytest.raises(InputError, match=f"stage {names[1]} has warmup_epochs 1; its rates go on from stage full"):
+            rates_of(Recipe(late, **options))
+
+
+def test_warm_up_begins_at_the_rate_of_one_device_where_that_is_asked_for():
+    """As published: not scaled to the batch, so at a batch of the base size it is no rise."""
+    timing = {"full": StageRecipe(1, 1, 0.1)}
+    rises = rates_of(Recipe(timing, batch_size=128, base_batch_size=32, warmup_from_base_rate=True))["full"]
+    np.testing.assert_allclose(rises[:10], np.linspace(0.1, 0.4, 11)[:10])
+    flat = rates_of(Recipe(timing, batch_size=32, base_batch_size=32, warmup_from_base_rate=True))["full"]
+    np.testing.assert_allclose(flat[:10], 0.1)
+    tenth = rates_of(Recipe(timing, batch_size=32, base_batch_size=32))["full"]
+    np.testing.assert_allclose(tenth[:10], np.linspace(0.01, 0.1, 11)[:10])
+
+
+def test_delayed_stages():
+    """The full network, then everything, sorted once; with a trained supernet the first may be left out, unsorted."""
+    recipe = Recipe({"full": StageRecipe(1), "all": StageRecipe(3, subnets_per_step=2)}, schedule="delayed")
+    full, whole = stages_of(PUBLISHED, recipe)
+    assert full == progressive_stages(PUBLISHED)[0]
+    assert whole.choices == {"ks": (3, 5, 7), "e": (3, 4, 6), "d": (2, 3, 4)}
+    assert (whole.sorted_within, whole.subnets_per_step) == ((6,), 2)
+    last = Recipe({"all": StageRecipe(3, 0, 0.4)}, schedule="delayed")
+    with pytest.raises(InputError, match="stage full is missing"):
+        stages_of(PUBLISHED, last)
+    (alone,) = stages_of(PUBLISHED, last, trained=True)
+    assert (alone.name, alone.sorted_within, alone.subnets_per_step) == ("all", (), 1)
+    assert rates_of(last, trained=True)["all"] == pytest.approx(cosine(30))
+    with pytest.raises(InputError, match="stage 'kernel' is unknown; this space has full, all"):
+        stages_of(PUBLISHED, Recipe({"kernel": StageRecipe(1)}, schedule="delayed"))
+
+
+def test_the_number_of_subnets_in_a_step_is_the_recipes_where_it_says_so():
+    """Published: one, two and four; a recipe's number replaces it, and a sandwich has at least two."""
+    timing = {name: StageRecipe(1, subnets_per_step=1) for name in ("full", "kernel", "depth1")}
+    assert [stage.subnets_per_step for stage in stages_of(PUBLISHED, Recipe(timing))] == [1, 1, 1]
+    with pytest.raises(InputError, match="subnets_per_step 1, expected at least 2"):
+        stages_of(PUBLISHED, Recipe({"sandwich": StageRecipe(1, subnets_per_step=1)}, schedule="sandwich"))
+
+
+def test_the_teachers_weight():
+    """Progressive shrinking is taught by its full network; the others by nobody, unless asked or given a teacher."""
+
+    def weight(given, **options):
+        return Recipe({}, **options).teacher_weight(given=given)
+
+    assert [weight(False, schedule=name) for name in ("progressive", "delayed", "joint")] == [1, 0, 0]
+    assert weight(False, schedule="delayed", kd_ratio=0.5) == 0.5
+    assert [weight(True, schedule=name) for name in ("delayed", "joint")] == [1, 1]
+    with pytest.raises(InputError, match="kd_ratio is 0, so it would not be asked"):
+        weight(True, kd_ratio=0.0)
+    with pytest.raises(InputError, match="in schedule sandwich the largest sub-network teaches"):
+        weight(True, schedule="sandwich")
+
+
+def test_stages_of_a_space_whose_stages_have_different_depths():
+    """Every stage of every schedule draws from it; the first is the largest network, the last the whole space."""
+    depths = ((1, 2), (2, 3, 4), (1,), (3, 5), (2, 3, 4))
+    space = PUBLISHED.replace(
+        stages=tuple(
+            dataclasses.replace(stage, depths=own) for stage, own in zip(PUBLISHED.stages, depths, strict=True)
+        )
+    )
+    stages = progressive_stages(space)
+    names = ["full", "kernel", *(f"depth{number}" for number in (1, 2, 3, 4)), "expand1", "expand2"]
+    assert [stage.name for stage in stages] == names
+    rng = np.random.default_rng(0)
+    assert {dataclasses.replace(space.sample(rng, **stages[0].choices), r=224) for _ in range(9)} == {space.largest()}
+    for stage in (*stages, *delayed_stages(space), single_stage(space, "joint"), single_stage(space, "sandwich")):
+        drawn = [space.sample(rng, **stage.choices) for _ in range(300)]
+        corners = stage.corners(space)
+        assert corners["largest"] == space.largest()
+        if stage.name in ("expand2", "all", "joint", "sandwich"):
+            assert [tuple(sorted({arch.d[place] for arch in drawn})) for place in range(5)] == list(depths)
+            assert corners["smallest"] == dataclasses.replace(space.smallest(), r=space.resolutions[-1])
+    alone = space.restricted(d=(4,), ks=(3,), e=(4,))
+    assert (alone.num_architectures, alone.largest().d) == (1, (2, 4, 1, 3, 4))
 
 
 def test_recipe_round_trip():
@@ -102,6 +217,8 @@ def test_recipe_round_trip():
         ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": "64"}, "batch_size is '64'"),
         ({"bacth_size": 64}, "bacth_size"),
+        ({"stages": {"full": {"epochs": 15, "warmup_epochs": 0.25}}}, "15 and 0.25, expected a whole number of passes"),
+        ({"decay": "cosine"}, "decay is 'cosine', expected one of stage, run"),
         ({"weight_decay": -1}, "weight_decay is -1"),
         ({"stages": {"full": {"epochs": 0}}}, "epochs is 0"),
         ({"stages": {"full": {"epoch": 1}}}, "epoch"),

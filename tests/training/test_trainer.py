@@ -92,6 +92,29 @@ def test_interrupted_run_ends_like_the_uninterrupted_one(tmp_path, digits, finis
     assert {line["split"] for line in lines} == {"train", "holdout"}
 
 
+def test_delayed_keeps_its_momentum_over_the_end_of_a_process(tmp_path, digits):
+    """The stages in two processes end like those in one: weights, and what the optimizer holds of former gradients."""
+    options = {"stages": {"full": StageRecipe(1, 0, 0.05), "all": StageRecipe(1, 0, 0.05)}, "schedule": "delayed"}
+    whole = Trainer(open_run(tmp_path / "whole", digits, **options), digits)
+    net = whole.train()
+    assert whole.teacher is None
+    Trainer(open_run(tmp_path / "parts", digits, **options), digits).train(["full"])
+    last = Trainer(open_run(tmp_path / "parts", digits, **options), digits)
+    resumed = last.train()
+    for name, value in resumed.state().items():
+        np.testing.assert_allclose(value, net.state()[name], atol=1e-4, err_msg=name)
+    for slot, other in zip(last.step.optimizer.momentums, whole.step.optimizer.momentums, strict=True):
+        np.testing.assert_allclose(slot.numpy(), other.numpy(), atol=1e-3)
+    # And the file of the first stage has it: not zero, and in the order of the channels then.
+    load_checkpoint(last.run.stage_weights("full"), last.net, last.step.optimizer)
+    assert any(np.abs(slot.numpy()).max() > 0 for slot in last.step.optimizer.momentums)
+    lost = Trainer(open_run(tmp_path / "lost", digits, **options), digits)
+    lost.train(["full"])
+    save_checkpoint(lost.run.stage_weights("full"), lost.net, {"stage": "full", "step": 6})
+    with pytest.raises(InputError, match="optimizer slot 0 is missing"):
+        Trainer(open_run(tmp_path / "lost", digits, **options), digits).train()
+
+
 def test_a_sandwich_holds_largest_and_smallest(tmp_path, digits):
     """Each step trains the largest, the smallest and two random ones, in place, in the run's one stage."""
     run = open_run(tmp_path, digits, stages={"sandwich": StageRecipe(2, 0, 0.05)}, schedule="sandwich")

@@ -1,0 +1,166 @@
+"""Trains and scores the rows of docs/results/cifar10.md, one after the other; the same command resumes.
+
+    python -m benchmarks.cifar10 --rows=pilots --data_dir=cifar10
+    python -m benchmarks.cifar10 --rows=all --data_dir=cifar10
+    python -m benchmarks.cifar10 --rows=search --data_dir=cifar10
+    python -m benchmarks.cifar10_table --picture=docs/results/cifar10.svg
+
+Rows (`cifar10_config.py` has them) are trained by `tools.train` under --runs, scored by `benchmarks.cifar10_score`, and
+leave ROW.json and ROW_metrics.jsonl in --results, nothing else. A row that is there is passed over; one that was
+interrupted, by whatever, goes on at its last checkpoint. `search`: 300 pairs of the row `s_delayed_seed0`, a predictor
+of them, and searched sub-networks against 100 random ones at three limits of MACs. Everything runs with lowered
+priority.
+"""
+
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+from absl import flags
+
+from ofa_tf.common import cli
+
+_ROWS = flags.DEFINE_list("rows", None, "names, or pilots, all, search", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "folder with train/<class>/*.jpg, 50,000 images", required=True)
+_RUNS = flags.DEFINE_string("runs", "runs/cifar10", "folder for the run directories")
+_RESULTS = flags.DEFINE_string("results", "benchmarks/results/cifar10", "folder for the small results")
+_NICE = flags.DEFINE_integer("nice", 10, "how much the priority is lowered", lower_bound=0, upper_bound=19)
+_OVERRIDES = flags.DEFINE_list("overrides", [], "for trying this out: flags that tools.train gets, config.seed=3")
+
+_SEARCHED_ROW = "s_delayed_seed0"
+
+
+def main(argv):
+    """Runs what is missing."""
+    del argv
+    from benchmarks.cifar10_config import PILOTS, ROWS
+
+    groups = {"pilots": tuple(PILOTS), "all": tuple(ROWS), "search": (_SEARCHED_ROW,)}
+    known = ROWS | PILOTS
+    wanted = list(dict.fromkeys(name for text in _ROWS.value for name in groups.get(text, (text,))))
+    for name in wanted:
+        if name not in known:
+            from ofa_tf.common import InputError
+
+            raise InputError(f"--rows={name}: expected pilots, all, search, or some of {', '.join(known)}")
+    os.nice(_NICE.value)
+    results = pathlib.Path(_RESULTS.value)
+    for folder in (results, pathlib.Path(_RUNS.value)):
+        folder.mkdir(parents=True, exist_ok=True)
+    with Children(pathlib.Path(_RUNS.value) / ".lock") as children:
+        for name in wanted:
+            _finish_row(name, known, results, children)
+        if "search" in _ROWS.value:
+            _search(results, children)
+
+
+class Children:
+    """The commands that are run, one at a time, under a lock that they hold too.
+
+    So a second driver is refused even where the first one was killed and its command trains on.
+    """
+
+    def __init__(self, lock: pathlib.Path):
+        self._path = lock
+        self._running = None
+
+    def __enter__(self) -> "Children":
+        from ofa_tf.common import InputError
+
+        self._lock = self._path.open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{self._path}: a command of another `benchmarks.cifar10` still runs; wait for its end, or stop it"
+            ) from None
+        signal.signal(signal.SIGTERM, self._stop)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._lock.close()
+
+    def run(self, module: str, *arguments: str) -> None:
+        """Runs a binary of the project; raises `OfaError` where it fails, and ends with it where it was stopped."""
+        from ofa_tf.common import OfaError
+
+        command = [sys.executable, "-m", module, *arguments]
+        print(f"python {' '.join(command[1:])}", flush=True)
+        self._running = subprocess.Popen(command, pass_fds=[self._lock.fileno()])
+        code = self._running.wait()
+        self._running = None
+        if code in (128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM):
+            raise SystemExit(128 + signal.SIGTERM)
+        if code:
+            raise OfaError(f"{module} ended with code {code}; when that is mended, the same command goes on")
+
+    def _stop(self, *_) -> None:
+        if self._running is None:
+            raise SystemExit(128 + signal.SIGTERM)
+        # It saves its state and ends, and so does this process.
+        self._running.send_signal(signal.SIGTERM)
+
+
+def _finish_row(name: str, known: dict, results: pathlib.Path, children: Children) -> None:
+    from benchmarks.cifar10_config import get_config
+    from ofa_tf.common import InputError, read_json
+
+    output = results / f"{name}.json"
+    if output.exists():
+        if read_json(output, "row")["config"] != json.loads(json.dumps(get_config(name).to_dict())):
+            raise InputError(f"{output}: of another configuration than {name} has now; remove it to train it anew")
+        print(f"{name}: done", flush=True)
+        return
+    run_dir = pathlib.Path(_RUNS.value) / name
+    teaching = []
+    if known[name].teacher:
+        _finish_row(known[name].teacher, known, results, children)
+        teaching = [f"--teacher={pathlib.Path(_RUNS.value) / known[name].teacher}"]
+    children.run(
+        "tools.train",
+        f"--config={pathlib.Path(__file__).with_name('cifar10_config.py')}:{name}",
+        f"--data_dir={_DATA_DIR.value}",
+        f"--run_dir={run_dir}",
+        *teaching,
+        *(f"--{override}" for override in _OVERRIDES.value),
+    )
+    shutil.copyfile(run_dir / "metrics.jsonl", results / f"{name}_metrics.jsonl")
+    # Last: with this file the row is done.
+    children.run(
+        "benchmarks.cifar10_score",
+        f"--row={name}",
+        f"--run_dir={run_dir}",
+        f"--data_dir={_DATA_DIR.value}",
+        f"--output={output}",
+    )
+
+
+def _search(results: pathlib.Path, children: Children) -> None:
+    output = results / f"{_SEARCHED_ROW}_search.json"
+    if output.exists():
+        print(f"{output}: done", flush=True)
+        return
+    run_dir = pathlib.Path(_RUNS.value) / _SEARCHED_ROW
+    children.run("tools.collect_accuracy", f"--run_dir={run_dir}", f"--data_dir={_DATA_DIR.value}", "--count=300")
+    children.run(
+        "benchmarks.searched_against_random",
+        f"--run_dir={run_dir}",
+        f"--data_dir={_DATA_DIR.value}",
+        f"--pairs={run_dir / 'accuracy.jsonl'}",
+        "--count=100",
+        f"--output={output}",
+    )
+
+
+def run():
+    """The console script."""
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    run()

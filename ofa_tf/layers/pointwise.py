@@ -1,0 +1,118 @@
+"""A widening 1x1 convolution, its batch norm and its activation as one operation, fast and small in memory on a CPU.
+
+The outputs are linear in the inputs, so their means and variances follow from the means and the covariance matrix of
+the inputs, which have a third to a sixth of their channels: the wide feature map is never read for statistics, and the
+normalization becomes part of the product of matrices. The same holds for the gradient. What is kept for the gradient
+is the result alone (with hard swish, its input too).
+
+Batch norm after a convolution: Ioffe and Szegedy, "Batch Normalization" (ICML 2015), section 3.2 and algorithm 1.
+"""
+
+import tensorflow as tf
+
+from ofa_tf.layers.activations import activate, activation_gradient
+from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
+from ofa_tf.layers.elastic_conv2d import ElasticConv2D
+from ofa_tf.layers.normalization_pass import TRAIN, NormalizationPass
+
+
+def widened(
+    inputs: tf.Tensor,
+    conv: ElasticConv2D,
+    norm: ElasticBatchNormalization,
+    *,
+    in_channels: tf.Tensor,
+    out_channels: tf.Tensor,
+    activation: str,
+    norms: NormalizationPass,
+) -> tf.Tensor:
+    """activation(norm(conv(inputs))): in training as one operation, else one after the other."""
+    if norms.mode != TRAIN or tf.config.list_logical_devices("GPU"):
+        outputs = conv(inputs, in_channels=in_channels, out_channels=out_channels)
+        return activate(activation, norm(outputs, channels=out_channels, norms=norms))
+    kernel = tf.reshape(
+        conv.active_kernel(in_channels=in_channels, out_channels=out_channels), [in_channels, out_channels]
+    )
+    gamma, beta = norm.active_scale(out_channels)
+    outputs, mean, variance = normalized_pointwise(
+        inputs, kernel, gamma, beta, epsilon=norm.epsilon, activation=activation
+    )
+    norm.move(mean, variance, tf.size(outputs) // out_channels, out_channels)
+    return outputs
+
+
+def normalized_pointwise(
+    inputs: tf.Tensor, kernel: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, *, epsilon: float, activation: str
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """activation(batch_norm(conv1x1(inputs))) by the batch's own statistics.
+
+    Args:
+        inputs: float32 (batch, height, width, in_channels).
+        kernel: float32 (in_channels, out_channels).
+        gamma: float32 (out_channels,).
+        beta: float32 (out_channels,).
+        epsilon: added to the variance.
+        activation: see `activate`.
+
+    Returns:
+        float32 (batch, height, width, out_channels), and the mean and biased variance of the convolution's outputs,
+        float32 (out_channels,) each, through which no gradient flows.
+
+    Example:
+        outputs, mean, variance = normalized_pointwise(images, kernel, gamma, beta, epsilon=1e-5, activation="relu")
+    """
+    keeps_preactivation = activation == "h_swish"
+
+    @tf.custom_gradient
+    def forward(inputs, kernel, gamma, beta):
+        shape = tf.shape(inputs)
+        rows = tf.reshape(inputs, [-1, shape[3]])
+        count = tf.cast(tf.shape(rows)[0], tf.float32)
+        input_mean = _column_sums(rows) / count
+        covariance = tf.matmul(rows, rows, transpose_a=True) / count - _outer(input_mean, input_mean)
+        projected = tf.matmul(covariance, kernel)  # (in, out)
+        mean = _row_times(input_mean, kernel)
+        # Rounding can bring the variance of a channel that hardly varies below zero.
+        variance = tf.maximum(tf.reduce_sum(kernel * projected, axis=0), 0.0)
+        rate = tf.math.rsqrt(variance + epsilon)
+        scale = gamma * rate
+        normalized = tf.nn.bias_add(tf.matmul(rows, kernel * scale), beta - mean * scale)
+        outputs = activate(activation, normalized)
+        preactivation = normalized if keeps_preactivation else None
+
+        def gradient(upstream, mean_upstream, variance_upstream):
+            del mean_upstream, variance_upstream  # statistics are not trained through
+            upstream = tf.reshape(upstream, tf.shape(outputs))
+            upstream = activation_gradient(activation, upstream, preactivation, outputs)
+            beta_gradient = _column_sums(upstream)
+            product = tf.matmul(rows, upstream, transpose_a=True)  # (in, out)
+            gamma_gradient = rate * (tf.reduce_sum(kernel * product, axis=0) - mean * beta_gradient)
+            # The gradient at the convolution's outputs is scale * (upstream - beta' / n - normalized * gamma' / n);
+            # it is never formed, only its products with inputs and kernel are.
+            kernel_gradient = scale * (
+                product - _outer(input_mean, beta_gradient) - projected * (rate * gamma_gradient)
+            )
+            weighted = kernel * (scale * rate * gamma_gradient / count)
+            inner = tf.matmul(weighted, kernel, transpose_b=True)  # (in, in)
+            constant = _row_times(input_mean, inner) - _row_times(scale * beta_gradient / count, tf.transpose(kernel))
+            input_gradient = tf.nn.bias_add(tf.matmul(upstream, kernel * scale, transpose_b=True), constant)
+            input_gradient -= tf.matmul(rows, inner)
+            return tf.reshape(input_gradient, shape), kernel_gradient, gamma_gradient, beta_gradient
+
+        outputs_shape = tf.concat([shape[:3], tf.shape(kernel)[1:]], axis=0)
+        return (tf.reshape(outputs, outputs_shape), mean, variance), gradient
+
+    return forward(inputs, kernel, gamma, beta)
+
+
+def _column_sums(rows: tf.Tensor) -> tf.Tensor:
+    # The fastest of TensorFlow's ways to add rows up on a CPU.
+    return tf.raw_ops.BiasAddGrad(out_backprop=rows)
+
+
+def _outer(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    return first[:, tf.newaxis] * second[tf.newaxis]
+
+
+def _row_times(row: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    return tf.matmul(row[tf.newaxis], matrix)[0]

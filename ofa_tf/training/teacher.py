@@ -1,0 +1,189 @@
+"""Trained networks that teach a run: a supernet at its largest, or a Keras model."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ofa_tf.common import InputError
+from ofa_tf.data import PUBLISHED, ImageDataset, Preprocessing, calibration_batches
+from ofa_tf.evaluation import Evaluator
+from ofa_tf.networks import PackedSupernet
+from ofa_tf.training.initial import weights_digest
+from ofa_tf.training.recipe import Recipe
+
+# uint8 (batch, r, r, 3), the images of a step, to float32 (batch, classes), probabilities.
+Answers = Callable[[tf.Tensor], tf.Tensor]
+
+# What the inputs of a Keras model can be.
+INPUTS = ("pixels", "normalized")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SupernetTeacher:
+    """The largest network of a trained supernet, with batch-norm statistics of its own.
+
+    Args:
+        packed: the supernet; its own preprocessing normalizes what it is asked.
+
+    Example:
+        Trainer(run, dataset, teacher=SupernetTeacher(PackedSupernet.load("big.npz"))).train()
+    """
+
+    packed: PackedSupernet
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a run records of it."""
+        return {"kind": "supernet", "space": self.packed.net.space.name, "digest": weights_digest(self.packed.net)}
+
+    def check(self, dataset: ImageDataset) -> None:
+        """Raises `InputError` unless its classes are those of the images."""
+        names, classes = self.packed.class_names, self.packed.net.space.num_classes
+        if classes != dataset.num_classes or names not in ((), dataset.class_names):
+            raise _other_classes(classes, names, dataset)
+
+    def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:
+        """Calibrates it at each image size of the run, and returns what a step asks."""
+        net, largest = self.packed.net, self.packed.net.space.largest()
+        own = dict(self.packed.preprocessing)
+        preprocessing = Preprocessing.from_config(own) if own else PUBLISHED
+        evaluator = Evaluator(
+            net,
+            dataset,
+            preprocessing=preprocessing,
+            augmentation=recipe.augmentation,
+            calibration_images=recipe.calibration_images,
+            batch_size=min(200, recipe.calibration_images),
+        )
+        statistics = np.stack([evaluator.calibrate(dataclasses.replace(largest, r=r)) for r in resolutions])
+        sizes = net.space.to_tensors(largest)
+
+        def answers(images: tf.Tensor) -> tf.Tensor:
+            nearest = tf.argmin(tf.abs(tf.constant(list(resolutions)) - tf.shape(images)[1]))
+            of_size = tf.gather(tf.constant(statistics), nearest)
+            return tf.nn.softmax(net(preprocessing.normalize(images), arch=tf.constant(sizes), statistics=of_size))
+
+        return answers
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class KerasTeacher:
+    """A Keras model with an input of images and an output of logits or, where it ends with a softmax, probabilities.
+
+    Args:
+        model: run as in inference. Where its input has a fixed size, the images of a step are resized to that.
+        digest: of its file.
+        inputs: "pixels", it takes 0..255; "normalized", it takes what the run's preprocessing makes of them.
+
+    Example:
+        KerasTeacher.load("efficientnet.keras")
+    """
+
+    model: keras.Model
+    digest: str
+    inputs: str
+
+    @staticmethod
+    def load(path: str | os.PathLike, inputs: str | None = None) -> "KerasTeacher":
+        """Reads a `.keras` file.
+
+        Args:
+            path: the file; one whose layers are code (`Lambda`) is refused.
+            inputs: one of `INPUTS`; may be left out where the model itself begins with a rescaling of pixels.
+
+        Raises:
+            InputError: the file cannot be read, is no image classifier, or does not say what its inputs are.
+        """
+        path = pathlib.Path(path)
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+            model = keras.models.load_model(path, compile=False)
+            shape, outputs = model.input_shape, model.output_shape
+        # Whatever a file's own layers do when they are made.
+        except Exception as error:
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"{path}: cannot be read as a Keras model ({type(error).__name__}: {reason})") from error
+        square = isinstance(shape, tuple) and len(shape) == 4 and shape[3] == 3 and shape[1] == shape[2]
+        if not square or not isinstance(outputs, tuple) or len(outputs) != 2:
+            raise InputError(
+                f"{path}: its input is {shape} and its output {outputs}, expected square RGB images (batch, side, "
+                f"side, 3) and classes (batch, classes)"
+            )
+        if inputs is None and any(isinstance(layer, _RESCALING) for layer in _first_layers(model)):
+            inputs = "pixels"
+        if inputs not in INPUTS:
+            raise InputError(
+                f"{path}: does not say what its inputs are, it begins with no Rescaling or Normalization layer; give "
+                f"--teacher_inputs=normalized, as tools.finetune writes them, or pixels, 0 to 255"
+            )
+        return KerasTeacher(model, digest, inputs)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a run records of it."""
+        return {"kind": "keras", "inputs": self.inputs, "digest": self.digest}
+
+    def check(self, dataset: ImageDataset) -> None:
+        """Raises `InputError` unless it has as many classes as the images; what they mean its file does not say."""
+        if self.model.output_shape[1] != dataset.num_classes:
+            raise _other_classes(self.model.output_shape[1], (), dataset)
+
+    def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:
+        """What a step asks."""
+        del dataset, resolutions
+        side, last = self.model.input_shape[1], self.model.layers[-1]
+        activation = getattr(last, "activation", None)
+        ends_with_softmax = isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax
+
+        def answers(images: tf.Tensor) -> tf.Tensor:
+            images = tf.cast(images, tf.float32)
+            if side is not None:
+                images = tf.cond(
+                    tf.equal(tf.shape(images)[1], side),
+                    lambda: images,
+                    lambda: tf.image.resize(images, (side, side), antialias=True),
+                )
+                images = tf.ensure_shape(images, (None, side, side, 3))
+            if self.inputs == "normalized":
+                images = recipe.preprocessing.normalize(images)
+            outputs = tf.cast(self.model(images, training=False), tf.float32)
+            return outputs if ends_with_softmax else tf.nn.softmax(outputs)
+
+        return answers
+
+
+Teacher = SupernetTeacher | KerasTeacher
+
+_RESCALING = (keras.layers.Rescaling, keras.layers.Normalization)
+
+
+def top1_on_training_images(answers: Answers, dataset: ImageDataset, recipe: Recipe, resolution: int) -> float:
+    """Share of some augmented training images that a teacher knows: far too low where it is asked wrongly."""
+    asked = tf.function(answers, autograph=False, input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])
+    right = [
+        tf.equal(tf.argmax(asked(images), 1, tf.int32), labels)
+        for images, labels in calibration_batches(
+            dataset, resolution=resolution, augmentation=recipe.augmentation, images=500, batch_size=100
+        )
+    ]
+    return float(tf.reduce_mean(tf.cast(tf.concat(right, 0), tf.float32)))
+
+
+def _first_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that read the model's input, those inside a nested model's beginning too."""
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)][:1]
+    return _first_layers(layers[0]) if layers and isinstance(layers[0], keras.Model) else layers
+
+
+def _other_classes(classes: int, names: tuple[str, ...], dataset: ImageDataset) -> InputError:
+    return InputError(
+        f"--teacher: it knows {classes} classes ({', '.join(names[:3]) or 'names unknown'}, ...), the images have "
+        f"{dataset.num_classes} ({', '.join(dataset.class_names[:3])}, ...); give a teacher of these classes, in this "
+        f"order"
+    )

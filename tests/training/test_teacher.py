@@ -1,0 +1,171 @@
+"""Teachers that are trained already: asked truthfully, recorded, and refused where they do not fit."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ofa_tf.common import InputError
+from ofa_tf.data import PUBLISHED, SYMMETRIC, Augmentation, load
+from ofa_tf.evaluation import Evaluator
+from ofa_tf.networks import PackedSupernet
+from ofa_tf.training import KerasTeacher, Recipe, StageRecipe, SupernetTeacher, Trainer, TrainStep, open_experiment
+from tests.micro import micro_net, nano_net
+from tools.opening import read_teacher
+
+CONFIG = {
+    "space": "ofa_tiny",
+    "choices": {"ks": (3,), "e": (2,), "d": (1, 2)},
+    "resolutions": (16, 24),
+    "dataset": "digits",
+    "data_dir": "",
+    "holdout": 1000,
+    "data_seed": 0,
+    "batch_size": 128,
+    "schedule": "delayed",
+    "calibration_images": 100,
+    "augmentation": {"flip": False},
+    "stages": {"full": {"epochs": 1}, "all": {"epochs": 1}},
+}
+RECIPE = Recipe({"joint": StageRecipe(1)}, schedule="joint", calibration_images=100, preprocessing=SYMMETRIC)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits", holdout=1000)
+
+
+def images(side: int) -> np.ndarray:
+    return np.random.default_rng(side).integers(0, 256, (6, side, side, 3), dtype=np.uint8)
+
+
+def keras_file(path, *layers, side=None):
+    """A classifier of ten classes from the mean colour of the image."""
+    inputs = keras.Input((side, side, 3))
+    outputs = inputs
+    for layer in (*layers, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)):
+        outputs = layer(outputs)
+    keras.Model(inputs, outputs).save(path)
+    return path
+
+
+def test_a_supernet_is_asked_with_statistics_of_each_image_size(digits):
+    """Its largest network, its own preprocessing, calibrated on the run's images at the size that is asked."""
+    packed = PackedSupernet(micro_net(1), SYMMETRIC.to_config(), class_names=digits.class_names)
+    answers = SupernetTeacher(packed).answers(digits, RECIPE, (16, 24))
+    evaluator = Evaluator(
+        packed.net, digits, preprocessing=SYMMETRIC, augmentation=Augmentation(), calibration_images=100, batch_size=100
+    )
+    found = []
+    for side in (16, 24):
+        arch = packed.net.space.arch(r=side)
+        statistics = evaluator.calibrate(arch)
+        inputs = SYMMETRIC.normalize(images(side))
+        expected = tf.nn.softmax(packed.net(inputs, arch=arch, statistics=statistics))
+        np.testing.assert_allclose(answers(tf.constant(images(side))), expected, atol=1e-5)
+        found.append(statistics)
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
+def test_a_keras_model_gets_what_its_input_is(tmp_path, digits):
+    """Pixels where it rescales them itself, the run's normalization where that is said, resized to a fixed input."""
+    rescaling = keras.layers.Rescaling(1 / 255)
+    cases = {
+        "pixels": (keras_file(tmp_path / "a.keras", rescaling), None, lambda pixels: pixels),
+        "normalized": (keras_file(tmp_path / "b.keras"), "normalized", SYMMETRIC.normalize),
+        "fixed": (
+            keras_file(tmp_path / "c.keras", keras.layers.Rescaling(1 / 127.5, -1.0), side=32),
+            None,
+            lambda pixels: tf.image.resize(pixels, (32, 32), antialias=True),
+        ),
+    }
+    for path, inputs, seen in cases.values():
+        teacher = KerasTeacher.load(path, inputs)
+        teacher.check(digits)
+        answers = tf.function(
+            teacher.answers(digits, RECIPE, (16,)), input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)]
+        )
+        model = keras.models.load_model(path)
+        for side in (16, 32, 48):
+            pixels = tf.constant(images(side))
+            expected = tf.nn.softmax(model(seen(tf.cast(pixels, tf.float32)), training=False))
+            np.testing.assert_allclose(answers(pixels), expected, atol=1e-5)
+    softmax = KerasTeacher.load(keras_file(tmp_path / "d.keras", rescaling, side=16))
+    ending = keras.Sequential([softmax.model, keras.layers.Softmax()])
+    ending.save(tmp_path / "e.keras")
+    again = KerasTeacher.load(tmp_path / "e.keras")
+    np.testing.assert_allclose(
+        again.answers(digits, RECIPE, (16,))(images(16)), softmax.answers(digits, RECIPE, (16,))(images(16)), atol=1e-6
+    )
+
+
+def test_what_is_no_teacher_is_one_line(tmp_path, digits):
+    """Other classes, unknown inputs, no classifier, no model."""
+    with pytest.raises(InputError, match=r"begins with no Rescaling or Normalization.*--teacher_inputs=normalized"):
+        KerasTeacher.load(keras_file(tmp_path / "a.keras"))
+    inputs = keras.Input((16, 16, 3))
+    keras.Model(inputs, keras.layers.Conv2D(3, 1)(inputs)).save(tmp_path / "b.keras")
+    with pytest.raises(InputError, match=r"expected square RGB images .* and classes"):
+        KerasTeacher.load(tmp_path / "b.keras")
+    (tmp_path / "c.keras").write_bytes(b"nothing")
+    for name in ("c.keras", "absent.keras"):
+        with pytest.raises(InputError, match=rf"{name}: cannot be read as a Keras model") as caught:
+            KerasTeacher.load(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    few = SupernetTeacher(PackedSupernet(micro_net(num_classes=7)))
+    others = SupernetTeacher(PackedSupernet(micro_net(), class_names=tuple("abcdefghij")))
+    for teacher in (few, others):
+        with pytest.raises(InputError, match=r"--teacher: it knows .* classes .*, the images have 10 \(0, 1, 2"):
+            teacher.check(digits)
+    SupernetTeacher(PackedSupernet(micro_net())).check(digits)
+
+
+def test_a_run_records_its_teacher_and_resumes_with_no_other(tmp_path, capsys):
+    """It teaches in every stage; another one, or none, is another run; one that nobody would ask is refused."""
+    teacher = SupernetTeacher(PackedSupernet(micro_net(1), PUBLISHED.to_config()))
+    for change, message in ((("kd_ratio", 0.0), "kd_ratio is 0"), (("schedule", "sandwich"), "leave the teacher out")):
+        stages = {"stages": {"sandwich": {"epochs": 1}}} if change[0] == "schedule" else {}
+        with pytest.raises(InputError, match=message):
+            open_experiment(tmp_path / "run", {**CONFIG, **dict([change]), **stages}, teacher=teacher)
+    assert not (tmp_path / "run").exists()
+    run, images_ = open_experiment(tmp_path / "run", CONFIG, teacher=teacher)
+    assert run.teacher == teacher.identity
+    assert run.teacher.keys() == {"kind", "space", "digest"}
+    trainer = Trainer(run, images_, teacher=teacher)
+    assert "the teacher's top-1 on augmented training images, 24 pixels: 0." in capsys.readouterr().err
+    weights, real_step = [], trainer.step
+
+    def step(*args, **options):
+        weights.append(options["kd_ratio"])
+        return real_step(*args, **options)
+
+    step.optimizer, trainer.step = real_step.optimizer, step
+    trainer.train()
+    assert set(weights) == {1.0}
+    assert real_step.run.experimental_get_tracing_count() == 1
+    for other in (None, SupernetTeacher(PackedSupernet(micro_net(2), PUBLISHED.to_config()))):
+        with pytest.raises(InputError, match="holds a run with another teacher"):
+            open_experiment(tmp_path / "run", CONFIG, teacher=other)
+        with pytest.raises(InputError, match="a run with another teacher"):
+            Trainer(run, images_, teacher=other)
+
+
+def test_without_a_teacher_none_is_made():
+    """A step that nobody teaches has no teacher in its trace, and its weight has no effect."""
+    net, losses = nano_net(), []
+    beginning, step = net.state(), TrainStep(net, None, SYMMETRIC)
+    for kd_ratio in (0.0, 1.0):
+        net.load_state(beginning)
+        archs = np.stack([net.space.to_tensors(net.space.largest())])
+        labels = np.arange(6, dtype=np.int32)
+        loss, *_ = step(images(16), labels, archs, learning_rate=0.1, kd_ratio=kd_ratio, dropout=0.0, seed=(0, 0))
+        losses.append(float(loss))
+    assert losses[0] == losses[1]
+
+
+def test_inputs_are_said_of_keras_files_only(tmp_path):
+    """A supernet knows what it takes."""
+    with pytest.raises(InputError, match=r"--teacher_inputs=pixels: only for a \.keras file"):
+        read_teacher("ofa_imagenette_mbv3", "pixels")
+    path = keras_file(tmp_path / "a.keras")
+    assert read_teacher(str(path), "normalized").identity["inputs"] == "normalized"
