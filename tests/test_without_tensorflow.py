@@ -9,10 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import startup
 from ofa_tf import spaces
 from ofa_tf.spaces.features import feature_count
+from tests.benchmark_modules import benchmark_module
 from tests.reference import ROOT
+
+startup = benchmark_module("startup")
 
 TENSORFLOW = {"tensorflow", "keras", "tf_keras"}
 # Each takes between half a second and one and a half to import.

@@ -6,6 +6,7 @@ import pytest
 from mobile_bench.block_models import model_bytes
 from ofa_tf import networks, spaces
 from ofa_tf.data.preprocessing import SYMMETRIC
+from ofa_tf.layers import ElasticDense
 from ofa_tf.spaces import Arch
 
 
@@ -32,7 +33,16 @@ def subnet() -> Subnet:
         head_widths=(16, 24),
         name="deploy_test",
     )
-    net = networks.build(space, seed=3)
+    # The tolerances of these tests were stated for narrow first draws of gates and features; those that training starts
+    # from now are wider, and close or open the gates of a network that nobody trained.
+    make_dense = ElasticDense.__init__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            ElasticDense,
+            "__init__",
+            lambda self, *sizes, he_fan_out=False, **options: make_dense(self, *sizes, **options),
+        )
+        net = networks.build(space, seed=3)
     arch = space.arch(d=1, r=32)
     rng = np.random.default_rng(0)
     # Smooth images: pixels of pure noise all look the same to a network.

@@ -4,8 +4,10 @@ import pathlib
 
 import pytest
 
-from benchmarks import tutorial
+from tests.benchmark_modules import benchmark_module
 from tests.reference import shared
+
+tutorial = benchmark_module("tutorial")
 
 
 def test_the_tutorial():

@@ -9,10 +9,12 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks import cifar10_table
-from benchmarks.cifar10_score import subnets_of
 from ofa_tf import spaces
+from tests.benchmark_modules import benchmark_module
 from tests.data.image_files import write_folder
+
+cifar10_table = benchmark_module("cifar10_table")
+subnets_of = benchmark_module("cifar10_score").subnets_of
 
 JOINT, ALONE = "s_joint60_seed0", "pilot_decay_1e-4"
 
