@@ -31,13 +31,14 @@ def command(tmp_path, row: str, stage: str, epochs: float) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # six processes, each of which traces
 def test_rows_are_trained_scored_passed_over_and_gone_on_with(tmp_path):
     """Nothing but small results is left beside the runs; a killed driver's command keeps a second one out."""
     write_folder(tmp_path / "images" / "train", {"ant": 50, "bee": 50}, size=(32, 32))
     joint = command(tmp_path, JOINT, "joint", 29.5)
     first = subprocess.Popen(joint, stdout=subprocess.DEVNULL)
     checkpoints = tmp_path / "runs" / JOINT / "checkpoints"
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 1200
     while not list(checkpoints.glob("*.npz")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
