@@ -15,7 +15,7 @@ from ofa_tf.data import PUBLISHED, ImageDataset, Preprocessing, calibration_batc
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.training.initial import weights_digest
-from ofa_tf.training.recipe import Recipe
+from ofa_tf.training.recipe import PRECISIONS, Recipe
 
 # uint8 (batch, r, r, 3), the images of a step, to float32 (batch, classes), probabilities.
 Answers = Callable[[tf.Tensor], tf.Tensor]
@@ -67,7 +67,8 @@ class SupernetTeacher:
         def answers(images: tf.Tensor) -> tf.Tensor:
             nearest = tf.argmin(tf.abs(tf.constant(list(resolutions)) - tf.shape(images)[1]))
             of_size = tf.gather(tf.constant(statistics), nearest)
-            return tf.nn.softmax(net(preprocessing.normalize(images), arch=tf.constant(sizes), statistics=of_size))
+            inputs = tf.cast(preprocessing.normalize(images), PRECISIONS[recipe.precision])
+            return tf.nn.softmax(net(inputs, arch=tf.constant(sizes), statistics=of_size))
 
         return answers
 
