@@ -14,11 +14,11 @@ from absl import flags
 
 from ofa_tf.common import cli
 
-_SPACE = flags.DEFINE_string("space", "ofa_mbv3_d234_e346_k357_w1.0", "the space")
-_RANDOM = flags.DEFINE_integer("random", 2, "how many random sub-networks besides the largest and the smallest")
-_BATCH = flags.DEFINE_integer("batch", 32, "images per step", lower_bound=1)
-_RESOLUTION = flags.DEFINE_integer("resolution", 128, "image side in pixels")
-_STEPS = flags.DEFINE_integer("steps", 3, "timed steps of each side, per sub-network", lower_bound=1)
+_SPACE = flags.DEFINE_string("space", "ofa_tiny", "the space; XLA compiles for minutes where it is large")
+_RANDOM = flags.DEFINE_integer("random", 1, "how many random sub-networks besides the largest and the smallest")
+_BATCH = flags.DEFINE_integer("batch", 8, "images per step", lower_bound=1)
+_RESOLUTION = flags.DEFINE_integer("resolution", 24, "image side in pixels")
+_STEPS = flags.DEFINE_integer("steps", 2, "timed steps of each side, per sub-network", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures")
 
 _SIDES = {"sliced": {}, "bfloat16": {"precision": "mixed_bfloat16"}, "xla": {"jit_compile": True}}

@@ -137,14 +137,19 @@ class KerasTeacher:
 
     def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:
         """What a step asks."""
-        del dataset, resolutions
+        del dataset
         side, last = self.model.input_shape[1], self.model.layers[-1]
+        if recipe.jit_compile and side is not None and set(resolutions) != {side}:
+            raise InputError(
+                f"--teacher: its input has {side} pixels a side, the run's images {sorted(set(resolutions))}, and XLA "
+                f"cannot resize them; leave jit_compile out, or give the run the resolutions ({side},)"
+            )
         activation = getattr(last, "activation", None)
         ends_with_softmax = isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax
 
         def answers(images: tf.Tensor) -> tf.Tensor:
             images = tf.cast(images, tf.float32)
-            if side is not None:
+            if side is not None and images.shape[1] != side:
                 images = tf.cond(
                     tf.equal(tf.shape(images)[1], side),
                     lambda: images,
