@@ -15,7 +15,7 @@ UNFINISHED := $(VENV)/unfinished
 
 # Each of the two test workers has one core; TensorFlow would start a thread for every core in both.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 MPLBACKEND=agg \
-	$(BIN)/python -m pytest -n 2 --dist=loadfile
+	$(BIN)/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all lint format clean setup
 .DEFAULT_GOAL := demo

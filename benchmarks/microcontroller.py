@@ -40,7 +40,8 @@ def main(argv):
     from ofa_tf.spaces.activation_memory import ActivationMemory
     from ofa_tf.spaces.form import MICROCONTROLLER_FORM
     from ofa_tf.specialize import export_subnet
-    from tools.opening import open_accuracy_predictor, open_source
+    from tools.opening import open_source
+    from tools.predictors import open_accuracy_predictor
 
     opened = open_source(**_SOURCE.values())
     written = {"precision": "int8", "form": MICROCONTROLLER_FORM}

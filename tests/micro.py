@@ -27,9 +27,24 @@ def micro_space(**changes) -> Space:
     return spaces.mobilenet_v3(**{**options, **changes})
 
 
+def nano_space(**changes) -> Space:
+    """The same with two stages and kernel sizes: for tests of what is around a step, which trace one several times."""
+    options = {"ks": (3, 5), "base_widths": (8, 8, 8, 16), "strides": (2, 2), "name": "nano"}
+    return micro_space(**{**options, **changes})
+
+
 def micro_net(seed: int = 0, **changes) -> Supernet:
     """A supernet whose every weight is away from its start: identity matrices and unit gammas would hide errors."""
-    net = networks.build(micro_space(**changes), seed=seed)
+    return _shaken(micro_space(**changes), seed)
+
+
+def nano_net(seed: int = 0, **changes) -> Supernet:
+    """The same of the smaller space."""
+    return _shaken(nano_space(**changes), seed)
+
+
+def _shaken(space: Space, seed: int) -> Supernet:
+    net = networks.build(space, seed=seed)
     rng = np.random.default_rng(seed)
     for variable in net.variables:
         if variable.name in ("gamma", "beta", "moving_mean", "moving_variance") or "transform" in variable.name:

@@ -87,17 +87,6 @@ def test_a_forbidden_import_breaks_its_contract(copied, room, line, contract):
     assert any(row.startswith(contract) for row in broken), done.stdout
 
 
-def test_describing_and_searching_loads_no_tensorflow():
-    """What the contracts cannot see: imports by name at run time, and those of third parties."""
-    code = (
-        "import sys, ofa_tf.common.cli, ofa_tf.spaces, ofa_tf.predictors, ofa_tf.search\n"
-        "print(sorted({'tensorflow', 'keras', 'tf_keras'} & set(sys.modules)))"
-    )
-    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
-
-
 def offences(source: str, path: str) -> list[str]:
     """What a file does that no file may: one text for each place."""
     found = []

@@ -16,8 +16,8 @@ from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.search.limits import form_within
 from ofa_tf.spaces import Space
 from ofa_tf.specialize import Target
-from tools.opening import open_latency_predictor
 from tools.pipeline import measure_ms, say
+from tools.predictors import open_latency_predictor
 
 # Whole networks that correct a new table, and others that tell how well.
 _CORRECTING, _CHECKING = 6, 4

@@ -1,16 +1,14 @@
-"""What the binaries open before they work: a supernet, its images, an evaluator, predictors, an architecture."""
+"""What the binaries open before they compute networks: a supernet, its images, an evaluator, an architecture."""
 
 import dataclasses
 import pathlib
 import warnings
 
-from ofa_tf import interop, zoo
+from ofa_tf import zoo
 from ofa_tf.common import InputError
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet, Supernet
-from ofa_tf.predictors import AccuracyPredictor, LatencyRegression, LatencyTable
-from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.specialize import Opened
 from ofa_tf.training import KerasTeacher, RunDirectory, SupernetTeacher
@@ -113,23 +111,6 @@ def opened_with(packed: PackedSupernet, images: ImageDataset, name: str) -> Open
     )
     known = {key: value for key, value in packed.provenance.items() if isinstance(value, (str, int, float))}
     return Opened(None, images, packed.net, evaluator, {"supernet": name, **known})
-
-
-def open_accuracy_predictor(text: str) -> AccuracyPredictor:
-    """What `--predictor` names: one that ships, our `.npz`, or a published `.pth`."""
-    if text in zoo.accuracy_predictor_names():
-        return zoo.accuracy_predictor(text)
-    if pathlib.Path(text).suffix == ".pth":
-        return interop.load_ofa_accuracy_predictor(text)
-    return AccuracyPredictor.load(text)
-
-
-def open_latency_predictor(text: str) -> LatencyPredictor:
-    """What `--latency_table` names: a table, a regression's `.npz`, or a published `.yaml` or a folder of them."""
-    path = pathlib.Path(text)
-    if path.is_dir() or path.suffix in (".yaml", ".yml"):
-        return interop.load_ofa_latency_table(path)
-    return LatencyRegression.load(path) if path.suffix == ".npz" else LatencyTable.load(path)
 
 
 def evaluator_for(net: Supernet, run: RunDirectory, dataset: ImageDataset) -> Evaluator:

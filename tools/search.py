@@ -54,9 +54,8 @@ def main(argv):
     """Searches."""
     del argv
     from ofa_tf.common import InputError, write_json, write_text
-    from ofa_tf.report import TradeoffSeries, tradeoff_plot
     from ofa_tf.search import evolutionary_search, pareto_search
-    from tools.opening import open_accuracy_predictor
+    from tools.predictors import open_accuracy_predictor
 
     if _FRONT.value and _POPULATION.value is not None:
         raise InputError("--population: a front keeps architectures for each part of its range; leave it out")
@@ -67,6 +66,9 @@ def main(argv):
     if _GENERATIONS.value is not None:
         common["generations"] = _GENERATIONS.value
     if _FRONT.value:
+        # Loads matplotlib, which one architecture does without.
+        from ofa_tf.report import TradeoffSeries, tradeoff_plot
+
         front = pareto_search(space, predictor, constraints, **common)
         front.save(_OUTPUT.value)
         stem = _OUTPUT.value.removesuffix(".json")
@@ -101,7 +103,7 @@ def main(argv):
 def _constraints() -> list:
     from ofa_tf.common import InputError
     from ofa_tf.search.limits import constraints_of
-    from tools.opening import open_latency_predictor
+    from tools.predictors import open_latency_predictor
 
     limits = _LIMITS.limits()
     if ("latency_ms" in limits) != (_LATENCY_TABLE.value is not None):
@@ -123,7 +125,7 @@ def _form() -> str | None:
 
 def _tell_about_weights(space_name: str) -> None:
     """A predictor of a published space comes without the weights it speaks of."""
-    from ofa_tf.specialize import import_command
+    from ofa_tf.interop import import_command
 
     if command := import_command(space_name):
         print(

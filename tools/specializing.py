@@ -21,9 +21,10 @@ from ofa_tf.specialize import (
     specialize_all,
 )
 from tools.device_measuring import Devices
-from tools.opening import open_accuracy_predictor, open_source
+from tools.opening import open_source
 from tools.output_lock import output_lock
 from tools.pipeline import say
+from tools.predictors import open_accuracy_predictor
 from tools.specialization_page import write_page
 
 # What tools.fit_accuracy_predictor and the demo call it.

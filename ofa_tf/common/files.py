@@ -8,12 +8,13 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ofa_tf.common.brief import brief
 from ofa_tf.common.errors import InputError, OfaError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -148,16 +149,21 @@ def read_json_lines(path: str | os.PathLike, what: str = "JSON lines") -> list[A
     return values
 
 
-def save_npz(path: str | os.PathLike, arrays: dict[str, np.ndarray], compress: bool = False) -> None:
+def save_npz(path: str | os.PathLike, arrays: "dict[str, np.ndarray]", compress: bool = False) -> None:
     """Writes named arrays atomically as `.npz`."""
+    # Half of what `--help` takes would be its import.
+    import numpy as np
+
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         (np.savez_compressed if compress else np.savez)(file, **arrays)
         file.flush()
         os.fsync(file.fileno())
 
 
-def load_npz(path: str | os.PathLike, what: str = "npz file") -> dict[str, np.ndarray]:
+def load_npz(path: str | os.PathLike, what: str = "npz file") -> "dict[str, np.ndarray]":
     """Reads every array of an `.npz` file (checksums included); a missing or damaged one raises `InputError`."""
+    import numpy as np
+
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected: {what}; check the path")

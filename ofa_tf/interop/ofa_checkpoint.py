@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import keras
 import numpy as np
 
 from ofa_tf.common import InputError
 from ofa_tf.interop.torch_file import read_state_dict
-from ofa_tf.networks import Supernet, set_plain_weights
 from ofa_tf.spaces import Block
+
+if TYPE_CHECKING:
+    import keras
+
+    from ofa_tf.networks import Supernet
 
 
 class Key(NamedTuple):
@@ -56,7 +59,7 @@ _NAMES = {
 }
 
 
-def load_ofa_checkpoint(net: Supernet, path: str | os.PathLike) -> list[MappedTensor]:
+def load_ofa_checkpoint(net: "Supernet", path: str | os.PathLike) -> list[MappedTensor]:
     """Reads a published supernet checkpoint into a supernet of the same space.
 
     Args:
@@ -83,7 +86,7 @@ def load_ofa_checkpoint(net: Supernet, path: str | os.PathLike) -> list[MappedTe
 
 
 def load_specialized_checkpoint(
-    model: keras.Model, blocks: Sequence[Block], path: str | os.PathLike
+    model: "keras.Model", blocks: Sequence[Block], path: str | os.PathLike
 ) -> list[MappedTensor]:
     """Reads the published checkpoint of a specialized network into its plain Keras model.
 
@@ -103,6 +106,9 @@ def load_specialized_checkpoint(
         model = net.build(class_count("init"))
         load_specialized_checkpoint(model, net.blocks, "init")
     """
+    # Loads TensorFlow, which the other readers of this package do without.
+    from ofa_tf.networks import set_plain_weights
+
     layers = {}
     for layer in model.layers:
         for weight in layer.weights:

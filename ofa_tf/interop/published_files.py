@@ -44,6 +44,20 @@ def published_url(name: str) -> str:
     return f"{files}/ofa/ofa_specialized/{name}/init"
 
 
+def import_command(name: str) -> str:
+    """The command after which a published supernet's weights are on this machine, "" for a space without such.
+
+    Args:
+        name: of a space.
+
+    Example:
+        import_command("ofa_resnet50")
+    """
+    if name not in published_names():
+        return ""
+    return f"python -m tools.import_ofa --checkpoint={name} --output={name}.npz"
+
+
 def published_file(name: str, *, sha256: str | None = None) -> pathlib.Path:
     """A published file on this machine, downloaded unless it is in the cache; an interrupted download is resumed.
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 
 def holdout_metrics(predicted: Sequence[float], measured: Sequence[float]) -> dict[str, float]:
@@ -16,6 +15,9 @@ def holdout_metrics(predicted: Sequence[float], measured: Sequence[float]) -> di
     Returns:
         "kendall_tau", "spearman" (both 0 where one side is constant), "rmse" (in the unit of the values), "count".
     """
+    # Takes most of a second to import, and only fitting needs it.
+    from scipy import stats
+
     predicted, measured = np.asarray(predicted, np.float64), np.asarray(measured, np.float64)
     constant = np.ptp(predicted) == 0 or np.ptp(measured) == 0
     return {

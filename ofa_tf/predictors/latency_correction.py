@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
 
 from ofa_tf.common import InputError, brief
 
@@ -96,6 +95,9 @@ def fit_correction(predicted_ms: Sequence[float], measured_ms: Sequence[float]) 
 
 
 def _fit_line(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float]:
+    # Takes most of a second to import, and only fitting needs it.
+    from scipy import optimize, stats
+
     # In units of a typical network both unknowns are of order 1, whatever the device's speed.
     ratio, unit = np.median(measured / predicted), np.median(measured)
     if np.ptp(predicted) > 0:

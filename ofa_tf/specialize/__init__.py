@@ -11,7 +11,7 @@ from ofa_tf.specialize.learning import learn_accuracies, learn_latencies, open_p
 from ofa_tf.specialize.opened import Opened
 from ofa_tf.specialize.rounds import OverLimitsError, within_limits
 from ofa_tf.specialize.specialize_all import specialize_all
-from ofa_tf.specialize.specialize_target import MODEL, import_command, source_of, specialize_target
+from ofa_tf.specialize.specialize_target import MODEL, source_of, specialize_target
 from ofa_tf.specialize.subnet_files import export_subnet, finetuned_weights, train_quantized
 from ofa_tf.specialize.target import Target, default_name
 from ofa_tf.specialize.target_result import TargetResult
@@ -30,7 +30,6 @@ __all__ = [
     "export_subnet",
     "finetuned_weights",
     "finished",
-    "import_command",
     "learn_accuracies",
     "learn_latencies",
     "open_pairs",

@@ -87,13 +87,6 @@ def source_of(opened: Opened | None) -> dict[str, str]:
     return {name: str(opened.facts("holdout")["provenance"][name]) for name in ("weights", "data")}
 
 
-def import_command(space_name: str) -> str:
-    """The command after which a supernet's weights are here, "" where nothing is known of them."""
-    if space_name not in interop.published_names():
-        return ""
-    return f"python -m tools.import_ofa --checkpoint={space_name} --output={space_name}.npz"
-
-
 def _architecture(target: Target, predictor: AccuracyPredictor, table: LatencyPredictor | None) -> TargetResult:
     space = predictor.space
     best = _search(target, target.limits, predictor, table)[0]
@@ -104,7 +97,7 @@ def _architecture(target: Target, predictor: AccuracyPredictor, table: LatencyPr
         space=space.name,
         predicted=_predicted(predictor, best),
         predicted_top1=best.predicted_accuracy,
-        command=import_command(space.name),
+        command=interop.import_command(space.name),
     )
 
 

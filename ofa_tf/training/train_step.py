@@ -22,6 +22,9 @@ class TrainStep:
     Everything that differs between steps and stages (image size, architectures and their number, learning rate, the
     teacher's weight, who teaches) is a tensor, so that one trace serves all stages and schedules.
 
+    What no sub-network of a step uses still decays and moves by its momentum, as in the published training (whose
+    PyTorch, before 2.0, filled unused gradients with zeros).
+
     Under a `tf.distribute` strategy each replica takes its rows of this worker's batch, all of them the same
     sub-networks; gradients are averaged over all replicas, batch norms see their own replica's images. Networks and
     step are made in the strategy's scope.

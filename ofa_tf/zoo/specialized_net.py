@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
+from typing import TYPE_CHECKING
 
-import keras
-
-from ofa_tf.networks import build_plain
 from ofa_tf.spaces import Arch, Block, Space
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +59,16 @@ class SpecializedNet:
         """Parameters."""
         return self.space.count_params(self.arch)
 
-    def build(self, num_classes: int | None = None) -> keras.Model:
+    def build(self, num_classes: int | None = None) -> "keras.Model":
         """The plain Keras model with fresh weights, from normalized images to logits.
 
         Args:
             num_classes: outputs of the classifier, 1,000 as published unless given.
         """
+        # Loads TensorFlow, which names and figures do without.
+        import keras
+
+        from ofa_tf.networks import build_plain
+
         space = self.space if num_classes is None else self.space.replace(num_classes=num_classes)
         return build_plain(space.blocks(self.arch), keras)

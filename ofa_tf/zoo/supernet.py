@@ -1,9 +1,12 @@
 """The supernets that ship."""
 
 import pathlib
+from typing import TYPE_CHECKING
 
 from ofa_tf.common import InputError
-from ofa_tf.networks import PackedSupernet, Supernet
+
+if TYPE_CHECKING:
+    from ofa_tf.networks import PackedSupernet, Supernet
 
 _FOLDER = pathlib.Path(__file__).parent / "supernets"
 
@@ -13,7 +16,7 @@ def supernet_names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.npz"))
 
 
-def packed_supernet(name: str) -> PackedSupernet:
+def packed_supernet(name: str) -> "PackedSupernet":
     """A supernet that ships, with what evaluating and exporting it needs: class names, preprocessing, provenance.
 
     Args:
@@ -25,10 +28,13 @@ def packed_supernet(name: str) -> PackedSupernet:
     if name not in supernet_names():
         known = ", ".join(supernet_names()) or "none"
         raise InputError(f"supernet {name!r} does not ship, there are: {known}; give one of these, or a file's path")
+    # Loads TensorFlow, which names do without.
+    from ofa_tf.networks import PackedSupernet
+
     return PackedSupernet.load(_FOLDER / f"{name}.npz")
 
 
-def supernet(name: str) -> Supernet:
+def supernet(name: str) -> "Supernet":
     """A supernet that ships.
 
     Args:

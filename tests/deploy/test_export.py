@@ -1,4 +1,6 @@
+import functools
 import importlib
+import pathlib
 
 import numpy as np
 import pytest
@@ -26,20 +28,31 @@ def _export(subnet, path, precision="int8", preprocessing=SYMMETRIC, max_drop=0.
     )
 
 
+@pytest.fixture(scope="module", name="exported")
+def _exported(subnet, tmp_path_factory):
+    """Gives the report of an export; each file is made once for all tests."""
+
+    @functools.cache
+    def export(precision="int8", preprocessing=SYMMETRIC, **options):
+        return _export(subnet, tmp_path_factory.mktemp("file") / "model.tflite", precision, preprocessing, **options)
+
+    return export
+
+
 def _keras_logits(subnet, preprocessing):
     return np.asarray(subnet.net.extract(subnet.arch, subnet.statistics)(preprocessing.normalize(subnet.images)))
 
 
 @pytest.mark.parametrize("preprocessing", [SYMMETRIC, PUBLISHED], ids=["symmetric", "published"])
 @pytest.mark.parametrize("precision", deploy.PRECISIONS)
-def test_files_take_raw_images_and_agree_with_keras(subnet, tmp_path, precision, preprocessing, capfd):
+def test_files_take_raw_images_and_agree_with_keras(subnet, exported, precision, preprocessing, capfd):
     """Protects the whole of export: normalization inside, logits as Keras's, and no chatter."""
-    report = _export(subnet, tmp_path / "model.tflite", precision, preprocessing)
+    report = exported(precision, preprocessing)
     assert capfd.readouterr() == ("", "")
     runner = deploy.Runner(report.path)
     assert runner.input_type == report.input_type == "uint8"
     assert runner.input_shape == (1, 32, 32, 3)
-    assert report.model_bytes == (tmp_path / "model.tflite").stat().st_size
+    assert report.model_bytes == pathlib.Path(report.path).stat().st_size
     expected = _keras_logits(subnet, preprocessing)
     found = runner.predict(subnet.images)
     assert np.abs(found - expected).max() <= LOGITS_TOLERANCE[precision] * expected.std()
@@ -47,9 +60,9 @@ def test_files_take_raw_images_and_agree_with_keras(subnet, tmp_path, precision,
 
 
 @pytest.mark.parametrize("preprocessing", [SYMMETRIC, PUBLISHED], ids=["symmetric", "published"])
-def test_int8_normalizes_by_its_input_scale_alone(subnet, tmp_path, preprocessing):
+def test_int8_normalizes_by_its_input_scale_alone(exported, preprocessing):
     """Protects the exact input quantization: nothing stands between the border and the stem's padding."""
-    runner = deploy.Runner(_export(subnet, tmp_path / "model.tflite", preprocessing=preprocessing).path)
+    runner = deploy.Runner(exported("int8", preprocessing).path)
     assert runner.input_details["quantization"] == (1 / 128, 128)
     assert runner.operations[:3] == ["QUANTIZE", "PAD", "CONV_2D"]
     assert runner.output_type == "uint8"
@@ -67,9 +80,9 @@ def test_int8_normalizes_by_its_input_scale_alone(subnet, tmp_path, preprocessin
         ("int16x8", "float32", "float32"),
     ],
 )
-def test_other_borders_compute_the_same(subnet, tmp_path, precision, input_type, output_type):
+def test_other_borders_compute_the_same(subnet, exported, tmp_path, precision, input_type, output_type):
     """Protects apps that do not hold pixels as uint8: centred images give the class that raw ones give."""
-    raw = _export(subnet, tmp_path / "raw.tflite", precision, PUBLISHED)
+    raw = exported(precision, PUBLISHED)
     other = _export(
         subnet, tmp_path / "other.tflite", precision, PUBLISHED, input_type=input_type, output_type=output_type
     )
@@ -92,9 +105,9 @@ def test_unusable_borders_are_refused(subnet, tmp_path):
         _export(subnet, tmp_path / "m.tflite", batch_size=0)
 
 
-def test_a_batch_at_a_time(subnet, tmp_path):
+def test_a_batch_at_a_time(subnet, exported, tmp_path):
     """Protects files that take several images at once: each gets the logits that it gets alone, the last ones too."""
-    one = _export(subnet, tmp_path / "one.tflite", "float32")
+    one = exported("float32", SYMMETRIC)
     several = _export(subnet, tmp_path / "several.tflite", "float32", batch_size=5)
     assert several.batch_size == deploy.Runner(several.path).input_shape[0] == 5
     expected, found = (deploy.Runner(report.path).predict(subnet.images[:7]) for report in (one, several))
@@ -138,9 +151,9 @@ def test_a_file_says_what_it_is(subnet, tmp_path):
         assert words in card
 
 
-def test_split_form_is_one_partition(subnet, tmp_path):
+def test_split_form_is_one_partition(subnet, exported, tmp_path):
     """Protects int8's speed: the default form leaves nothing to the slow kernels, the fused one does."""
-    assert _export(subnet, tmp_path / "split.tflite").partitions == 1
+    assert exported("int8", SYMMETRIC).partitions == 1
     assert _export(subnet, tmp_path / "fused.tflite", form="fused").partitions > 1
 
 

@@ -1,6 +1,5 @@
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -8,14 +7,12 @@ import keras
 import pytest
 
 from ofa_tf import deploy
+from tests.binaries import run_binary
+from tests.reference import ROOT
 
-ROOT = pathlib.Path(__file__).parents[2]
 
-
-def _run(tool, *arguments, **variables):
-    command = [sys.executable, "-m", f"mobile_bench.{tool}", *map(str, arguments)]
-    environment = {**os.environ, **variables}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+def _run(tool, *arguments, anew=False, **variables):
+    return run_binary(f"mobile_bench.{tool}", *arguments, environment=variables, anew=anew)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +43,7 @@ def test_benchmark_measures_files(tmp_path):
     inputs = keras.Input((4, 4, 1))
     path = tmp_path / "model.tflite"
     path.write_bytes(deploy.convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), "float32"))
-    result = _run("benchmark", f"--model={path}", "--seconds=0.01", f"--output={tmp_path / 'result.json'}")
+    result = _run("benchmark", f"--model={path}", "--seconds=0.01", f"--output={tmp_path / 'result.json'}", anew=True)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(f"{path}: ")
     measured = json.loads((tmp_path / "result.json").read_text())
@@ -63,7 +60,7 @@ def test_microcontroller_judges_files(tmp_path):
     source = tmp_path / "net.cc"
     limits = ("--max_arena_bytes=20e3", "--max_model_bytes=1e5")
     told = (f"--output={output}", f"--c_array={source}")
-    result = _run("microcontroller", f"--model={path}", *limits, "--count=3", *told)
+    result = _run("microcontroller", f"--model={path}", *limits, "--count=3", *told, anew=True)
     assert result.returncode == 0, result.stderr
     found = json.loads(output.read_text())
     assert found["peak_memory_bytes"] == 4 * (8 * 8 * 3 + 6 * 6 * 4)

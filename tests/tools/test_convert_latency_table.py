@@ -1,20 +1,13 @@
 """Latency tables merged and converted from the command line."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 from ofa_tf import interop, spaces
 from ofa_tf.predictors import BlockLatency, LatencyTable
 from ofa_tf.spaces.population import distinct_blocks
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.binaries import run_binary
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "tools.convert_latency_table", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120, check=False)
+    return run_binary("tools.convert_latency_table", *arguments)
 
 
 def test_tables_are_merged_and_converted(tmp_path):

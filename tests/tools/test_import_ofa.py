@@ -14,9 +14,10 @@ from ofa_tf import zoo
 from ofa_tf.common import file_sha256
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.spaces import Arch
+from tests.binaries import run_binary
 from tests.interop.test_specialized_checkpoint import published_state
-from tests.reference import shared
-from tests.tools.test_binaries import ROOT, run
+from tests.reference import ROOT, shared
+from tests.tools.test_binaries import run
 
 FAMILIES = {
     "mbv3_w0.35": ("mobilenet_v3", "0.35"),
@@ -39,7 +40,7 @@ def test_a_reference_checkpoint_becomes_a_supernet(tmp_path, name):
     checkpoint = shared(f"reference/{name}.pth")
     printed = run(
         "tools.import_ofa", f"--checkpoint={checkpoint}", f"--space={family}", f"--width_mult={widths}",
-        f"--output={output}",
+        f"--output={output}", anew=name == "mbv3_w0.35",
     )  # fmt: skip
     report = json.loads((tmp_path / "supernet.npz.report.json").read_text(encoding="utf-8"))
     assert f"{len(report['tensors'])} tensors" in printed
@@ -180,13 +181,9 @@ def test_search_with_the_published_predictor_and_table(tmp_path):
     """`.pth` and `.yaml` files as they are published; the weights' import command is printed."""
     official = shared("data/ofa_official/ofa")
     output = tmp_path / "arch.json"
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "tools.search", f"--predictor={official / 'acc_predictor.pth'}",
-            f"--latency_table={official / 'note10'}", "--max_latency_ms=25", "--resolutions=160,176,192,208,224",
-            f"--output={output}",
-        ],
-        cwd=ROOT, capture_output=True, text=True, timeout=200,
+    done = run_binary(
+        "tools.search", f"--predictor={official / 'acc_predictor.pth'}", f"--latency_table={official / 'note10'}",
+        "--max_latency_ms=25", "--resolutions=160,176,192,208,224", f"--output={output}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(output.read_text(encoding="utf-8"))

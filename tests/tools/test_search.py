@@ -1,10 +1,7 @@
 """tools.search with the limits of small devices, by the predictor that ships: no training, no TensorFlow."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
@@ -12,17 +9,13 @@ from ofa_tf.spaces import Arch
 from ofa_tf.spaces.activation_memory import ActivationMemory
 from ofa_tf.spaces.file_size import FILE_SIZES
 from ofa_tf.zoo import accuracy_predictor
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.binaries import run_binary
 
 
 def search(output: pathlib.Path, *arguments: str, code: int = 0) -> str:
     """Searches at 96 pixels; returns stderr."""
-    command = [sys.executable, "-m", "tools.search", "--predictor=ofa_imagenette_mbv3", "--resolutions=96"]
-    done = subprocess.run(
-        [*command, f"--output={output}", *arguments], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    always = ("--predictor=ofa_imagenette_mbv3", "--resolutions=96", f"--output={output}")
+    done = run_binary("tools.search", *always, *arguments)
     assert done.returncode == code, done.stderr[-2000:]
     return done.stderr
 

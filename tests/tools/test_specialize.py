@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from tests.tools.test_binaries import ROOT, check_mistake, photos, run, trained  # noqa: F401
+from tests.reference import ROOT
+from tests.tools.test_binaries import check_mistake, photos, run, trained  # noqa: F401
 
 SUPERNET = "ofa_imagenette_mbv3"
 PUBLISHED = "ofa_mbv3_d234_e346_k357_w1.0"
@@ -44,7 +45,7 @@ def test_architectures_only(tmp_path):
     output = tmp_path / "out"
     said = run(
         "tools.specialize", f"--predictor={PUBLISHED}", "--device=Bob's phone: (1)", "--max_macs=300e6",
-        "--precision=float32", f"--output={output}",
+        "--precision=float32", f"--output={output}", anew=True,
     )  # fmt: skip
     # The name, which is its folder's, too, is made of what was given, whatever that holds.
     found = result(output, "Bob-s_phone-_-1-_float32_macs_3e+08")

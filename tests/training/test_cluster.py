@@ -56,11 +56,14 @@ def test_one_device_is_the_default(monkeypatch):
         Cluster.open("all")
 
 
+# Without its package, whose TensorFlow would take longer to start than all that the processes below do.
+WATCHDOG = "import runpy, time\nWatchdog = runpy.run_path('ofa_tf/training/watchdog.py')['Watchdog']\n"
+
+
 def test_watchdog_ends_a_process_that_waits():
     """With one line and the exit code of a failure, though its main thread hangs; what ends in time goes on."""
     code = (
-        "import time\n"
-        "from ofa_tf.training.watchdog import Watchdog\n"
+        f"{WATCHDOG}"
         "dog = Watchdog(1.0)\n"
         "with dog.limit('quick'): pass\n"
         "with dog.limit('patient', 60.0): time.sleep(1.5)\n"
@@ -79,11 +82,7 @@ def test_watchdog_ends_a_process_that_waits():
 
 def test_watchdog_ends_a_process_whose_threads_cannot_run():
     """TensorFlow makes a cluster without letting go of the interpreter: the message comes from outside then."""
-    code = (
-        "import ctypes\n"
-        "from ofa_tf.training.watchdog import Watchdog\n"
-        "with Watchdog(1.0).limit('making the cluster'): ctypes.PyDLL(None).sleep(60)\n"
-    )
+    code = f"import ctypes\n{WATCHDOG}with Watchdog(1.0).limit('making the cluster'): ctypes.PyDLL(None).sleep(60)\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=55)
     assert done.returncode == OfaError.exit_code
     last = done.stderr.splitlines()[-1]
@@ -101,21 +100,21 @@ import keras
 from ofa_tf.data import SYMMETRIC, load
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.training import Cluster, KerasTeacher, Recipe, SupernetTeacher, TrainStep
-from tests.micro import micro_net
+from tests.micro import nano_net
 
 # What is trained already is opened before there is a strategy's scope.
 if sys.argv[1] == "keras":
     layers = [keras.Input((None, None, 3)), keras.layers.BatchNormalization(), keras.layers.GlobalAveragePooling2D()]
     given = KerasTeacher(keras.Sequential([*layers, keras.layers.Dense(10)]), "digest", "normalized")
 else:
-    given = SupernetTeacher(PackedSupernet(micro_net(1), SYMMETRIC.to_config()))
+    given = SupernetTeacher(PackedSupernet(nano_net(1), SYMMETRIC.to_config()))
 recipe = Recipe({}, calibration_images=100, preprocessing=SYMMETRIC)
 answers = None if sys.argv[1] == "own" else given.answers(load("digits", holdout=1000), recipe, (16,))
 
 def trained(cluster, images, labels):
     with cluster.strategy.scope():
-        net = micro_net()
-        step = TrainStep(net, answers or micro_net(1), SYMMETRIC, weight_decay=0.01)
+        net = nano_net()
+        step = TrainStep(net, answers or nano_net(1), SYMMETRIC, weight_decay=0.01)
     archs = np.stack([net.space.to_tensors(net.space.sample(np.random.default_rng(i))) for i in range(2)])
     for index in range(2):
         loss, top1, stop = step(images, labels, archs, learning_rate=0.05, kd_ratio=1.0, dropout=0.0, seed=(0, index),

@@ -20,7 +20,7 @@ from ofa_tf.training import (
     weights_digest,
 )
 from ofa_tf.training.stage import stages_of
-from tests.micro import micro_net, micro_space
+from tests.micro import micro_net, micro_space, nano_net
 
 CONFIG = {
     "space": "ofa_tiny",
@@ -72,11 +72,11 @@ def test_stages_may_be_left_out():
 
 def test_a_run_begins_with_it_and_is_resumed_with_it(tmp_path):
     """The space and the preprocessing are the initial supernet's; other weights are another run."""
-    initial = PackedSupernet(micro_net(1), SYMMETRIC.to_config(), class_names=tuple("abcdefghij"))
+    initial = PackedSupernet(nano_net(1), SYMMETRIC.to_config(), class_names=tuple("abcdefghij"))
     before = weights_digest(initial.net)
     run, digits = open_experiment(tmp_path / "run", CONFIG, initial=initial)
-    assert (run.space.name, run.recipe.preprocessing) == ("micro", SYMMETRIC)
-    assert run.initial == {"space": "micro", "digest": before}
+    assert (run.space.name, run.recipe.preprocessing) == ("nano", SYMMETRIC)
+    assert run.initial == {"space": "nano", "digest": before}
     trainer = Trainer(run, digits, initial)
     stem = trainer.net.named_variables()["stem/conv/kernel"].numpy()
     np.testing.assert_array_equal(stem, initial.net.named_variables()["stem/conv/kernel"].numpy())
@@ -87,7 +87,7 @@ def test_a_run_begins_with_it_and_is_resumed_with_it(tmp_path):
     again, _ = open_experiment(tmp_path / "run", CONFIG, initial=initial)
     assert again.finished_stages() == ["full", "expand2"]
     with pytest.raises(InputError, match="holds a run with another beginning"):
-        open_experiment(tmp_path / "run", CONFIG, initial=PackedSupernet(micro_net(2), SYMMETRIC.to_config()))
+        open_experiment(tmp_path / "run", CONFIG, initial=PackedSupernet(nano_net(2), SYMMETRIC.to_config()))
 
 
 def test_runs_from_before_are_still_opened(tmp_path):

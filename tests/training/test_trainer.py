@@ -1,6 +1,7 @@
 """A run: all stages, what it leaves, and that an interrupted one ends like an uninterrupted one."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from ofa_tf.common import InputError, OfaError
 from ofa_tf.data import SYMMETRIC, Augmentation, load
 from ofa_tf.training import Recipe, RunDirectory, StageRecipe, Trainer
 from ofa_tf.training.checkpoint import load_checkpoint, save_checkpoint
-from tests.micro import micro_net, micro_space
+from tests.micro import nano_net, nano_space
 
 STAGES = ("full", "kernel", "depth1")
 
@@ -29,18 +30,28 @@ def open_run(path, digits, **changes) -> RunDirectory:
         **changes,
     }
     dataset = {"dataset": "digits", "class_names": list(digits.class_names), "digest": digits.digest}
-    return RunDirectory.create(path, micro_space(), dataset, Recipe(**options))
+    return RunDirectory.create(path, nano_space(), dataset, Recipe(**options))
 
 
 class Interrupted(Exception):
     pass
 
 
-def test_interrupted_run_ends_like_the_uninterrupted_one(tmp_path, digits):
+def evaluate(arch):
+    """Stands for an evaluation."""
+    return {"split": "holdout", "top1": float(arch.r)}
+
+
+@pytest.fixture(scope="module", name="finished")
+def _finished(tmp_path_factory, digits):
+    """An uninterrupted run, not to be changed, and its supernet."""
+    run = open_run(tmp_path_factory.mktemp("runs") / "whole", digits)
+    return run, Trainer(run, digits).train(evaluate=evaluate)
+
+
+def test_interrupted_run_ends_like_the_uninterrupted_one(tmp_path, digits, finished):
     """Killed inside and between stages and resumed: the same metrics, and the same weights within float noise."""
-    evaluate = lambda arch: {"split": "holdout", "top1": float(arch.r)}  # noqa: E731
-    whole = open_run(tmp_path / "whole", digits)
-    net = Trainer(whole, digits).train(evaluate=evaluate)
+    whole, net = finished
     assert whole.finished_stages() == list(STAGES)
     assert not whole.checkpoints()
 
@@ -196,7 +207,7 @@ def test_the_last_checkpoints_are_kept(tmp_path, digits):
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     """The loss of a step is that before its update: a checkpoint after a bad update would be no good one."""
-    net = micro_net()
+    net = nano_net()
     save_checkpoint(tmp_path / "state.npz", net, {"step": 1})
     good = (tmp_path / "state.npz").read_bytes()
     net.blocks[0].conv.kernel.assign(net.blocks[0].conv.kernel.numpy() * np.inf)
@@ -212,8 +223,8 @@ def test_run_directories_refuse_what_does_not_fit(tmp_path, digits):
     assert open_run(path, digits).recipe == run.recipe
     with pytest.raises(InputError, match=r"another recipe.*batch_size: 128 there, 64 here"):
         open_run(path, digits, batch_size=64)
-    with pytest.raises(InputError, match=r"another space.*name: micro there, other here"):
-        RunDirectory.create(path, micro_space(name="other"), run.dataset, run.recipe)
+    with pytest.raises(InputError, match=r"another space.*name: nano there, other here"):
+        RunDirectory.create(path, nano_space(name="other"), run.dataset, run.recipe)
     with pytest.raises(InputError, match="no finished stage"):
         run.load_supernet()
     with pytest.raises(InputError, match="not a run directory"):
@@ -231,22 +242,22 @@ def test_run_directories_refuse_what_does_not_fit(tmp_path, digits):
         RunDirectory.open(path)
 
 
-def test_damaged_checkpoints_are_named(tmp_path, digits):
+def test_damaged_checkpoints_are_named(tmp_path, finished):
     """Truncated, of another kind, of another space: an `InputError` with the file's name, and nothing is loaded."""
-    run = open_run(tmp_path / "run", digits, stages={"full": StageRecipe(1, 0, 0.05)})
-    Trainer(run, digits).train()
-    path = run.stage_weights("full")
+    shutil.copytree(finished[0].path, tmp_path / "run")
+    run = RunDirectory.open(tmp_path / "run")
+    path = run.stage_weights("depth1")
     whole = path.read_bytes()
-    net = micro_net()
+    net = nano_net()
     before = net.state()
     for damaged in (whole[: len(whole) // 2], whole[:10], b"", bytes(100), whole[:500] + bytes(50) + whole[550:]):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match=r"full\.npz") as caught:
+        with pytest.raises(InputError, match=r"depth1\.npz") as caught:
             run.load_supernet()
         assert "\n" not in str(caught.value)
     path.write_bytes(whole)
     with pytest.raises(InputError, match="another space"):
-        load_checkpoint(path, micro_net(e=(2, 3)))
+        load_checkpoint(path, nano_net(e=(2, 3)))
     for name, value in net.state().items():
         np.testing.assert_array_equal(value, before[name])
     np.savez(path, other=np.zeros(3))
