@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
             "holdout": 400,
             "data_seed": 0,
             "batch_size": 64,
+            "precision": "float32",
             "seed": 0,
             "evaluate_every": 100,
             "checkpoint_minutes": 10.0,

@@ -29,6 +29,8 @@ def get_config() -> ConfigDict:
             "batch_size": 64,
             "base_batch_size": 64,
             "warmup_from_base_rate": True,
+            "precision": "float32",
+            "jit_compile": False,
             "seed": 0,
             "momentum": 0.9,
             "weight_decay": 3e-5,

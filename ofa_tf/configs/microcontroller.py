@@ -23,6 +23,7 @@ def get_config() -> ConfigDict:
             "data_seed": 0,
             "batch_size": 32,
             "base_batch_size": 32,
+            "precision": "float32",
             "seed": 0,
             "weight_decay": 1e-4,
             "evaluate_every": 10,

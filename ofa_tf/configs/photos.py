@@ -18,6 +18,8 @@ def get_config() -> ConfigDict:
             "holdout": 0.1,
             "data_seed": 0,
             "batch_size": 64,
+            "precision": "float32",
+            "jit_compile": False,
             "seed": 0,
             "evaluate_every": 4,
             "checkpoint_minutes": 10.0,

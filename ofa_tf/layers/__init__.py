@@ -1,6 +1,7 @@
 """Elastic Keras layers: maximum-size weights, of which the active configuration uses the leading part.
 
-Sizes reach the layers as integer tensors, so that one trace serves every sub-network.
+Sizes reach the layers as integer tensors, so that one trace serves every sub-network. Layers compute in the dtype of
+their inputs, float32 or bfloat16; weights and batch-norm statistics are float32, and so Keras's own casting is off.
 """
 
 from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
@@ -14,7 +15,7 @@ from ofa_tf.layers.elastic_inverted_residual import ElasticInvertedResidual
 from ofa_tf.layers.elastic_squeeze_excite import ElasticSqueezeExcite
 from ofa_tf.layers.elastic_stem import ElasticStem
 from ofa_tf.layers.normalization_pass import BATCH, GIVEN, MOVING, TRAIN, NormalizationPass
-from ofa_tf.layers.slicing import active
+from ofa_tf.layers.slicing import active, masks
 
 __all__ = [
     "BATCH",
@@ -33,4 +34,5 @@ __all__ = [
     "ElasticStem",
     "NormalizationPass",
     "active",
+    "masks",
 ]

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ofa_tf.layers.slicing import framed
+from ofa_tf.layers.slicing import framed, runs_on_cpu_kernels
 
 # oneDNN has a fast kernel for the gradient of at most so many columns of a depthwise kernel, on images that have at
 # least the kernel's rows; any other takes it 5 to 50 times as long.
@@ -18,14 +18,14 @@ def depthwise_conv2d(
     convolution with the kernel turned around. `python -m benchmarks.reference_speed` shows what that gains.
 
     Args:
-        inputs: float32 (batch, height, width, channels).
-        kernel: float32 (size, size, channels, 1).
+        inputs: float32 or bfloat16 (batch, height, width, channels); on a CPU computed in float32 either way.
+        kernel: of the same dtype (size, size, channels, 1).
         kernel_sizes: the odd sizes that the kernel can have.
         kernel_index: int32 scalar, which one it has.
         stride: in both directions.
 
     Returns:
-        float32 (batch, ceil(height / stride), ceil(width / stride), channels).
+        As the inputs (batch, ceil(height / stride), ceil(width / stride), channels).
 
     Example:
         depthwise_conv2d(images, kernel, kernel_sizes=(3, 5), kernel_index=tf.constant(0), stride=1)
@@ -35,7 +35,7 @@ def depthwise_conv2d(
         branches = [lambda size=size: _convolve(inputs, kernel, size, stride) for size in kernel_sizes]
         return _one_of(branches, kernel_index)
 
-    if tf.config.list_logical_devices("GPU"):
+    if not runs_on_cpu_kernels():
         return convolved(inputs, kernel)
 
     @tf.custom_gradient
@@ -46,7 +46,8 @@ def depthwise_conv2d(
 
         return convolved(inputs, kernel), gradient
 
-    return convolve(inputs, kernel)
+    # The bfloat16 kernels of a CPU add up in bfloat16: a kernel's gradient, a sum over all pixels, is 7 % wrong.
+    return tf.cast(convolve(tf.cast(inputs, tf.float32), tf.cast(kernel, tf.float32)), inputs.dtype)
 
 
 def _one_of(branches, index):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from ofa_tf.layers.normalization_pass import BATCH, GIVEN, TRAIN, NormalizationPass
-from ofa_tf.layers.slicing import active, padded
+from ofa_tf.layers.slicing import active, padded, replaced
 
 
 class ElasticBatchNormalization(keras.layers.Layer):
@@ -22,7 +22,7 @@ class ElasticBatchNormalization(keras.layers.Layer):
     """
 
     def __init__(self, channels: int, *, epsilon: float = 1e-5, momentum: float = 0.9, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.channels = channels
         self.epsilon = epsilon
         self.momentum = momentum
@@ -46,7 +46,7 @@ class ElasticBatchNormalization(keras.layers.Layer):
         """Normalizes.
 
         Args:
-            inputs: float32 (batch, height, width, channels).
+            inputs: float32 or bfloat16 (batch, height, width, channels); statistics are float32 either way.
             channels: int32 scalar, the active channels.
             norms: the pass that this call is part of.
         """
@@ -60,7 +60,7 @@ class ElasticBatchNormalization(keras.layers.Layer):
         if norms.mode == BATCH:
             empty = tf.zeros((0,))
             outputs = self._fused(inputs, scale, shift, empty, empty, training=True, rate=1.0)
-            count = tf.cast(tf.size(inputs) // channels, tf.float32)
+            count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
             # The kernel returns the unbiased variance; calibration averages biased ones.
             variance = outputs.batch_variance * ((count - 1.0) / count)
             norms.collected.append(
@@ -95,8 +95,8 @@ class ElasticBatchNormalization(keras.layers.Layer):
             self._assign(variable, old + (new - old) * (1.0 - self.momentum), channels)
 
     def _calibrated(self, given, channels):
-        statistics = tf.slice(given, [0, self.offset], [2, channels])
-        return statistics[0], statistics[1]
+        own = given[:, self.offset : self.offset + self.channels]
+        return active(own[0], [channels]), active(own[1], [channels])
 
     def _moving(self, channels):
         return active(self.moving_mean, [channels]), active(self.moving_variance, [channels])
@@ -109,4 +109,4 @@ class ElasticBatchNormalization(keras.layers.Layer):
 
     def _assign(self, variable, values, channels):
         # Whole assignments, not sliced ones: tf.distribute mirrors only those.
-        variable.assign(tf.concat([values, tf.convert_to_tensor(variable)[channels:]], 0))
+        variable.assign(replaced(variable, values, channels))

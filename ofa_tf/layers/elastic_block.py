@@ -20,7 +20,7 @@ class ElasticBlock(keras.layers.Layer, abc.ABC):
     """
 
     def __init__(self, block: Block, *, optional: bool, **kwargs):
-        super().__init__(name=block.name, **kwargs)
+        super().__init__(name=block.name, autocast=False, **kwargs)
         self.block = block
         self.optional = optional
         self.norms = []  # every batch norm inside, in the order in which they run
@@ -30,7 +30,7 @@ class ElasticBlock(keras.layers.Layer, abc.ABC):
         """Runs or skips the block.
 
         Args:
-            inputs: float32 (batch, height, width, channels).
+            inputs: float32 or bfloat16 (batch, height, width, channels).
             sizes: int32 (6,), this block's row of `Space.to_tensors`.
             norms: the pass that this call is part of.
             dropout: for heads, see `ElasticHead.body`.

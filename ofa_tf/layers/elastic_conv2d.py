@@ -28,7 +28,7 @@ class ElasticConv2D(keras.layers.Layer):
     def __init__(
         self, in_channels: int, out_channels: int, *, kernel_size: int = 1, stride: int = 1, seed=None, **kwargs
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.stride = stride
         self.kernel_size = kernel_size
         self.kernel = self.add_weight(
@@ -43,12 +43,13 @@ class ElasticConv2D(keras.layers.Layer):
         return active(self.kernel, [-1, -1, in_channels, out_channels])
 
     def call(self, inputs, *, in_channels, out_channels):
-        """Convolves float32 (batch, height, width, in_channels); both counts are int32 scalars."""
-        kernel = self.active_kernel(in_channels=in_channels, out_channels=out_channels)
+        """Convolves (batch, height, width, in_channels) in its own dtype; both counts are int32 scalars."""
+        kernel = tf.cast(self.active_kernel(in_channels=in_channels, out_channels=out_channels), inputs.dtype)
         if self.stride == 1 and self.kernel_size == 1:
             # The same as a product of matrices, whose gradients are faster on a CPU.
-            outputs = tf.reshape(inputs, [-1, in_channels]) @ tf.reshape(kernel, [in_channels, out_channels])
-            return tf.reshape(outputs, tf.concat([tf.shape(inputs)[:-1], [out_channels]], axis=0))
+            before, after = tf.unstack(tf.shape(kernel)[2:])
+            outputs = tf.reshape(inputs, [-1, before]) @ tf.reshape(kernel, [before, after])
+            return tf.reshape(outputs, tf.concat([tf.shape(inputs)[:-1], [after]], axis=0))
         if self.stride == 1:
             # For an odd kernel SAME is the symmetric padding.
             return tf.nn.conv2d(inputs, kernel, 1, "SAME")

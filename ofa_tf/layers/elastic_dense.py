@@ -31,7 +31,7 @@ class ElasticDense(keras.layers.Layer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         if he_fan_out:
             initializer = he_fan_out_normal(1, out_features, seed)
         else:

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ofa_tf.layers.depthwise import depthwise_conv2d
 from ofa_tf.layers.elastic_conv2d import he_fan_out
-from ofa_tf.layers.slicing import active
+from ofa_tf.layers.slicing import active, masked
 
 
 class ElasticDepthwiseConv2D(keras.layers.Layer):
@@ -28,7 +28,7 @@ class ElasticDepthwiseConv2D(keras.layers.Layer):
     """
 
     def __init__(self, channels: int, kernel_sizes: tuple[int, ...], *, stride: int = 1, seed=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.stride = stride
         self.kernel_sizes = tuple(kernel_sizes)
         largest = self.kernel_sizes[-1]
@@ -47,7 +47,7 @@ class ElasticDepthwiseConv2D(keras.layers.Layer):
         self.built = True
 
     def active_kernel(self, *, channels, kernel_index) -> tf.Tensor:
-        """The kernel in use, (size, size, channels, 1)."""
+        """The kernel in use, (size, size, channels, 1); under `masks`, in a frame of zeros up to the largest size."""
         kernel = active(self.kernel, [-1, -1, channels, -1])
         if len(self.kernel_sizes) == 1:
             return kernel
@@ -59,11 +59,15 @@ class ElasticDepthwiseConv2D(keras.layers.Layer):
         for size, transform in reversed(list(zip(self.kernel_sizes[index:-1], self.transforms[index:], strict=True))):
             centre = tf.reshape(kernel[1:-1, 1:-1], [size**2, channels])
             kernel = tf.reshape(tf.matmul(transform, centre), [size, size, channels, 1])
+        frame = (self.kernel_sizes[-1] - self.kernel_sizes[index]) // 2
+        if masked() and frame:
+            return tf.pad(kernel, [[frame, frame], [frame, frame], [0, 0], [0, 0]])
         return tf.identity(kernel)
 
     def call(self, inputs, *, channels, kernel_index):
-        """Convolves float32 (batch, height, width, channels); both arguments are int32 scalars."""
-        kernel = self.active_kernel(channels=channels, kernel_index=kernel_index)
-        return depthwise_conv2d(
-            inputs, kernel, kernel_sizes=self.kernel_sizes, kernel_index=kernel_index, stride=self.stride
-        )
+        """Convolves (batch, height, width, channels) in its own dtype; both arguments are int32 scalars."""
+        kernel = tf.cast(self.active_kernel(channels=channels, kernel_index=kernel_index), inputs.dtype)
+        sizes = self.kernel_sizes
+        if masked():
+            sizes, kernel_index = sizes[-1:], 0
+        return depthwise_conv2d(inputs, kernel, kernel_sizes=sizes, kernel_index=kernel_index, stride=self.stride)

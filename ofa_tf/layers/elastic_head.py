@@ -14,6 +14,8 @@ from ofa_tf.spaces import IN, MID, OUT, Block
 class ElasticHead(ElasticBlock):
     """1x1 convolution and, after pooling, a second one, each where the block has it; dropout; dense layer.
 
+    From the pooling on it computes in float32.
+
     Args:
         block: the block at its maximum.
         seed: `keras.random.SeedGenerator` for the initialisation.
@@ -43,7 +45,7 @@ class ElasticHead(ElasticBlock):
                 outputs, self.conv, self.norm, in_channels=sizes[IN], out_channels=features,
                 activation=self.block.activation, norms=norms,
             )  # fmt: skip
-        outputs = tf.reduce_mean(outputs, [1, 2])
+        outputs = tf.reduce_mean(tf.cast(outputs, tf.float32), [1, 2])
         if self.block.feature_channels:
             features = self.block.feature_channels
             outputs = self.feature(outputs, in_features=sizes[MID], out_features=features)

@@ -19,14 +19,14 @@ class ElasticSqueezeExcite(keras.layers.Layer):
     """
 
     def __init__(self, channels: int, hidden: int, *, seed=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.reduce = ElasticDense(channels, hidden, he_fan_out=True, seed=seed, name="se_reduce")
         self.expand = ElasticDense(hidden, channels, he_fan_out=True, seed=seed, name="se_expand")
         self.built = True
 
     def call(self, inputs, *, channels, hidden):
-        """Scales float32 (batch, height, width, channels); both counts are int32 scalars."""
-        pooled = tf.reduce_mean(inputs, [1, 2])
+        """Scales (batch, height, width, channels) by a gate computed in float32; both counts are int32 scalars."""
+        pooled = tf.reduce_mean(tf.cast(inputs, tf.float32), [1, 2])
         squeezed = tf.nn.relu(self.reduce(pooled, in_features=channels, out_features=hidden))
         gate = hard_sigmoid(self.expand(squeezed, in_features=hidden, out_features=channels))
-        return inputs * gate[:, tf.newaxis, tf.newaxis, :]
+        return inputs * tf.cast(gate, inputs.dtype)[:, tf.newaxis, tf.newaxis, :]

@@ -37,7 +37,9 @@ class ElasticStem(ElasticBlock):
         if self.block.residual:
             outputs = outputs + inputs
         if self.block.pool:
-            outputs = tf.nn.max_pool2d(outputs, 3, 2, [[0, 0], [1, 1], [1, 1], [0, 0]])
+            # Framed by an operation of its own: XLA knows no pooling with explicit padding.
+            outputs = tf.pad(outputs, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=outputs.dtype.min)
+            outputs = tf.nn.max_pool2d(outputs, 3, 2, "VALID")
         return outputs
 
     def active_weights(self, sizes, statistics):

@@ -14,6 +14,7 @@ from ofa_tf.layers.activations import activate, activation_gradient
 from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
 from ofa_tf.layers.elastic_conv2d import ElasticConv2D
 from ofa_tf.layers.normalization_pass import TRAIN, NormalizationPass
+from ofa_tf.layers.slicing import runs_on_cpu_kernels
 
 
 def widened(
@@ -26,8 +27,9 @@ def widened(
     activation: str,
     norms: NormalizationPass,
 ) -> tf.Tensor:
-    """activation(norm(conv(inputs))): in training as one operation, else one after the other."""
-    if norms.mode != TRAIN or tf.config.list_logical_devices("GPU"):
+    """activation(norm(conv(inputs))): in training, in float32 on a CPU, as one operation, else one after the other."""
+    # Variances that follow from products of matrices need float32.
+    if norms.mode != TRAIN or inputs.dtype != tf.float32 or not runs_on_cpu_kernels():
         outputs = conv(inputs, in_channels=in_channels, out_channels=out_channels)
         return activate(activation, norm(outputs, channels=out_channels, norms=norms))
     kernel = tf.reshape(

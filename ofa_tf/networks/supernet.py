@@ -28,8 +28,9 @@ MAX_PARAMS = 500_000_000
 class Supernet(keras.Model):
     """A once-for-all network: one elastic layer per position of the space.
 
-    Inputs are normalized float32 images (batch, height, width, 3) of any size; what normalizes them is
-    `ofa_tf.data.Preprocessing`.
+    Inputs are normalized images (batch, height, width, 3) of any size; what normalizes them is
+    `ofa_tf.data.Preprocessing`. In bfloat16 they make the convolutions compute so; weights, batch-norm statistics and
+    all that follows the last pooling are float32 always.
 
     Args:
         space: the space, with its number of classes.
@@ -49,7 +50,7 @@ class Supernet(keras.Model):
                 f"space {space.name}: its supernet has {space.supernet_params} parameters, expected at most "
                 f"{MAX_PARAMS}; check the widths"
             )
-        super().__init__(name="supernet", **kwargs)
+        super().__init__(name="supernet", autocast=False, **kwargs)
         self.space = space
         generator = keras.random.SeedGenerator(seed)
         maxima = space.blocks(space.largest())
@@ -67,7 +68,7 @@ class Supernet(keras.Model):
         """The logits of one sub-network.
 
         Args:
-            images: normalized float32 (batch, height, width, 3).
+            images: normalized float32 or bfloat16 (batch, height, width, 3).
             arch: an `Arch`, or its int32 (positions, 6) form from `Space.to_tensors`. In a `tf.function` pass the
                 latter as an argument, so that one trace serves all architectures.
             training: True normalizes by the batch and updates the moving statistics.
@@ -93,7 +94,7 @@ class Supernet(keras.Model):
 
     def _run(self, images, arch, norms, dropout):
         sizes = tf.convert_to_tensor(self.space.to_tensors(arch) if isinstance(arch, Arch) else arch)
-        outputs = images
+        outputs = images if images.dtype == tf.bfloat16 else tf.cast(images, tf.float32)
         for row, block in enumerate(self.blocks[:-1]):
             outputs = block(outputs, sizes=sizes[row], norms=norms)
         return self.blocks[-1](outputs, sizes=sizes[-1], norms=norms, dropout=dropout)

@@ -12,6 +12,9 @@ SCHEDULES = ("progressive", "delayed", "joint", "sandwich")
 
 DECAYS = ("stage", "run")
 
+# The dtype that convolutions compute in, by name of the precision.
+PRECISIONS = {"float32": "float32", "mixed_bfloat16": "bfloat16"}
+
 
 @dataclasses.dataclass(frozen=True)
 class StageRecipe:
@@ -70,6 +73,9 @@ class Recipe:
             rise where a batch is no larger; else at a tenth of the rate that it rises to.
         batch_size: images per device and step.
         base_batch_size: the batch of all devices that the learning rates are stated for; they scale with it.
+        precision: "float32" or "mixed_bfloat16", in which convolutions compute in bfloat16, and weights, batch norms'
+            statistics, losses and updates stay float32.
+        jit_compile: whether XLA compiles the step, see `TrainStep`; for GPUs and TPUs.
         seed: of weights, data order, sub-networks and dropout.
         momentum: Nesterov.
         weight_decay: coupled L2.
@@ -94,6 +100,8 @@ class Recipe:
     warmup_from_base_rate: bool = False
     batch_size: int = 64
     base_batch_size: int = 64
+    precision: str = "float32"
+    jit_compile: bool = False
     seed: int = 0
     momentum: float = 0.9
     weight_decay: float = 3e-5
@@ -117,8 +125,11 @@ class Recipe:
             raise InputError(f"recipe: schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
         if self.decay not in (None, *DECAYS):
             raise InputError(f"recipe: decay is {self.decay!r}, expected one of {', '.join(DECAYS)}, or none")
-        if not isinstance(self.warmup_from_base_rate, bool):
-            raise InputError(f"recipe: warmup_from_base_rate is {self.warmup_from_base_rate!r}, expected true or false")
+        if self.precision not in tuple(PRECISIONS):
+            raise InputError(f"recipe: precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
+        for name in ("warmup_from_base_rate", "jit_compile"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"recipe: {name} is {getattr(self, name)!r}, expected true or false")
         for name in ("momentum", "weight_decay", "label_smoothing", "kd_ratio", "dropout", "checkpoint_minutes"):
             value = getattr(self, name)
             if name == "kd_ratio" and value is None:

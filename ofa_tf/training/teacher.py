@@ -15,7 +15,7 @@ from ofa_tf.data import PUBLISHED, ImageDataset, Preprocessing, calibration_batc
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.training.initial import weights_digest
-from ofa_tf.training.recipe import Recipe
+from ofa_tf.training.recipe import PRECISIONS, Recipe
 
 # uint8 (batch, r, r, 3), the images of a step, to float32 (batch, classes), probabilities.
 Answers = Callable[[tf.Tensor], tf.Tensor]
@@ -67,7 +67,8 @@ class SupernetTeacher:
         def answers(images: tf.Tensor) -> tf.Tensor:
             nearest = tf.argmin(tf.abs(tf.constant(list(resolutions)) - tf.shape(images)[1]))
             of_size = tf.gather(tf.constant(statistics), nearest)
-            return tf.nn.softmax(net(preprocessing.normalize(images), arch=tf.constant(sizes), statistics=of_size))
+            inputs = tf.cast(preprocessing.normalize(images), PRECISIONS[recipe.precision])
+            return tf.nn.softmax(net(inputs, arch=tf.constant(sizes), statistics=of_size))
 
         return answers
 
@@ -136,14 +137,19 @@ class KerasTeacher:
 
     def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:
         """What a step asks."""
-        del dataset, resolutions
+        del dataset
         side, last = self.model.input_shape[1], self.model.layers[-1]
+        if recipe.jit_compile and side is not None and set(resolutions) != {side}:
+            raise InputError(
+                f"--teacher: its input has {side} pixels a side, the run's images {sorted(set(resolutions))}, and XLA "
+                f"cannot resize them; leave jit_compile out, or give the run the resolutions ({side},)"
+            )
         activation = getattr(last, "activation", None)
         ends_with_softmax = isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax
 
         def answers(images: tf.Tensor) -> tf.Tensor:
             images = tf.cast(images, tf.float32)
-            if side is not None:
+            if side is not None and images.shape[1] != side:
                 images = tf.cond(
                     tf.equal(tf.shape(images)[1], side),
                     lambda: images,

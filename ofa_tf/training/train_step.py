@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from ofa_tf.common import InputError
 from ofa_tf.data import Preprocessing
-from ofa_tf.networks import Supernet
+from ofa_tf.networks import Supernet, masks
 from ofa_tf.spaces import TENSOR_COLUMNS
 from ofa_tf.training.fused_sgd import FusedSGD
 from ofa_tf.training.losses import class_shares, distillation_loss, top1_accuracy
+from ofa_tf.training.recipe import PRECISIONS
 
 # Far from each other, so that no replica drops the features that another dropped.
 _REPLICA_SEEDS = 1 << 20
@@ -35,6 +37,13 @@ class TrainStep:
         momentum: Nesterov momentum.
         weight_decay: coupled L2, on everything but batch norms and biases.
         label_smoothing: see `distillation_loss`.
+        precision: see `Recipe`.
+        jit_compile: XLA compiles the step, once for each image size, batch and number of sub-networks. Masks take the
+            place of slices then (`layers.masks`): every sub-network costs what the largest does, but for skipped
+            blocks. Dropout draws other features. On one device only.
+
+    Raises:
+        InputError: `jit_compile` with several devices.
 
     Source: reference facts, "Progressive shrinking as published".
     """
@@ -48,6 +57,8 @@ class TrainStep:
         momentum: float = 0.9,
         weight_decay: float = 3e-5,
         label_smoothing: float = 0.1,
+        precision: str = "float32",
+        jit_compile: bool = False,
     ):
         self.net = net
         self.teacher = teacher
@@ -55,26 +66,35 @@ class TrainStep:
         self.strategy = tf.distribute.get_strategy()
         # The default strategy, of one device, refuses to list it.
         self._local = len(self.strategy.extended.worker_devices) if tf.distribute.has_strategy() else 1
+        if jit_compile and self.strategy.num_replicas_in_sync > 1:
+            raise InputError(
+                f"recipe: jit_compile is for one device, here are {self.strategy.num_replicas_in_sync}; "
+                f"leave it out, or give --distribute=one"
+            )
+        self._compute_dtype = PRECISIONS[precision]
+        self._masked = jit_compile
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
         self.optimizer = FusedSGD(0.0, momentum=momentum, nesterov=True)
         self.optimizer.build(net.trainable_variables)
         self._largest = net.space.to_tensors(net.space.largest())
-        # The signature makes a second trace impossible: what does not fit it is an error.
+        # The signature makes a second trace impossible: what does not fit it is an error. XLA needs static shapes.
+        signature = [
+            tf.TensorSpec((None, None, None, 3), tf.uint8),
+            tf.TensorSpec((None, net.space.num_classes), tf.float32),
+            tf.TensorSpec((None, len(net.space.positions), TENSOR_COLUMNS), tf.int32),
+            tf.TensorSpec((), tf.float32),
+            tf.TensorSpec((), tf.float32),
+            tf.TensorSpec((), tf.float32),
+            tf.TensorSpec((2,), tf.int32),
+            tf.TensorSpec((), tf.bool),
+            tf.TensorSpec((), tf.float32),
+        ]
         self.run = tf.function(
             self._run,
             autograph=False,
-            input_signature=[
-                tf.TensorSpec((None, None, None, 3), tf.uint8),
-                tf.TensorSpec((None, net.space.num_classes), tf.float32),
-                tf.TensorSpec((None, len(net.space.positions), TENSOR_COLUMNS), tf.int32),
-                tf.TensorSpec((), tf.float32),
-                tf.TensorSpec((), tf.float32),
-                tf.TensorSpec((), tf.float32),
-                tf.TensorSpec((2,), tf.int32),
-                tf.TensorSpec((), tf.bool),
-                tf.TensorSpec((), tf.float32),
-            ],
+            jit_compile=jit_compile or None,
+            input_signature=None if jit_compile else signature,
         )
 
     def __call__(
@@ -122,7 +142,9 @@ class TrainStep:
     def _run(self, images, shares, archs, learning_rate, kd_ratio, dropout, seed, in_place, stop):
         # Outside the replicas: it is no figure of theirs.
         self.optimizer.learning_rate.assign(learning_rate)
-        results = self.strategy.run(self._on_replica, (images, shares, archs, kd_ratio, dropout, seed, in_place, stop))
+        replica_inputs = images, shares, archs, kd_ratio, dropout, seed, in_place, stop
+        with masks(self._masked):
+            results = self.strategy.run(self._on_replica, replica_inputs)
         return [self.strategy.experimental_local_results(result)[0] for result in results]
 
     def _on_replica(self, images, shares, archs, kd_ratio, dropout, seed, in_place, stop):
@@ -133,7 +155,7 @@ class TrainStep:
             first = own % self._local * count
             images, shares = images[first : first + count], shares[first : first + count]
         seed += tf.stack([_REPLICA_SEEDS * own, 0])
-        pixels, images = images, self.preprocessing.normalize(images)
+        pixels, images = images, tf.cast(self.preprocessing.normalize(images), self._compute_dtype)
         teacher = nobody = tf.zeros((tf.shape(images)[0], self.net.space.num_classes))
         if self.teacher is not None:
             teacher = tf.cond(kd_ratio > 0, lambda: self._answers(pixels, images), lambda: nobody)

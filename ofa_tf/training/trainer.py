@@ -101,6 +101,8 @@ class Trainer:
                 momentum=recipe.momentum,
                 weight_decay=recipe.weight_decay,
                 label_smoothing=recipe.label_smoothing,
+                precision=recipe.precision,
+                jit_compile=recipe.jit_compile,
             )
         self._traced = False
         self._stop = StopSignals()

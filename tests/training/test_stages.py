@@ -219,6 +219,8 @@ def test_recipe_round_trip():
         ({"bacth_size": 64}, "bacth_size"),
         ({"stages": {"full": {"epochs": 15, "warmup_epochs": 0.25}}}, "15 and 0.25, expected a whole number of passes"),
         ({"decay": "cosine"}, "decay is 'cosine', expected one of stage, run"),
+        ({"precision": "float16"}, "precision is 'float16', expected one of float32, mixed_bfloat16"),
+        ({"jit_compile": 1}, "jit_compile is 1, expected true or false"),
         ({"weight_decay": -1}, "weight_decay is -1"),
         ({"stages": {"full": {"epochs": 0}}}, "epochs is 0"),
         ({"stages": {"full": {"epoch": 1}}}, "epoch"),

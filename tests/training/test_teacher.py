@@ -1,5 +1,7 @@
 """Teachers that are trained already: asked truthfully, recorded, and refused where they do not fit."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -118,6 +120,17 @@ def test_what_is_no_teacher_is_one_line(tmp_path, digits):
         with pytest.raises(InputError, match=r"--teacher: it knows .* classes .*, the images have 10 \(0, 1, 2"):
             teacher.check(digits)
     SupernetTeacher(PackedSupernet(micro_net())).check(digits)
+
+
+def test_a_compiled_step_resizes_no_images_for_its_teacher(tmp_path, digits):
+    """XLA cannot: a run of the teacher's own size has nothing to resize, another is refused in one line."""
+    teacher = KerasTeacher.load(keras_file(tmp_path / "a.keras", keras.layers.Rescaling(1 / 255), side=16))
+    compiled = dataclasses.replace(RECIPE, jit_compile=True)
+    with pytest.raises(InputError, match=r"16 pixels a side, the run's images \[16, 24\].*leave jit_compile out"):
+        teacher.answers(digits, compiled, (16, 24))
+    pixels = images(16)
+    answers = tf.function(teacher.answers(digits, compiled, (16,)), jit_compile=True)
+    np.testing.assert_allclose(answers(pixels), teacher.answers(digits, RECIPE, (16,))(pixels), atol=1e-5)
 
 
 def test_a_run_records_its_teacher_and_resumes_with_no_other(tmp_path, capsys):
