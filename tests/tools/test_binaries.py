@@ -39,11 +39,17 @@ def photos(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, photos) -> pathlib.Path:
-    """A finished run on the folder, of a small space of one's own: one epoch of each stage."""
+def space(tmp_path_factory) -> pathlib.Path:
+    """The file of a small space of one's own, with all stages."""
+    path = tmp_path_factory.mktemp("spaces") / "space.json"
+    path.write_text(json.dumps(nano_space(ks=(3, 5, 7), d=(1, 2, 3), resolutions=(24, 32)).to_config()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, photos, space) -> pathlib.Path:
+    """A finished run on the folder: one epoch of each stage."""
     run_dir = tmp_path_factory.mktemp("runs") / "run"
-    space = run_dir.parent / "space.json"
-    space.write_text(json.dumps(nano_space(ks=(3, 5, 7), d=(1, 2, 3), resolutions=(24, 32)).to_config()))
     stages = ("full", "kernel", "depth1", "depth2", "expand1", "expand2")
     short = [f"--config.stages.{stage}.epochs=1" for stage in stages]
     run(
@@ -113,15 +119,16 @@ def test_mistakes_in_training(tmp_path, photos):
     check_mistake("tools.train", says="run_dir")
 
 
-def test_unreadable_images(tmp_path, photos):
+def test_unreadable_images(tmp_path, photos, space):
     """A file that is no image is named; where there are too many of them, the run ends."""
     shutil.copytree(photos, tmp_path / "photos")
     for name in ("3.png", "4.png", "5.png", "6.png", "7.png"):
         broken = tmp_path / "photos" / "train" / "two" / name
         broken.write_bytes(broken.read_bytes()[:40])
     check_mistake(
-        "tools.train", f"--run_dir={tmp_path / 'run'}", "--config=ofa_tf/configs/digits.py", "--dataset=folder",
-        f"--data_dir={tmp_path / 'photos'}", "--config.holdout=3", "--config.batch_size=60", says="cannot be read",
+        "tools.train", f"--run_dir={tmp_path / 'run'}", "--config=ofa_tf/configs/digits.py", f"--space={space}",
+        "--dataset=folder", f"--data_dir={tmp_path / 'photos'}", "--config.holdout=3", "--config.batch_size=60",
+        says="cannot be read",
     )  # fmt: skip
 
 

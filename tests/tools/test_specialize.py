@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.reference import ROOT
-from tests.tools.test_binaries import check_mistake, photos, run, trained  # noqa: F401
+from tests.tools.test_binaries import check_mistake, photos, run, space, trained  # noqa: F401
 
 SUPERNET = "ofa_imagenette_mbv3"
 PUBLISHED = "ofa_mbv3_d234_e346_k357_w1.0"
