@@ -4,8 +4,7 @@
 
 Largest, smallest and random sub-networks of the w1.0 space at batch 32, 128 x 128. Both sides do all that a step does:
 normalization of uint8 images, smoothed cross-entropy, gradients, batch norms' moving statistics, coupled weight decay,
-Nesterov momentum. Steps of the two sides alternate, so that a busy machine slows both. Goal: ratios of at most
-0.75.
+Nesterov momentum. Steps of the two sides alternate, so that a busy machine slows both. Goal: ratios of at most 0.75.
 """
 
 import time
