@@ -4,8 +4,7 @@
 
 Largest, smallest and random sub-networks of the w1.0 space at batch 32, 128 x 128. Both sides do all that a step does:
 normalization of uint8 images, smoothed cross-entropy, gradients, batch norms' moving statistics, coupled weight decay,
-Nesterov momentum. Steps of the two sides alternate, so that a busy machine slows both. Goal: median of the ratios at
-most 1.00.
+Nesterov momentum. Steps of the two sides alternate, so that a busy machine slows both. Goal: ratios of at most 0.75.
 """
 
 import time
@@ -65,7 +64,7 @@ def main(argv):
         rows.append({"subnet": name, "arch": arch.to_dict(), **medians, "ratio": ratio})
         print(f"{name:12s} {medians['supernet']:10.3f} {medians['plain']:8.3f} {ratio:6.2f}", flush=True)
     median = float(np.median([row["ratio"] for row in rows]))
-    print(f"median ratio {median:.2f} (goal at most 1.00), largest {rows[0]['ratio']:.2f}, one trace: "
+    print(f"median ratio {median:.2f} (goal at most 0.75), largest {rows[0]['ratio']:.2f}, one trace: "
           f"{step.run.experimental_get_tracing_count() == 1}")  # fmt: skip
     if _OUTPUT.value:
         settings = {"space": space.name, "batch": _BATCH.value, "resolution": _RESOLUTION.value, "steps": _STEPS.value}
@@ -78,7 +77,7 @@ def plain_step(model, images, labels):
     import tensorflow as tf
 
     from ofa_tf.data import SYMMETRIC
-    from ofa_tf.training.losses import distillation_loss
+    from ofa_tf.training.losses import class_shares, distillation_loss
     from ofa_tf.training.train_step import decays
 
     optimizer = keras.optimizers.SGD(1e-3, momentum=0.9, nesterov=True)
@@ -99,7 +98,7 @@ def plain_step(model, images, labels):
         optimizer.apply(gradients)
         return loss
 
-    images, labels = tf.constant(images), tf.constant(labels)
+    images, labels = tf.constant(images), class_shares(labels, model.output_shape[-1])
     return lambda: float(one_step(images, labels))
 
 

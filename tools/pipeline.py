@@ -29,7 +29,7 @@ def collect_pairs(
         path: the file.
         count: how many pairs it is to hold.
         seed: of the choice of architectures.
-        limit: only the first so many hold-out images.
+        limit: at most so many hold-out images, evenly spaced.
         farm: the Ray workers that evaluate; this process does unless given.
     """
     held_out = len(evaluator.dataset.split("holdout"))

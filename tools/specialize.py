@@ -40,7 +40,7 @@ _LIMITS = limit_flags.define()
 _PRECISION = flags.DEFINE_enum("precision", None, list(PRECISIONS), "of the file; int8 unless given")
 _THREADS = flags.DEFINE_integer("threads", None, "of the interpreter on the device; 1 unless given", lower_bound=1)
 _CANDIDATES = flags.DEFINE_integer("candidates", None, "that the hold-out chooses from; 8 unless given", lower_bound=1)
-_IMAGES = flags.DEFINE_integer("images", None, "only the first so many hold-out images", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", None, "at most so many hold-out images, evenly spaced", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float("max_drop", None, "the top-1 that the file may lose, 0..1; the precision's unless given")
 _FINETUNE_EPOCHS = flags.DEFINE_integer("finetune_epochs", None, "train the chosen network on its own", lower_bound=0)
 _QUANTIZATION_AWARE_EPOCHS = flags.DEFINE_integer(

@@ -40,7 +40,7 @@ def collect(
         evaluator: of the supernet.
         archs: what to evaluate.
         split: which images, "holdout" for a predictor's data.
-        limit: only the first so many images.
+        limit: at most so many images, evenly spaced over the split.
         known: says which architectures are measured already and are passed over.
 
     Yields:

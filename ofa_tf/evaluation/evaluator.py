@@ -95,7 +95,7 @@ class Evaluator:
             split: "holdout" for every decision; "val" only for the final report.
             statistics: from `calibrate`, which is called unless they are given.
             calibrate: False uses the supernet's moving statistics, which warns.
-            limit: only the first so many images.
+            limit: at most so many images, evenly spaced over the split.
         """
         trained = self.net.space.resolutions
         if not trained[0] <= arch.r <= trained[-1]:

@@ -32,7 +32,7 @@ def export_subnet(
         arch: the sub-network.
         path: the `.tflite` file.
         split: which images check it.
-        limit: only the first so many of them.
+        limit: at most so many of them, evenly spaced.
         representative: training images that give integer precisions their ranges.
         weights: of the sub-network where it was trained on; the supernet's own, calibrated, unless given.
         options: precision, form and all else that `deploy.export_blocks` takes.
@@ -69,7 +69,7 @@ def train_quantized(
         arch: the sub-network.
         path: the `.tflite` file.
         split: which images check it.
-        limit: only the first so many of them.
+        limit: at most so many of them, evenly spaced.
         weights: of the sub-network where it was trained on; the supernet's own, calibrated, unless given.
         options: recipe, form and all else that `deploy.quantization_aware` takes.
     """

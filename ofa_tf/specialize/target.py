@@ -40,7 +40,7 @@ class Target:
         predictor: an accuracy predictor other than the supernet's. Where that is of another space, there are no weights
             here, and the target ends as an architecture.
         candidates: of the search's best, how many are calibrated and evaluated on the hold-out, which chooses.
-        images: only the first so many hold-out images evaluate and check; all unless given.
+        images: at most so many hold-out images, evenly spaced, evaluate and check; all unless given.
         max_drop: the top-1 that the file may lose against the Keras model, 0..1; the precision's default unless given.
         finetune_epochs: passes over the training images before the export, on which the chosen network is trained on
             its own.
