@@ -32,6 +32,14 @@ def step_of(make=micro_net, **options) -> TrainStep:
     return TrainStep(make(), make(seed=1), SYMMETRIC, **options)
 
 
+def restart(step: TrainStep, state) -> TrainStep:
+    """The step before its first run, traced already; these weights."""
+    step.net.load_state(state)
+    for variable in step.optimizer.variables:
+        variable.assign(tf.zeros_like(variable.value))
+    return step
+
+
 def short_net(**options):
     """Two blocks and a third that may be skipped: XLA compiles for long."""
     return micro_net(base_widths=(8, 8, 16), strides=(2,), **options)
@@ -51,15 +59,14 @@ def test_a_step_in_mixed_bfloat16_agrees_to_its_precision():
 
     The weights themselves and the moving statistics stay float32, and so are not rounded.
     """
-    net = micro_net()
+    net = short_net()
     before = net.state()
     round_weights(net)
     before_rounded = net.state()
+    steps = {precision: step_of(short_net, precision=precision) for precision in ("float32", "mixed_bfloat16")}
     for arch in archs(net.space)[:2]:
-        exact, mixed = run(step_of(), arch), run(step_of(precision="mixed_bfloat16"), arch)
-        step = step_of()
-        round_weights(step.net)
-        rounded = run(step, arch)
+        exact, mixed = (run(restart(step, before), arch) for step in steps.values())
+        rounded = run(restart(steps["float32"], before_rounded), arch)
         assert 0 < abs(mixed["loss"] - exact["loss"]) < EPSILON * exact["loss"]
         for kind in ("kernel", "gamma", "beta", "bias", "moving_mean", "moving_variance"):
             names = [name for name in before if name.endswith(kind)]
@@ -101,14 +108,11 @@ def test_masks_compute_what_slices_compute():
 @pytest.mark.slow
 def test_a_step_compiled_by_xla_is_the_ordinary_one():
     """One compilation for all sub-networks; what is inactive keeps its moving statistics to the bit."""
-    compiled = step_of(short_net, jit_compile=True)
-    start, slots = compiled.net.state(), [variable.numpy() for variable in compiled.optimizer.variables]
+    compiled, ordinary = step_of(short_net, jit_compile=True), step_of(short_net)
+    start = compiled.net.state()
     for arch in archs(compiled.net.space):
-        compiled.net.load_state(start)
-        for variable, value in zip(compiled.optimizer.variables, slots, strict=True):
-            variable.assign(value)
-        after = run(compiled, arch)
-        for name, value in run(step_of(short_net), arch).items():
+        after = run(restart(compiled, start), arch)
+        for name, value in run(restart(ordinary, start), arch).items():
             np.testing.assert_allclose(after[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
         rows = dict(
             zip((block.name for block in compiled.net.blocks), compiled.net.space.to_tensors(arch), strict=True)
