@@ -7,6 +7,7 @@ sides: that code as it is, the same with its one-line `channels_last` (what a Py
 ours. Each is a process with the same number of threads and the same work: one sub-network of w1.0, forward, smoothed
 cross-entropy, backward, moving statistics, coupled weight decay, Nesterov momentum. Steps of the sides alternate, so
 that a busy machine slows all. Ours also normalizes its uint8 images in the step; the others get floats.
+`--before` adds a fourth side, an older commit of this project in a folder of its own (`git worktree add`).
 Goals, over `channels_last`: largest at least 1.6, smallest 1.3, median of ten random ones 1.4; peak memory at most 1.0.
 """
 
@@ -29,6 +30,7 @@ _THREADS = flags.DEFINE_integer("threads", 2, "of either side", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 7, "timed steps of each side, per sub-network", lower_bound=1)
 _RANDOM = flags.DEFINE_integer("random", 10, "random sub-networks besides the largest and the smallest", lower_bound=1)
 _SIDE = flags.DEFINE_bool("side", False, "how this binary calls itself: answers as our side")
+_BEFORE = flags.DEFINE_string("before", None, "folder with an older commit of this project, measured too")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures")
 
 _SPACE = "ofa_mbv3_d234_e346_k357_w1.0"
@@ -51,17 +53,23 @@ def main(argv):
     archs |= {f"random {index}": space.sample(np.random.default_rng(index)) for index in range(_RANDOM.value)}
     settings = [str(value) for value in (_BATCH.value, _RESOLUTION.value, _THREADS.value)]
     reference = [reference_python(), str(pathlib.Path(__file__).with_name("reference_worker.py")), *settings]
+    ours = [sys.executable, "-m", "benchmarks.reference_speed", "--side"]
+    ours += [f"--{flag.name}={flag.value}" for flag in (_BATCH, _RESOLUTION, _THREADS)]
     commands = {
         "reference": [*reference, "contiguous_format"],
         "channels_last": [*reference, "channels_last"],
-        "ofa_tf": [sys.executable, "-m", "benchmarks.reference_speed", "--side",
-                   *(f"--{flag.name}={flag.value}" for flag in (_BATCH, _RESOLUTION, _THREADS))],
-    }  # fmt: skip
+        "ofa_tf": ours,
+    }
+    if _BEFORE.value:
+        commands["before"] = ours
     environment = {**os.environ, "OMP_NUM_THREADS": str(_THREADS.value)}
     sides = {
-        side: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        side: subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+            cwd=_BEFORE.value if side == "before" else None,
+        )
         for side, command in commands.items()
-    }
+    }  # fmt: skip
     rows = []
     print(f"{'sub-network':12s} " + " ".join(f"{side:>13s}" for side in sides) + "  over channels_last", flush=True)
     for name, arch in archs.items():
@@ -75,7 +83,7 @@ def main(argv):
                 if turn >= 2:  # the first ones trace and fill caches
                     seconds[side].append(took)
         medians = {side: float(np.median(values)) for side, values in seconds.items()}
-        ratios = {side: medians[side] / medians["ofa_tf"] for side in ("reference", "channels_last")}
+        ratios = {side: medians[side] / medians["ofa_tf"] for side in sides if side != "ofa_tf"}
         rows.append({"subnet": name, "arch": arch.to_dict(), "seconds": medians, "ratios": ratios})
         figures = " ".join(f"{median:13.3f}" for median in medians.values())
         print(f"{name:12s} {figures}  {ratios['channels_last']:.2f}", flush=True)

@@ -32,7 +32,10 @@ def depthwise_conv2d(
     """
 
     def convolved(inputs, kernel):
-        branches = [lambda size=size: _convolve(inputs, kernel, size, stride) for size in kernel_sizes]
+        if stride == 1:
+            # For odd kernels SAME is the symmetric padding.
+            return tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], "SAME")
+        branches = [lambda size=size: _padded(inputs, kernel, size // 2, stride) for size in kernel_sizes]
         return _one_of(branches, kernel_index)
 
     if not runs_on_cpu_kernels():
@@ -54,18 +57,15 @@ def _one_of(branches, index):
     return branches[0]() if len(branches) == 1 else tf.switch_case(index, branches)
 
 
-def _convolve(inputs, kernel, size, stride):
-    if stride == 1:
-        # For odd kernels SAME is the symmetric padding.
-        return tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], "SAME")
-    pad = [size // 2, size // 2]
-    return tf.nn.depthwise_conv2d(inputs, kernel, [1, stride, stride, 1], [[0, 0], pad, pad, [0, 0]])
+def _padded(inputs, kernel, pad, stride):
+    return tf.nn.depthwise_conv2d(inputs, kernel, [1, stride, stride, 1], [[0, 0], [pad, pad], [pad, pad], [0, 0]])
 
 
 def _inputs_gradient(inputs, kernel, upstream, stride):
     if stride == 1:
-        return tf.nn.depthwise_conv2d(upstream, kernel[::-1, ::-1], [1, 1, 1, 1], "SAME")
-    pad, shape = tf.shape(kernel)[0] // 2, tf.shape(inputs)
+        return tf.nn.depthwise_conv2d(upstream, tf.reverse(kernel, [0, 1]), [1, 1, 1, 1], "SAME")
+    size, *_ = tf.unstack(tf.shape(kernel))
+    pad, shape = size // 2, tf.shape(inputs)
     frame = tf.stack([0, pad, pad, 0])
     # Framed by hand: oneDNN takes no gradient of convolutions with explicit padding.
     gradient = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
@@ -76,7 +76,7 @@ def _inputs_gradient(inputs, kernel, upstream, stride):
 
 
 def _kernel_gradient(inputs, upstream, size, stride):
-    channels = tf.shape(inputs)[3]
+    *_, channels = tf.unstack(tf.shape(inputs))
 
     def of_columns(inputs, columns, padding):
         return tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
@@ -89,9 +89,11 @@ def _kernel_gradient(inputs, upstream, size, stride):
     inputs = framed(inputs, size // 2)
     if size <= _COLUMNS:
         return of_columns(inputs, size, "VALID")
-    reach = (tf.shape(upstream)[2] - 1) * stride
+    _, _, width, _ = tf.unstack(tf.shape(upstream))
     groups = [(first, min(_COLUMNS, size - first)) for first in range(0, size, _COLUMNS)]
+    read = [
+        tf.slice(inputs, [0, 0, first, 0], [-1, -1, (width - 1) * stride + columns, -1]) for first, columns in groups
+    ]
     return tf.concat(
-        [of_columns(inputs[:, :, first : first + reach + columns], columns, "VALID") for first, columns in groups],
-        axis=1,
+        [of_columns(part, columns, "VALID") for part, (_, columns) in zip(read, groups, strict=True)], axis=1
     )

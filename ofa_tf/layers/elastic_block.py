@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.layers.normalization_pass import BATCH, NormalizationPass
-from ofa_tf.spaces import ACTIVE, Block
+from ofa_tf.spaces import ACTIVE, TENSOR_COLUMNS, Block
 
 
 class ElasticBlock(keras.layers.Layer, abc.ABC):
@@ -37,11 +37,11 @@ class ElasticBlock(keras.layers.Layer, abc.ABC):
         """
         options = {} if dropout is None else {"dropout": dropout}
         if not self.optional:
-            return self.body(inputs, sizes, norms, **options)
+            return self.body(inputs, tf.unstack(sizes, num=TENSOR_COLUMNS), norms, **options)
 
         def run():
             branch = norms.branch()
-            return self.body(inputs, sizes, branch, **options), branch.collected
+            return self.body(inputs, tf.unstack(sizes, num=TENSOR_COLUMNS), branch, **options), branch.collected
 
         def skip():
             collecting = self.norms if norms.mode == BATCH else []
@@ -52,8 +52,8 @@ class ElasticBlock(keras.layers.Layer, abc.ABC):
         return outputs
 
     @abc.abstractmethod
-    def body(self, inputs, sizes, norms: NormalizationPass, **options) -> tf.Tensor:
-        """The block itself."""
+    def body(self, inputs, sizes: list, norms: NormalizationPass, **options) -> tf.Tensor:
+        """The block itself; `sizes` are the scalars of its row."""
 
     @abc.abstractmethod
     def active_weights(self, sizes, statistics) -> dict[str, list]:

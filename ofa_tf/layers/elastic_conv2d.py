@@ -47,9 +47,10 @@ class ElasticConv2D(keras.layers.Layer):
         kernel = tf.cast(self.active_kernel(in_channels=in_channels, out_channels=out_channels), inputs.dtype)
         if self.stride == 1 and self.kernel_size == 1:
             # The same as a product of matrices, whose gradients are faster on a CPU.
-            before, after = tf.unstack(tf.shape(kernel)[2:])
+            _, _, before, after = tf.unstack(tf.shape(kernel))
+            images, height, width, _ = tf.unstack(tf.shape(inputs))
             outputs = tf.reshape(inputs, [-1, before]) @ tf.reshape(kernel, [before, after])
-            return tf.reshape(outputs, tf.concat([tf.shape(inputs)[:-1], [after]], axis=0))
+            return tf.reshape(outputs, [images, height, width, after])
         if self.stride == 1:
             # For an odd kernel SAME is the symmetric padding.
             return tf.nn.conv2d(inputs, kernel, 1, "SAME")

@@ -1,6 +1,7 @@
 """`ElasticDepthwiseConv2D`: a depthwise convolution whose kernel size is chosen at run time."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ofa_tf.layers.depthwise import depthwise_conv2d
@@ -55,14 +56,19 @@ class ElasticDepthwiseConv2D(keras.layers.Layer):
         return tf.switch_case(tf.convert_to_tensor(kernel_index), branches)
 
     def _transformed(self, kernel: tf.Tensor, index: int) -> tf.Tensor:
-        channels = tf.shape(kernel)[2]
-        for size, transform in reversed(list(zip(self.kernel_sizes[index:-1], self.transforms[index:], strict=True))):
-            centre = tf.reshape(kernel[1:-1, 1:-1], [size**2, channels])
-            kernel = tf.reshape(tf.matmul(transform, centre), [size, size, channels, 1])
-        frame = (self.kernel_sizes[-1] - self.kernel_sizes[index]) // 2
-        if masked() and frame:
-            return tf.pad(kernel, [[frame, frame], [frame, frame], [0, 0], [0, 0]])
-        return tf.identity(kernel)
+        size, largest = self.kernel_sizes[index], self.kernel_sizes[-1]
+        if size == largest:
+            return tf.identity(kernel)
+        *_, channels, _ = tf.unstack(tf.shape(kernel))
+        rows = tf.reshape(kernel, [largest**2, channels])
+        for smaller, transform in reversed(
+            list(zip(self.kernel_sizes[index:-1], self.transforms[index:], strict=True))
+        ):
+            # The matrices go first: they are small, and one product has all channels then.
+            rows = tf.matmul(tf.matmul(transform, _centre(smaller)), rows)
+        kernel = tf.reshape(rows, [size, size, channels, 1])
+        frame = (largest - size) // 2
+        return tf.pad(kernel, [[frame, frame], [frame, frame], [0, 0], [0, 0]]) if masked() else kernel
 
     def call(self, inputs, *, channels, kernel_index):
         """Convolves (batch, height, width, channels) in its own dtype; both arguments are int32 scalars."""
@@ -71,3 +77,9 @@ class ElasticDepthwiseConv2D(keras.layers.Layer):
         if masked():
             sizes, kernel_index = sizes[-1:], 0
         return depthwise_conv2d(inputs, kernel, kernel_sizes=sizes, kernel_index=kernel_index, stride=self.stride)
+
+
+def _centre(size: int) -> np.ndarray:
+    """Takes the centre of `size` out of a flattened kernel two larger: (size**2, (size + 2)**2), zeros and ones."""
+    inside = np.pad(np.ones((size, size), bool), 1).ravel()
+    return np.eye((size + 2) ** 2, dtype=np.float32)[inside]

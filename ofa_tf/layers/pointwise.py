@@ -68,8 +68,9 @@ def normalized_pointwise(
     @tf.custom_gradient
     def forward(inputs, kernel, gamma, beta):
         shape = tf.shape(inputs)
-        rows = tf.reshape(inputs, [-1, shape[3]])
-        count = tf.cast(tf.shape(rows)[0], tf.float32)
+        images, height, width, channels = tf.unstack(shape)
+        rows = tf.reshape(inputs, [-1, channels])
+        count = tf.cast(images * height * width, tf.float32)
         input_mean = _column_sums(rows) / count
         covariance = tf.matmul(rows, rows, transpose_a=True) / count - _outer(input_mean, input_mean)
         projected = tf.matmul(covariance, kernel)  # (in, out)
@@ -101,8 +102,7 @@ def normalized_pointwise(
             input_gradient -= tf.matmul(rows, inner)
             return tf.reshape(input_gradient, shape), kernel_gradient, gamma_gradient, beta_gradient
 
-        outputs_shape = tf.concat([shape[:3], tf.shape(kernel)[1:]], axis=0)
-        return (tf.reshape(outputs, outputs_shape), mean, variance), gradient
+        return (tf.reshape(outputs, [images, height, width, tf.size(gamma)]), mean, variance), gradient
 
     return forward(inputs, kernel, gamma, beta)
 
@@ -113,8 +113,8 @@ def _column_sums(rows: tf.Tensor) -> tf.Tensor:
 
 
 def _outer(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    return first[:, tf.newaxis] * second[tf.newaxis]
+    return tf.expand_dims(first, 1) * second
 
 
 def _row_times(row: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    return tf.matmul(row[tf.newaxis], matrix)[0]
+    return tf.linalg.matvec(matrix, row, transpose_a=True)

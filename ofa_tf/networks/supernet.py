@@ -93,7 +93,7 @@ class Supernet(keras.Model):
         return logits, tf.concat(norms.collected, axis=1)
 
     def _run(self, images, arch, norms, dropout):
-        sizes = tf.convert_to_tensor(self.space.to_tensors(arch) if isinstance(arch, Arch) else arch)
+        sizes = tf.unstack(self.space.to_tensors(arch) if isinstance(arch, Arch) else arch, num=len(self.blocks))
         outputs = images if images.dtype == tf.bfloat16 else tf.cast(images, tf.float32)
         for row, block in enumerate(self.blocks[:-1]):
             outputs = block(outputs, sizes=sizes[row], norms=norms)
