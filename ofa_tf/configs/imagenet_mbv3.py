@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
             "warmup_from_base_rate": True,
             "precision": "float32",
             "jit_compile": False,
+            "recompute": False,
             "seed": 0,
             "momentum": 0.9,
             "weight_decay": 3e-5,

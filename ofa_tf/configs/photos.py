@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
             "batch_size": 64,
             "precision": "float32",
             "jit_compile": False,
+            "recompute": False,
             "seed": 0,
             "evaluate_every": 4,
             "checkpoint_minutes": 10.0,

@@ -15,6 +15,7 @@ from ofa_tf.layers.elastic_inverted_residual import ElasticInvertedResidual
 from ofa_tf.layers.elastic_squeeze_excite import ElasticSqueezeExcite
 from ofa_tf.layers.elastic_stem import ElasticStem
 from ofa_tf.layers.normalization_pass import BATCH, GIVEN, MOVING, TRAIN, NormalizationPass
+from ofa_tf.layers.recomputation import recomputation
 from ofa_tf.layers.slicing import active, masks
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "NormalizationPass",
     "active",
     "masks",
+    "recomputation",
 ]

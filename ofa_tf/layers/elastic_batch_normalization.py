@@ -54,8 +54,9 @@ class ElasticBatchNormalization(keras.layers.Layer):
         if norms.mode == TRAIN:
             # The kernel itself computes moving averages when it is given the old ones.
             outputs = self._fused(inputs, scale, shift, *self._moving(channels), training=True, rate=1 - self.momentum)
-            self._assign(self.moving_mean, outputs.batch_mean, channels)
-            self._assign(self.moving_variance, outputs.batch_variance, channels)
+            if norms.moves:
+                self._assign(self.moving_mean, outputs.batch_mean, channels)
+                self._assign(self.moving_variance, outputs.batch_variance, channels)
             return outputs.y
         if norms.mode == BATCH:
             empty = tf.zeros((0,))

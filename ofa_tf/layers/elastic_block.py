@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ofa_tf.layers.normalization_pass import BATCH, NormalizationPass
+from ofa_tf.layers.normalization_pass import BATCH, TRAIN, NormalizationPass
+from ofa_tf.layers.recomputation import recomputed, recomputing
 from ofa_tf.spaces import ACTIVE, TENSOR_COLUMNS, Block
 
 
@@ -35,6 +36,15 @@ class ElasticBlock(keras.layers.Layer, abc.ABC):
             norms: the pass that this call is part of.
             dropout: for heads, see `ElasticHead.body`.
         """
+        if norms.mode == TRAIN and dropout is None and recomputing():
+            return recomputed(
+                lambda inputs, again: self._run(inputs, sizes, NormalizationPass(TRAIN, moves=not again), None),
+                inputs,
+                self.trainable_variables,
+            )
+        return self._run(inputs, sizes, norms, dropout)
+
+    def _run(self, inputs, sizes, norms, dropout):
         options = {} if dropout is None else {"dropout": dropout}
         if not self.optional:
             return self.body(inputs, tf.unstack(sizes, num=TENSOR_COLUMNS), norms, **options)

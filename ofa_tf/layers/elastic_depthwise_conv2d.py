@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from ofa_tf.layers.depthwise import depthwise_conv2d
 from ofa_tf.layers.elastic_conv2d import he_fan_out
+from ofa_tf.layers.recomputation import current
 from ofa_tf.layers.slicing import active, masked
 
 
@@ -65,7 +66,7 @@ class ElasticDepthwiseConv2D(keras.layers.Layer):
             list(zip(self.kernel_sizes[index:-1], self.transforms[index:], strict=True))
         ):
             # The matrices go first: they are small, and one product has all channels then.
-            rows = tf.matmul(tf.matmul(transform, _centre(smaller)), rows)
+            rows = tf.matmul(tf.matmul(current(transform), _centre(smaller)), rows)
         kernel = tf.reshape(rows, [size, size, channels, 1])
         frame = (largest - size) // 2
         return tf.pad(kernel, [[frame, frame], [frame, frame], [0, 0], [0, 0]]) if masked() else kernel

@@ -13,13 +13,15 @@ class NormalizationPass:
             collected; nothing is changed), GIVEN (calibrated statistics) or MOVING (the layers' own).
         given: for GIVEN, float32 tensor (2, channels of all norms), means and biased variances, as
             `Supernet.batch_statistics` returns them.
+        moves: for TRAIN, whether the moving statistics are updated.
     """
 
-    def __init__(self, mode: str, given: tf.Tensor | None = None):
+    def __init__(self, mode: str, given: tf.Tensor | None = None, *, moves: bool = True):
         self.mode = mode
         self.given = given
+        self.moves = moves
         self.collected: list[tf.Tensor] = []
 
     def branch(self) -> "NormalizationPass":
         """A pass for one branch of a `tf.cond`, whose collected tensors leave the branch as its outputs."""
-        return NormalizationPass(self.mode, self.given)
+        return NormalizationPass(self.mode, self.given, moves=self.moves)

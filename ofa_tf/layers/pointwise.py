@@ -39,7 +39,8 @@ def widened(
     outputs, mean, variance = normalized_pointwise(
         inputs, kernel, gamma, beta, epsilon=norm.epsilon, activation=activation
     )
-    norm.move(mean, variance, tf.size(outputs) // out_channels, out_channels)
+    if norms.moves:
+        norm.move(mean, variance, tf.size(outputs) // out_channels, out_channels)
     return outputs
 
 

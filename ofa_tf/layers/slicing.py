@@ -6,6 +6,8 @@ import contextvars
 import keras
 import tensorflow as tf
 
+from ofa_tf.layers.recomputation import current
+
 _masking = contextvars.ContextVar("masking", default=False)
 
 
@@ -53,6 +55,7 @@ def active(weight: "keras.Variable | tf.Tensor", sizes: list) -> tf.Tensor:
         Tensor of shape `sizes`, or under `masks` the whole weight, zero outside `sizes`; its gradient reaches only the
         active part.
     """
+    weight = current(weight)
     if masked():
         weight = tf.convert_to_tensor(weight)
         inside = tf.constant(True)

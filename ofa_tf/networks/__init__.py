@@ -6,9 +6,18 @@ Example:
     model = net.extract(net.space.smallest())
 """
 
-from ofa_tf.layers import masks
+from ofa_tf.layers import masks, recomputation
 from ofa_tf.networks.packed_supernet import PackedSupernet
 from ofa_tf.networks.plain import build_plain, formed_weights
 from ofa_tf.networks.supernet import Supernet, build, set_plain_weights
 
-__all__ = ["PackedSupernet", "Supernet", "build", "build_plain", "formed_weights", "masks", "set_plain_weights"]
+__all__ = [
+    "PackedSupernet",
+    "Supernet",
+    "build",
+    "build_plain",
+    "formed_weights",
+    "masks",
+    "recomputation",
+    "set_plain_weights",
+]

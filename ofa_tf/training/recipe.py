@@ -76,6 +76,7 @@ class Recipe:
         precision: "float32" or "mixed_bfloat16", in which convolutions compute in bfloat16, and weights, batch norms'
             statistics, losses and updates stay float32.
         jit_compile: whether XLA compiles the step, see `TrainStep`; for GPUs and TPUs.
+        recompute: whether blocks are computed twice for less memory, see `TrainStep`.
         seed: of weights, data order, sub-networks and dropout.
         momentum: Nesterov.
         weight_decay: coupled L2.
@@ -102,6 +103,7 @@ class Recipe:
     base_batch_size: int = 64
     precision: str = "float32"
     jit_compile: bool = False
+    recompute: bool = False
     seed: int = 0
     momentum: float = 0.9
     weight_decay: float = 3e-5
@@ -127,7 +129,7 @@ class Recipe:
             raise InputError(f"recipe: decay is {self.decay!r}, expected one of {', '.join(DECAYS)}, or none")
         if self.precision not in tuple(PRECISIONS):
             raise InputError(f"recipe: precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
-        for name in ("warmup_from_base_rate", "jit_compile"):
+        for name in ("warmup_from_base_rate", "jit_compile", "recompute"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"recipe: {name} is {getattr(self, name)!r}, expected true or false")
         for name in ("momentum", "weight_decay", "label_smoothing", "kd_ratio", "dropout", "checkpoint_minutes"):

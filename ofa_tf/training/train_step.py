@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ofa_tf.common import InputError
 from ofa_tf.data import Preprocessing
-from ofa_tf.networks import Supernet, masks
+from ofa_tf.networks import Supernet, masks, recomputation
 from ofa_tf.spaces import TENSOR_COLUMNS
 from ofa_tf.training.fused_sgd import FusedSGD
 from ofa_tf.training.losses import class_shares, distillation_loss, top1_accuracy
@@ -42,6 +42,9 @@ class TrainStep:
             place of slices then (`layers.masks`): every sub-network costs what the largest does, but for skipped
             blocks. Dropout draws other features. On one device only.
 
+        recompute: blocks keep their inputs alone for the gradient and are computed a second time for it: memory for
+            larger batches, at the cost of one more forward pass. Nothing else changes.
+
     Raises:
         InputError: `jit_compile` with several devices.
 
@@ -59,6 +62,7 @@ class TrainStep:
         label_smoothing: float = 0.1,
         precision: str = "float32",
         jit_compile: bool = False,
+        recompute: bool = False,
     ):
         self.net = net
         self.teacher = teacher
@@ -73,6 +77,7 @@ class TrainStep:
             )
         self._compute_dtype = PRECISIONS[precision]
         self._masked = jit_compile
+        self._recompute = recompute
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
         self.optimizer = FusedSGD(0.0, momentum=momentum, nesterov=True)
@@ -143,7 +148,7 @@ class TrainStep:
         # Outside the replicas: it is no figure of theirs.
         self.optimizer.learning_rate.assign(learning_rate)
         replica_inputs = images, shares, archs, kd_ratio, dropout, seed, in_place, stop
-        with masks(self._masked):
+        with masks(self._masked), recomputation(self._recompute):
             results = self.strategy.run(self._on_replica, replica_inputs)
         return [self.strategy.experimental_local_results(result)[0] for result in results]
 

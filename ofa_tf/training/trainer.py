@@ -103,6 +103,7 @@ class Trainer:
                 label_smoothing=recipe.label_smoothing,
                 precision=recipe.precision,
                 jit_compile=recipe.jit_compile,
+                recompute=recipe.recompute,
             )
         self._traced = False
         self._stop = StopSignals()

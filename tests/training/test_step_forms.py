@@ -1,4 +1,4 @@
-"""Mixed precision, and the step that XLA compiles: both are the ordinary step, within stated bounds."""
+"""Mixed precision, XLA's step and the one that computes blocks twice: the ordinary step, within stated bounds."""
 
 import types
 
@@ -82,6 +82,17 @@ def test_a_step_in_mixed_bfloat16_agrees_to_its_precision():
             values = np.concatenate([np.ravel(mixed[name]) for name in before if name.endswith(kind)])
             assert values.dtype == np.float32
             assert (tf.cast(tf.cast(values, tf.bfloat16), tf.float32).numpy() != values).mean() > 0.5, kind
+
+
+def test_blocks_that_are_computed_twice_make_the_same_step():
+    """Loss, weights, momentum and, moved once alone, moving statistics; skipped blocks and a kernel's matrices too."""
+    net = short_net()
+    before = net.state()
+    plain, twice = (step_of(short_net, recompute=recompute) for recompute in (False, True))
+    for arch in archs(net.space):
+        expected, result = (run(restart(step, before), arch) for step in (plain, twice))
+        for name, value in expected.items():
+            np.testing.assert_allclose(result[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 def test_masks_compute_what_slices_compute():
