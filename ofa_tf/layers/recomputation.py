@@ -12,7 +12,7 @@ import tensorflow as tf
 
 _recomputing = contextvars.ContextVar("recomputing", default=False)
 # What stands in for a variable, by its identity, while a block is computed the second time.
-_stand_ins = contextvars.ContextVar("stand_ins", default={})
+_stand_ins = contextvars.ContextVar("stand_ins", default=None)
 
 
 @contextlib.contextmanager
@@ -40,7 +40,7 @@ def recomputing() -> bool:
 
 def current(weight: "keras.Variable | tf.Tensor") -> "keras.Variable | tf.Tensor":
     """What a layer computes with in place of a variable: the variable, or what stands in for it."""
-    return _stand_ins.get().get(id(weight), weight)
+    return (_stand_ins.get() or {}).get(id(weight), weight)
 
 
 def recomputed(
