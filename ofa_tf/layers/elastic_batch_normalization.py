@@ -63,15 +63,9 @@ class ElasticBatchNormalization(keras.layers.Layer):
             outputs = self._fused(inputs, scale, shift, empty, empty, training=True, rate=1.0)
             count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
             # The kernel returns the unbiased variance; calibration averages biased ones.
-            variance = outputs.batch_variance * ((count - 1.0) / count)
-            norms.collected.append(
-                tf.stack([padded(outputs.batch_mean, self.channels), padded(variance, self.channels)])
-            )
+            self._collect(outputs.batch_mean, outputs.batch_variance * ((count - 1.0) / count), norms)
             return outputs.y
-        if norms.mode == GIVEN:
-            mean, variance = self._calibrated(norms.given, channels)
-        else:
-            mean, variance = self._moving(channels)
+        mean, variance = self._known(channels, norms)
         return self._fused(inputs, scale, shift, mean, variance, training=False, rate=1.0).y
 
     def active_weights(self, channels, given=None) -> list[tf.Tensor]:
@@ -86,8 +80,24 @@ class ElasticBatchNormalization(keras.layers.Layer):
         """Gamma and beta of the first channels, each (channels,)."""
         return active(self.gamma, [channels]), active(self.beta, [channels])
 
-    def move(self, mean, variance, count, channels) -> None:
-        """Moves the moving statistics towards a batch's mean and biased variance over `count` values per channel."""
+    def folded(self, channels, norms: NormalizationPass) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the layer multiplies by and adds, each (channels,), with statistics that do not come from the batch."""
+        gamma, beta = self.active_scale(channels)
+        mean, variance = self._known(channels, norms)
+        scale = gamma * tf.math.rsqrt(variance + self.epsilon)
+        return scale, beta - mean * scale
+
+    def leave(self, mean, variance, count, channels, norms: NormalizationPass) -> None:
+        """Leaves behind what the pass asks of a batch's mean and biased variance over `count` values per channel."""
+        if norms.mode == BATCH:
+            self._collect(mean, variance, norms)
+        elif norms.moves:
+            self._move(mean, variance, count, channels)
+
+    def _collect(self, mean, variance, norms):
+        norms.collected.append(tf.stack([padded(mean, self.channels), padded(variance, self.channels)]))
+
+    def _move(self, mean, variance, count, channels) -> None:
         count = tf.cast(count, tf.float32)
         unbiased = variance * (count / tf.maximum(count - 1.0, 1.0))
         for variable, old, new in zip(
@@ -95,9 +105,12 @@ class ElasticBatchNormalization(keras.layers.Layer):
         ):
             self._assign(variable, old + (new - old) * (1.0 - self.momentum), channels)
 
+    def _known(self, channels, norms):
+        return self._calibrated(norms.given, channels) if norms.mode == GIVEN else self._moving(channels)
+
     def _calibrated(self, given, channels):
-        own = given[:, self.offset : self.offset + self.channels]
-        return active(own[0], [channels]), active(own[1], [channels])
+        mean, variance = tf.unstack(given[:, self.offset : self.offset + self.channels])
+        return active(mean, [channels]), active(variance, [channels])
 
     def _moving(self, channels):
         return active(self.moving_mean, [channels]), active(self.moving_variance, [channels])

@@ -42,20 +42,33 @@ class ElasticConv2D(keras.layers.Layer):
         """The kernel in use, (size, size, in_channels, out_channels)."""
         return active(self.kernel, [-1, -1, in_channels, out_channels])
 
-    def call(self, inputs, *, in_channels, out_channels):
-        """Convolves (batch, height, width, in_channels) in its own dtype; both counts are int32 scalars."""
+    def call(self, inputs, *, in_channels, out_channels, folded=None):
+        """Convolves (batch, height, width, in_channels) in its own dtype.
+
+        Args:
+            inputs: float32 or bfloat16.
+            in_channels: int32 scalar.
+            out_channels: int32 scalar.
+            folded: None, or what the outputs are multiplied by and what is added to them, float32 (out_channels,) each.
+        """
         kernel = tf.cast(self.active_kernel(in_channels=in_channels, out_channels=out_channels), inputs.dtype)
+        if folded is not None:
+            kernel *= folded[0]
         if self.stride == 1 and self.kernel_size == 1:
             # The same as a product of matrices, whose gradients are faster on a CPU.
             _, _, before, after = tf.unstack(tf.shape(kernel))
             images, height, width, _ = tf.unstack(tf.shape(inputs))
             outputs = tf.reshape(inputs, [-1, before]) @ tf.reshape(kernel, [before, after])
+            if folded is not None:
+                outputs = tf.nn.bias_add(outputs, folded[1])
             return tf.reshape(outputs, [images, height, width, after])
         if self.stride == 1:
             # For an odd kernel SAME is the symmetric padding.
-            return tf.nn.conv2d(inputs, kernel, 1, "SAME")
-        # Framed by an operation of its own: oneDNN takes no gradient of convolutions with explicit padding.
-        return tf.nn.conv2d(framed(inputs, self.kernel_size // 2), kernel, self.stride, "VALID")
+            outputs = tf.nn.conv2d(inputs, kernel, 1, "SAME")
+        else:
+            # Framed by an operation of its own: oneDNN takes no gradient of convolutions with explicit padding.
+            outputs = tf.nn.conv2d(framed(inputs, self.kernel_size // 2), kernel, self.stride, "VALID")
+        return outputs if folded is None else tf.nn.bias_add(outputs, folded[1])
 
 
 def he_fan_out(kernel_size: int, out_channels: int, seed) -> keras.initializers.Initializer:

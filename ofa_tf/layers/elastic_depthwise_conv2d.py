@@ -71,13 +71,23 @@ class ElasticDepthwiseConv2D(keras.layers.Layer):
         frame = (largest - size) // 2
         return tf.pad(kernel, [[frame, frame], [frame, frame], [0, 0], [0, 0]]) if masked() else kernel
 
-    def call(self, inputs, *, channels, kernel_index):
-        """Convolves (batch, height, width, channels) in its own dtype; both arguments are int32 scalars."""
+    def call(self, inputs, *, channels, kernel_index, folded=None):
+        """Convolves (batch, height, width, channels) in its own dtype.
+
+        Args:
+            inputs: float32 or bfloat16.
+            channels: int32 scalar.
+            kernel_index: int32 scalar.
+            folded: None, or what the outputs are multiplied by and what is added to them, float32 (channels,) each.
+        """
         kernel = tf.cast(self.active_kernel(channels=channels, kernel_index=kernel_index), inputs.dtype)
+        if folded is not None:
+            kernel *= tf.expand_dims(folded[0], 1)
         sizes = self.kernel_sizes
         if masked():
             sizes, kernel_index = sizes[-1:], 0
-        return depthwise_conv2d(inputs, kernel, kernel_sizes=sizes, kernel_index=kernel_index, stride=self.stride)
+        outputs = depthwise_conv2d(inputs, kernel, kernel_sizes=sizes, kernel_index=kernel_index, stride=self.stride)
+        return outputs if folded is None else tf.nn.bias_add(outputs, folded[1])
 
 
 def _centre(size: int) -> np.ndarray:

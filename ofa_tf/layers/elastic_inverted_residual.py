@@ -1,5 +1,7 @@
 """`ElasticInvertedResidual`: the block of the MobileNet families."""
 
+import functools
+
 import numpy as np
 
 from ofa_tf.layers.activations import activate
@@ -8,7 +10,7 @@ from ofa_tf.layers.elastic_block import ElasticBlock, descending
 from ofa_tf.layers.elastic_conv2d import ElasticConv2D
 from ofa_tf.layers.elastic_depthwise_conv2d import ElasticDepthwiseConv2D
 from ofa_tf.layers.elastic_squeeze_excite import ElasticSqueezeExcite
-from ofa_tf.layers.pointwise import widened
+from ofa_tf.layers.pointwise import normalized, widened
 from ofa_tf.spaces import IN, KERNEL, MID, OUT, SE, Block
 
 
@@ -45,13 +47,13 @@ class ElasticInvertedResidual(ElasticBlock):
                 outputs, self.expand, self.expand_norm, in_channels=sizes[IN], out_channels=sizes[MID],
                 activation=self.block.activation, norms=norms,
             )  # fmt: skip
-        outputs = self.depthwise(outputs, channels=sizes[MID], kernel_index=sizes[KERNEL])
-        outputs = self.depthwise_norm(outputs, channels=sizes[MID], norms=norms)
+        filtered = functools.partial(self.depthwise, channels=sizes[MID], kernel_index=sizes[KERNEL])
+        outputs = normalized(outputs, filtered, self.depthwise_norm, channels=sizes[MID], norms=norms)
         outputs = activate(self.block.activation, outputs)
         if self.block.se_channels:
             outputs = self.squeeze_excite(outputs, channels=sizes[MID], hidden=sizes[SE])
-        outputs = self.project(outputs, in_channels=sizes[MID], out_channels=sizes[OUT])
-        outputs = self.project_norm(outputs, channels=sizes[OUT], norms=norms)
+        projected = functools.partial(self.project, in_channels=sizes[MID], out_channels=sizes[OUT])
+        outputs = normalized(outputs, projected, self.project_norm, channels=sizes[OUT], norms=norms)
         return outputs + inputs if self.block.residual else outputs
 
     def active_weights(self, sizes, statistics):

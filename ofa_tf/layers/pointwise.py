@@ -1,20 +1,46 @@
-"""A widening 1x1 convolution, its batch norm and its activation as one operation, fast and small in memory on a CPU.
+"""Convolutions and their batch norms as one operation, fast and small in memory on a CPU.
 
-The outputs are linear in the inputs, so their means and variances follow from the means and the covariance matrix of
-the inputs, which have a third to a sixth of their channels: the wide feature map is never read for statistics, and the
-normalization becomes part of the product of matrices. The same holds for the gradient. What is kept for the gradient
-is the result alone (with hard swish, its input too).
+With known statistics a norm is part of the kernel. With the batch's, a widening 1x1 convolution, its norm and its
+activation are one operation. Its outputs are linear in its inputs, so their means and variances follow from the means
+and the covariance matrix of the inputs, which have a third to a sixth of their channels: the wide feature map is never
+read for statistics, and the normalization becomes part of the product of matrices. The same holds for the gradient.
+What is kept for the gradient is the result alone (with hard swish, its input too).
 
 Batch norm after a convolution: Ioffe and Szegedy, "Batch Normalization" (ICML 2015), section 3.2 and algorithm 1.
 """
+
+import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from ofa_tf.layers.activations import activate, activation_gradient
 from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
 from ofa_tf.layers.elastic_conv2d import ElasticConv2D
-from ofa_tf.layers.normalization_pass import TRAIN, NormalizationPass
+from ofa_tf.layers.normalization_pass import GIVEN, MOVING, NormalizationPass
 from ofa_tf.layers.slicing import runs_on_cpu_kernels
+
+
+def normalized(
+    inputs: tf.Tensor,
+    convolve: Callable[..., tf.Tensor],
+    norm: ElasticBatchNormalization,
+    *,
+    channels: tf.Tensor,
+    norms: NormalizationPass,
+) -> tf.Tensor:
+    """norm(convolve(inputs)); on a CPU, with statistics that are known before, as one convolution.
+
+    Args:
+        inputs: (batch, height, width, channels of the inputs).
+        convolve: an elastic convolution with its sizes; takes `folded`.
+        norm: the batch norm of its outputs.
+        channels: int32 scalar, the channels of the outputs.
+        norms: the pass that this call is part of.
+    """
+    if norms.mode in (GIVEN, MOVING) and _is_fast(inputs):
+        return convolve(inputs, folded=norm.folded(channels, norms))
+    return norm(convolve(inputs), channels=channels, norms=norms)
 
 
 def widened(
@@ -27,11 +53,10 @@ def widened(
     activation: str,
     norms: NormalizationPass,
 ) -> tf.Tensor:
-    """activation(norm(conv(inputs))): in training, in float32 on a CPU, as one operation, else one after the other."""
-    # Variances that follow from products of matrices need float32.
-    if norms.mode != TRAIN or inputs.dtype != tf.float32 or not runs_on_cpu_kernels():
-        outputs = conv(inputs, in_channels=in_channels, out_channels=out_channels)
-        return activate(activation, norm(outputs, channels=out_channels, norms=norms))
+    """activation(norm(conv(inputs))): with the batch's statistics, in float32 on a CPU, as one operation."""
+    if norms.mode in (GIVEN, MOVING) or not _is_fast(inputs):
+        convolve = functools.partial(conv, in_channels=in_channels, out_channels=out_channels)
+        return activate(activation, normalized(inputs, convolve, norm, channels=out_channels, norms=norms))
     kernel = tf.reshape(
         conv.active_kernel(in_channels=in_channels, out_channels=out_channels), [in_channels, out_channels]
     )
@@ -39,9 +64,13 @@ def widened(
     outputs, mean, variance = normalized_pointwise(
         inputs, kernel, gamma, beta, epsilon=norm.epsilon, activation=activation
     )
-    if norms.moves:
-        norm.move(mean, variance, tf.size(outputs) // out_channels, out_channels)
+    norm.leave(mean, variance, tf.size(outputs) // out_channels, out_channels, norms)
     return outputs
+
+
+def _is_fast(inputs: tf.Tensor) -> bool:
+    # Variances that follow from products of matrices need float32.
+    return inputs.dtype == tf.float32 and runs_on_cpu_kernels()
 
 
 def normalized_pointwise(
