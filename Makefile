@@ -4,7 +4,7 @@
 #   make test        lint, import contracts and all tests but the slow ones
 #   make test-all    the slow tests too
 #   make lint        ruff and the import contracts
-#   make format      puts the code, the BUILD files and docs/commands in order
+#   make format      puts the code in order
 #   make clean       removes .venv and everything else that was made here
 
 PYTHON ?= python3
@@ -37,8 +37,6 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/python -m tests.build_files
-	$(BIN)/python -m tests.command_pages
 
 setup: $(READY)
 

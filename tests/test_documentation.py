@@ -1,12 +1,17 @@
 """What the pages promise is there: links, files, commands with their flags; and the Python of docs/spaces.md runs."""
 
+import importlib
+import multiprocessing
 import os
 import re
+import runpy
+import sys
 
 import pytest
+from absl import flags
 
-from tests.build_files import ROOT
-from tests.command_flags import read_all
+from ofa_tf.common import cli
+from tests.reference import ROOT
 
 pytestmark = pytest.mark.skipif("TEST_SRCDIR" in os.environ, reason="reads the checkout, which Bazel's sandbox lacks")
 
@@ -53,7 +58,18 @@ def _defined(flag: str, names: set[str]) -> bool:
 def _known():
     """The flags of every module that some page names; one that there is not is an error here."""
     named = {module for page in PAGES for module, _ in commands(page.read_text(encoding="utf-8"))}
-    return {it.name: {flag.name for its in it.flags.values() for flag in its} for it in read_all(sorted(named))}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ml_collections.config_flags", "ofa_tf.common.cli"])
+    with context.Pool(2, maxtasksperchild=1) as pool:
+        return dict(pool.map(_flags_of, sorted(named), chunksize=1))
+
+
+def _flags_of(module: str) -> tuple[str, set[str]]:
+    """A binary's name and flags; they become those of this process, so there can be one only."""
+    sys.argv = [module]
+    importlib.import_module(module)
+    found = flags.FLAGS.flags_by_module_dict()
+    return module, {flag.name for it in cli.flag_modules(module) for flag in found.get(it, [])}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -86,3 +102,14 @@ def test_python_of_the_page_on_spaces_runs(tmp_path, monkeypatch):
         exec(compile(block, "docs/spaces.md", "exec"), names)
     assert names["get_config"]().to_dict()["choices"] == {"ks": (3, 5)}
     assert names["_garden"]().name == "ofa_garden"
+
+
+def test_every_command_is_on_the_page_of_commands(monkeypatch):
+    given = {}
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("setuptools.setup", given.update)
+    runpy.run_path("setup.py")
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for entry in given["entry_points"]["console_scripts"]:
+        script, _, target = entry.partition(" = ")
+        assert f"| `python -m {target.partition(':')[0]}` | `{script}` | " in page

@@ -10,9 +10,9 @@ import tomllib
 
 import pytest
 
-from tests import build_files
+from tests.reference import ROOT
+from tests.tree import files
 
-ROOT = build_files.ROOT
 PACKAGES = ("mobile_bench", "ofa_tf", "tools")
 # What needs another Keras than the rest.
 OTHER_PROCESS = {"ofa_tf.deploy.qat_process", "ofa_tf.deploy.quantized_network"}
@@ -112,7 +112,7 @@ def offences(source: str, path: str) -> list[str]:
 
 
 def test_no_file_does_what_none_may():
-    paths = [str(path) for path in build_files.files(ROOT) if path.suffix == ".py"]
+    paths = [str(path) for path in files() if path.suffix == ".py"]
     found = [f"{path}: {it}" for path in paths for it in offences((ROOT / path).read_text(encoding="utf-8"), path)]
     assert not found, "\n".join(found)
 

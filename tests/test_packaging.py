@@ -10,9 +10,9 @@ import sys
 import pytest
 from packaging.requirements import Requirement
 
-from tests import build_files
+from tests.reference import ROOT
+from tests.tree import distributions, files, normalized
 
-ROOT = build_files.ROOT
 INSTALLED = ("mobile_bench", "ofa_tf", "tools")
 
 pytestmark = pytest.mark.skipif("TEST_SRCDIR" in os.environ, reason="reads the checkout, which Bazel's sandbox lacks")
@@ -37,23 +37,24 @@ def _locked():
 def binaries():
     """The modules in installed packages that are run by name."""
     return sorted(
-        f"{folder}.{target.name}".replace("/", ".")
-        for folder, targets in build_files.Tree(ROOT).targets().items()
-        for target in targets
-        if target.rule == "py_binary" and folder.parts and folder.parts[0] in INSTALLED
+        ".".join(path.with_suffix("").parts)
+        for path in files()
+        if path.suffix == ".py"
+        and path.parts[0] in INSTALLED
+        and "\nif __name__ ==" in (ROOT / path).read_text(encoding="utf-8")
     )
 
 
 def test_every_package_is_installed(setup):
     """A folder without __init__.py would be missing from an installation, and nowhere else."""
-    folders = {path.parent for path in build_files.files(ROOT) if path.suffix == ".py" and path.parts[0] in INSTALLED}
+    folders = {path.parent for path in files() if path.suffix == ".py" and path.parts[0] in INSTALLED}
     assert sorted(setup["packages"]) == sorted(".".join(folder.parts) for folder in folders)
 
 
 def test_every_data_file_is_installed(setup):
     patterns = setup["package_data"]["ofa_tf"]
     installed = {path for pattern in patterns for path in (ROOT / "ofa_tf").glob(pattern)}
-    data = [it for it in build_files.files(ROOT / "ofa_tf") if it.suffix not in (".py", ".md") and it.name != "BUILD"]
+    data = [it for it in files(ROOT / "ofa_tf") if it.suffix not in (".py", ".md") and it.name != "BUILD"]
     assert {ROOT / "ofa_tf" / path for path in data} == installed
 
 
@@ -103,14 +104,8 @@ def test_the_library_asks_for_what_it_imports(setup):
     asked |= {
         Requirement(line).name for extra in ("micro", "qat", "ray", "torch") for line in setup["extras_require"][extra]
     }
-    asked = {re.sub(r"[-_.]+", "_", name).lower() for name in asked}
-    deps = {
-        dep.removeprefix("@pypi//")
-        for folder, targets in build_files.Tree(ROOT).targets().items()
-        for target in targets
-        for dep in target.deps
-        if dep.startswith("@") and folder.parts and folder.parts[0] in INSTALLED
-    }
+    asked = {normalized(name) for name in asked}
+    deps = {name for folder in INSTALLED for name in distributions(folder)}
     assert deps <= asked, f"add to install_requires in setup.py: {sorted(deps - asked)}"
 
 

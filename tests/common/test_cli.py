@@ -66,7 +66,11 @@ if __name__ == "__main__":
 
 def environment(**changes):
     kept = {name: value for name, value in os.environ.items() if name not in ("TF_CPP_MIN_LOG_LEVEL", "ABSL_FLAGS")}
-    return {**kept, "PYTHONPATH": str(REPOSITORY), **changes}
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, [kept.get("PYTHONPATH")])]),
+        **changes,
+    }
 
 
 @pytest.fixture(name="counter")
