@@ -48,7 +48,6 @@ setuptools.setup(
         "absl-py",
         "adbutils",
         "ai-edge-litert",
-        "ai-edge-quantizer",
         "jinja2",
         "keras>=3.15,<4",
         "matplotlib",

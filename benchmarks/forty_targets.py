@@ -77,7 +77,8 @@ def targets_file(serial: str) -> dict:
 
     from mobile_bench.block_models import model_bytes
     from ofa_tf import zoo
-    from ofa_tf.deploy import Runner, default_form
+    from ofa_tf.common.form import precision_of
+    from ofa_tf.deploy import Runner
 
     space = zoo.supernet(_SUPERNET).space
     small = dataclasses.replace(space.smallest(), r=_RESOLUTIONS[0])
@@ -86,7 +87,7 @@ def targets_file(serial: str) -> dict:
     def span(precision: str, low: float, high: float) -> list[float]:
         ends = []
         for arch in (small, large):
-            runner = Runner(model_bytes(space.blocks(arch), precision, form=default_form(precision)))
+            runner = Runner(model_bytes(space.blocks(arch), precision, form=precision_of(precision).form))
             ends.append(min(runner.time(min_seconds=0.4).median_ms for _ in range(3)))
         return spread(low * ends[0], high * ends[1])
 

@@ -3,7 +3,7 @@
     python -m benchmarks.int8_forms --output=benchmarks/results/int8_forms.json
 
 The smallest, the largest and three random sub-networks at 160x160, with random weights (time does not depend on them),
-converted in float32 (forms "fused" and "fused-rows") and in int8 in each of `spaces.form.FORMS`, timed in turns, one
+converted in float32 (forms "fused" and "fused-rows") and in int8 in each of `common.form.FORMS`, timed in turns, one
 thread.
 """
 
@@ -30,8 +30,8 @@ def main(argv):
     from mobile_bench.measure import random_input
     from ofa_tf import spaces
     from ofa_tf.common import write_json
+    from ofa_tf.common.form import FORMS
     from ofa_tf.deploy import Runner
-    from ofa_tf.spaces.form import FORMS
 
     space = spaces.get(_SPACE.value)
     rng = np.random.default_rng(0)

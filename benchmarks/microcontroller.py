@@ -34,11 +34,11 @@ def main(argv):
     import tempfile
 
     from ofa_tf.common import write_json
+    from ofa_tf.common.form import MICROCONTROLLER_FORM
     from ofa_tf.deploy import Runner
     from ofa_tf.deploy.micro_runtime import run_micro
     from ofa_tf.search import Constraint, evolutionary_search
     from ofa_tf.spaces.activation_memory import ActivationMemory
-    from ofa_tf.spaces.form import MICROCONTROLLER_FORM
     from ofa_tf.specialize import export_subnet
     from tools.opening import open_source
     from tools.predictors import open_accuracy_predictor

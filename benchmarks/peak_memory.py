@@ -30,10 +30,10 @@ def main(argv):
     from mobile_bench.block_models import model_bytes
     from ofa_tf import spaces
     from ofa_tf.common import write_json
+    from ofa_tf.common.form import FORMS
     from ofa_tf.deploy.micro_runtime import run_micro
     from ofa_tf.spaces.activation_memory import PRECISIONS, ActivationMemory
     from ofa_tf.spaces.file_size import FILE_SIZES
-    from ofa_tf.spaces.form import FORMS
 
     forms = [name for name, form in FORMS.items() if form.kernels == "whole"]
     names = _SPACES.value or [name for name in spaces.names() if name not in WIDEST]

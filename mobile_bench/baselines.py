@@ -16,8 +16,8 @@ import numpy as np
 from mobile_bench import host
 from mobile_bench.block_models import SAMPLES, normalize, randomize
 from ofa_tf.common import InputError, atomic_path
+from ofa_tf.common.form import precision_of
 from ofa_tf.deploy import convert
-from ofa_tf.deploy.convert import check_precision
 
 NUM_CLASSES = 1000
 _MOBILENETS = "TensorFlow's MobileNet page (tensorflow/models, research/slim/nets/mobilenet)"
@@ -110,7 +110,7 @@ def baseline_file(
         file.to_dict(Runner(file.path).time().median_ms)
     """
     check_names([name])
-    check_precision(precision)
+    precision_of(precision)
     if not 32 <= resolution <= 1024:
         raise InputError(f"baseline {name}: resolution is {resolution}, expected an image side from 32 to 1024 pixels")
     folder = pathlib.Path(cache_dir or pathlib.Path.home() / ".cache" / "ofa_tf" / "baselines")
@@ -149,7 +149,7 @@ def _converted(model: keras.Model, precision: str) -> bytes:
     rng = np.random.default_rng(0)
     images = rng.standard_normal((SAMPLES, *model.inputs[0].shape[1:]), np.float32)
     randomize(model, images, rng)
-    if precision != "int8":
+    if not precision_of(precision).integer:
         return convert(model, precision, prepare=normalize)
     return convert(model, precision, representative=images, input_type="uint8", output_type="uint8")
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from ofa_tf.deploy.convert import convert, default_form
+from ofa_tf.common.form import precision_of
+from ofa_tf.deploy.convert import convert
 from ofa_tf.networks.plain import build_plain
 from ofa_tf.spaces import Block
 
@@ -23,18 +24,18 @@ def model_bytes(blocks: Sequence[Block], precision: str, *, form: str | None = N
     Args:
         blocks: consecutive blocks.
         precision: one of `deploy.PRECISIONS`.
-        form: how it is written, one of `spaces.form.FORMS`; the precision's default unless given.
+        form: how it is written, one of `common.form.FORMS`; the precision's default unless given.
         seed: of the weights.
 
     Example:
         data = model_bytes(space.blocks(arch)[3:4], "int8")
     """
     rng = np.random.default_rng(seed)
-    model = build_plain(blocks, keras, form=form or default_form(precision))
+    model = build_plain(blocks, keras, form=form or precision_of(precision).form)
     images = rng.standard_normal((SAMPLES, *model.inputs[0].shape[1:]), np.float32)
     randomize(model, images, rng)
     takes_images, gives_logits = blocks[0].kind == "stem", blocks[-1].kind == "head"
-    if precision != "int8":
+    if not precision_of(precision).integer:
         return convert(model, precision, prepare=normalize if takes_images else None)
     return convert(
         model,

@@ -23,7 +23,7 @@ from absl import flags
 from mobile_bench import phone_flags
 from mobile_bench.adb_flag import ADB
 from ofa_tf.common import InputError, cli
-from ofa_tf.spaces.form import FORMS
+from ofa_tf.common.form import FORMS, PRECISIONS
 
 _AUTO, _ALL = "auto", "all"
 
@@ -33,7 +33,9 @@ _SPACE = flags.DEFINE_string(
 )
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "outputs of the classifier; the space's own unless given")
 _RESOLUTIONS = flags.DEFINE_list("resolutions", None, "image sides in pixels; all of the space's unless given")
-_PRECISION = flags.DEFINE_string("precision", "int8", "float32, float16, dynamic or int8")
+_PRECISION = flags.DEFINE_enum(
+    "precision", "int8", [name for name, precision in PRECISIONS.items() if precision.measured], "of the blocks"
+)
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
 _FORM = flags.DEFINE_enum(
     "form", None, [_AUTO, *FORMS], "how networks are written; the precision's default unless given, 'auto' measures"

@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from mobile_bench.block_models import model_bytes
 from mobile_bench.table_builder import middle
 from ofa_tf.common import OfaError
-from ofa_tf.deploy import default_form
+from ofa_tf.common.form import FORMS, precision_of
 from ofa_tf.spaces import Space
-from ofa_tf.spaces.form import FORMS
 
 # Less than that may be chance: the form that is known to be good stays.
 _CLEARLY = 0.98
@@ -53,6 +52,6 @@ def fastest_form(
         raise OfaError(
             f"--form=auto: the device ran the network of {space.name} in none of the forms {', '.join(forms)}"
         )
-    usual = default_form(precision)
+    usual = precision_of(precision).form
     keeps = usual in times_ms and least_ms > _CLEARLY * times_ms[usual]
     return (usual if keeps else fastest), times_ms

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from mobile_bench.reference import Reference
+from ofa_tf.common.form import precision_of
 from ofa_tf.deploy import Runner, convert
 from ofa_tf.predictors.block_latency import BlockLatency
 
@@ -37,7 +38,7 @@ def empty_model(precision: str) -> bytes:
     inputs = keras.Input((1, 1, 8))
     model = keras.Model(inputs, keras.layers.ReLU()(inputs), name="empty")
     ones = [np.ones((1, 1, 8), np.float32)]
-    return convert(model, precision, representative=ones if precision == "int8" else None)
+    return convert(model, precision, representative=ones if precision_of(precision).integer else None)
 
 
 def random_input(runner: Runner, rng: np.random.Generator) -> np.ndarray:

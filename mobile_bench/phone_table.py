@@ -18,11 +18,10 @@ from mobile_bench.phone_measurement import PhoneMeasurement
 from mobile_bench.table_builder import middle, reference_key, reference_ms, version_number
 from mobile_bench.table_file import extended, start_table
 from ofa_tf.common import OfaError
-from ofa_tf.deploy import default_form
+from ofa_tf.common.form import Form, precision_of
 from ofa_tf.predictors.block_latency import BlockLatency
 from ofa_tf.predictors.latency_table import DRIFT, HOT, PHONE_CONDITIONS, UNFINISHED, LatencyTable
 from ofa_tf.spaces import Block, Space
-from ofa_tf.spaces.form import Form
 from ofa_tf.spaces.population import distinct_blocks
 
 # A phone that is slower than that, against its fastest, has drifted: those blocks are measured again.
@@ -59,7 +58,7 @@ def build_phone_table(
         precision: one of `deploy.PRECISIONS`.
         phone: a session on the phone; its options say with how many threads and on what.
         output: the table's file; None keeps the table in memory.
-        form: how it is written, one of `spaces.form.FORMS`; the precision's default unless given.
+        form: how it is written, one of `common.form.FORMS`; the precision's default unless given.
         tolerance: batches in which a reference network took more than this much of its fastest time are measured once
             more, and the less disturbed of the two counts; those of an interrupted build, too.
         seed: of weights and order.
@@ -78,7 +77,7 @@ def build_phone_table(
         with Phone(device, binary, BenchmarkOptions()) as phone:
             table = build_phone_table(spaces.get("ofa_tiny"), None, "int8", phone, "phone_int8.json")
     """
-    form = form or default_form(precision)
+    form = form or precision_of(precision).form
     Form.parse(form)
     resolutions = space.resolutions if resolutions is None else resolutions
     blocks = distinct_blocks(space, resolutions)

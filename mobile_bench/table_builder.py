@@ -11,10 +11,10 @@ from mobile_bench import host, measure
 from mobile_bench.block_models import model_bytes
 from mobile_bench.reference import TOLERANCE, Reference
 from mobile_bench.table_file import extended, start_table
-from ofa_tf.deploy import Runner, default_form
+from ofa_tf.common.form import Form, precision_of
+from ofa_tf.deploy import Runner
 from ofa_tf.predictors.latency_table import HOST_CONDITIONS, LatencyTable
 from ofa_tf.spaces import Arch, Block, Space
-from ofa_tf.spaces.form import Form
 from ofa_tf.spaces.population import distinct_blocks
 
 # Rows that are measured together: the more, the longer until the table is written.
@@ -42,7 +42,7 @@ def build_table(
         precision: one of `deploy.PRECISIONS`.
         threads: of the interpreter.
         output: the table's file, written every few seconds; None keeps the table in memory.
-        form: how it is written, one of `spaces.form.FORMS`; the precision's default unless given.
+        form: how it is written, one of `common.form.FORMS`; the precision's default unless given.
         rounds: see `measure.time_blocks`; fewer are faster and noisier.
         seed: of weights, inputs and order.
         progress: whether a bar is shown on stderr.
@@ -56,7 +56,7 @@ def build_table(
     Example:
         table = build_table(spaces.get("ofa_tiny"), None, "int8", 1, "host_int8.json")
     """
-    form = form or default_form(precision)
+    form = form or precision_of(precision).form
     Form.parse(form)
     resolutions = space.resolutions if resolutions is None else resolutions
     blocks = distinct_blocks(space, resolutions)

@@ -11,7 +11,7 @@ from mobile_bench.adb_flag import ADB
 from mobile_bench.table_builder import build_table
 from mobile_bench.verification import verify_table
 from ofa_tf.common import InputError, OfaError, write_text
-from ofa_tf.deploy import default_form
+from ofa_tf.common.form import precision_of
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.search.limits import form_within
 from ofa_tf.spaces import Space
@@ -151,4 +151,4 @@ class Devices:
 
 
 def _form(target: Target) -> str:
-    return form_within(target.limits, target.form) or default_form(target.precision)
+    return form_within(target.limits, target.form) or precision_of(target.precision).form

@@ -13,19 +13,25 @@ mobile_bench.microcontroller says what SRAM it needs.
 
 import json
 import pathlib
-import sys
 
 from absl import flags
 
 from ofa_tf.common import cli
-from ofa_tf.spaces.form import BORDER_TYPES, FORMS, PRECISIONS, QUANTIZERS
+from ofa_tf.common.form import BORDER_TYPES, FORMS, PRECISIONS
 from tools import source_flags
 
 _SOURCE = source_flags.define()
 _ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
 _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
-_PRECISION = flags.DEFINE_enum("precision", "int8", list(PRECISIONS), "of the file")
-_FORM = flags.DEFINE_enum("form", None, list(FORMS), "how it is written; the precision's default unless given")
+_PRECISION = flags.DEFINE_enum(
+    "precision", None, list(PRECISIONS), "of the file; what a search's result says, or int8, unless given"
+)
+_FORM = flags.DEFINE_enum(
+    "form",
+    None,
+    list(FORMS),
+    "how it is written; what a search's result says, or the precision's default, unless given",
+)
 _INPUT_TYPE = flags.DEFINE_enum(
     "input_type", "uint8", list(BORDER_TYPES), "uint8: pixels; int8: pixel - 128; float32: (pixel - 128) / 128"
 )
@@ -33,16 +39,12 @@ _OUTPUT_TYPE = flags.DEFINE_enum(
     "output_type", None, list(BORDER_TYPES), "of the logits; uint8 in int8 and float32 in all others unless given"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "images that the file takes at once", lower_bound=1)
-_QUANTIZER = flags.DEFINE_enum("quantizer", "tflite", list(QUANTIZERS), "what makes int8")
-_FLOAT_LAYERS = flags.DEFINE_integer(
-    "float_layers", 0, "in int8: so many layers stay in float, those that cost most", lower_bound=0
-)
-_LAYER_ERRORS = flags.DEFINE_string(
-    "layer_errors", None, "in int8: a JSON file for what each layer costs; printed, too (a second for each layer)"
-)
 _IMAGES = flags.DEFINE_integer("images", 1000, "hold-out images of the check", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float(
-    "max_drop", 0.02, "the top-1 that the file may lose against Keras, 0..1", lower_bound=0.0
+    "max_drop",
+    None,
+    "the top-1 that the file may lose against Keras, besides what chance explains, 0..1; the precision's unless given",
+    lower_bound=0.0,
 )
 _FORMAT = flags.DEFINE_enum(
     "format", "tflite", ["tflite", "cc"], "cc: C source with the file's bytes as well, for firmware"
@@ -53,11 +55,10 @@ _OUTPUT = flags.DEFINE_string("output", None, "the .tflite file, or the .cc file
 def main(argv):
     """Exports."""
     del argv
-    from ofa_tf.common import InputError, write_json
+    from ofa_tf.common import InputError
     from ofa_tf.deploy.c_array import write_c_array
-    from ofa_tf.deploy.layer_errors import table
     from ofa_tf.specialize import export_subnet
-    from tools.opening import open_source, read_arch
+    from tools.opening import open_source, read_arch, written_as
 
     output = model = pathlib.Path(_OUTPUT.value)
     if _FORMAT.value == "cc":
@@ -66,30 +67,23 @@ def main(argv):
         model = output.with_suffix(".tflite")
     opened = open_source(**_SOURCE.values())
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
+    precision, form = written_as(_ARCH.value, _PRECISION.value, _FORM.value)
     report = export_subnet(
         opened,
         arch,
         model,
         split="holdout",
         limit=_IMAGES.value,
-        precision=_PRECISION.value,
+        precision=precision,
         max_drop=_MAX_DROP.value,
-        form=_FORM.value,
+        form=form,
         input_type=_INPUT_TYPE.value,
         output_type=_OUTPUT_TYPE.value,
         batch_size=_BATCH_SIZE.value,
-        quantizer=_QUANTIZER.value,
-        float_layers=_FLOAT_LAYERS.value,
-        with_errors=_LAYER_ERRORS.value is not None,
     )
-    figures = report.to_dict()
-    errors = figures.pop("layer_errors")
-    if _LAYER_ERRORS.value:
-        write_json(_LAYER_ERRORS.value, errors)
-        print(table(report.layer_errors), file=sys.stderr)
     if _FORMAT.value == "cc":
         write_c_array(model.read_bytes(), output)
-    print(json.dumps(figures))
+    print(json.dumps(report.to_dict()))
 
 
 def run():

@@ -15,7 +15,7 @@ import json
 from absl import flags
 
 from ofa_tf.common import cli
-from ofa_tf.spaces.form import PRECISIONS
+from ofa_tf.common.form import PRECISIONS
 from tools import source_flags
 
 _SOURCE = source_flags.define()

@@ -4,7 +4,7 @@ import dataclasses
 
 from absl import flags
 
-from ofa_tf.spaces.form import FORMS
+from ofa_tf.common.form import FORMS
 
 # The flags that are defined here are the binary's own, and stand in its --help.
 flags.disclaim_key_flags()

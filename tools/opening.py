@@ -5,7 +5,7 @@ import pathlib
 import warnings
 
 from ofa_tf import zoo
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, read_json
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet, Supernet
@@ -145,3 +145,19 @@ def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
     if resolution is not None:
         arch = dataclasses.replace(arch, r=resolution)
     return space.canonical(arch)
+
+
+def written_as(text: str, precision: str | None, form: str | None) -> tuple[str, str | None]:
+    """Precision and form of a file: as flags give them, else as the result of a search that `--arch` names, else int8.
+
+    Args:
+        text: what `--arch` says.
+        precision: of a flag, None where it was not given.
+        form: likewise.
+    """
+    found = {} if text in ("largest", "smallest") else read_json(text, "architecture")
+    chosen = {name: found.get(name) for name in ("precision", "form")} if isinstance(found, dict) else {}
+    if precision not in (None, chosen.get("precision")):
+        # Another precision's form would be a poor one.
+        chosen = {}
+    return precision or chosen.get("precision") or "int8", form or chosen.get("form")

@@ -14,7 +14,7 @@ import json
 from absl import flags
 
 from ofa_tf.common import cli
-from ofa_tf.spaces.form import FORMS
+from ofa_tf.common.form import FORMS
 from tools import source_flags
 
 _SOURCE = source_flags.define()
@@ -29,7 +29,10 @@ _FORM = flags.DEFINE_enum(
 )
 _IMAGES = flags.DEFINE_integer("images", 1000, "hold-out images of the check", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float(
-    "max_drop", 0.005, "the top-1 that the file may lose against Keras, 0..1", lower_bound=0.0
+    "max_drop",
+    None,
+    "the top-1 that the file may lose against Keras, besides what chance explains, 0..1; int8's unless given",
+    lower_bound=0.0,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "the .tflite file", required=True)
 

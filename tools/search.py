@@ -31,13 +31,14 @@ import sys
 from absl import flags
 
 from ofa_tf.common import cli
+from ofa_tf.common.form import PRECISIONS
 from tools import limit_flags
 
 _PREDICTOR = flags.DEFINE_string("predictor", None, "predicts the accuracy, see above", required=True)
 _LATENCY_TABLE = flags.DEFINE_string("latency_table", None, "predicts the latency, see above")
 _LIMITS = limit_flags.define()
 _PRECISION = flags.DEFINE_enum(
-    "precision", "int8", ["float32", "float16", "dynamic", "int8"], "of the file whose bytes are limited"
+    "precision", None, list(PRECISIONS), "of the file that the result is for; the table's, or int8, unless given"
 )
 _FRONT = flags.DEFINE_bool("front", False, "search the whole front up to the limit instead of one architecture")
 _POPULATION = flags.DEFINE_integer(
@@ -61,7 +62,7 @@ def main(argv):
         raise InputError("--population: a front keeps architectures for each part of its range; leave it out")
     predictor = open_accuracy_predictor(_PREDICTOR.value)
     space = predictor.space
-    constraints = _constraints()
+    constraints, precision, form = _constraints()
     common = {"seed": _SEED.value, "resolutions": _LIMITS.sides()}
     if _GENERATIONS.value is not None:
         common["generations"] = _GENERATIONS.value
@@ -91,18 +92,20 @@ def main(argv):
         "macs": space.count_macs(result.arch),
         "params": space.count_params(result.arch),
         "evaluated": result.evaluated,
+        # Of the file that it is for; tools.export_tflite takes them from here.
+        "precision": precision,
+        "form": form,
     }
-    if _form() is not None:
-        # What the predicted bytes are of, and tools.export_tflite is to be given.
-        found |= {"precision": _PRECISION.value, "form": _form()}
     write_json(_OUTPUT.value, found)
     print(json.dumps(found))
     _tell_about_weights(space.name)
 
 
-def _constraints() -> list:
+def _constraints() -> tuple[list, str, str]:
+    """The constraints, and precision and form of the file that they are of."""
     from ofa_tf.common import InputError
-    from ofa_tf.search.limits import constraints_of
+    from ofa_tf.common.form import precision_of
+    from ofa_tf.search.limits import constraints_of, form_within
     from tools.predictors import open_latency_predictor
 
     limits = _LIMITS.limits()
@@ -114,13 +117,17 @@ def _constraints() -> list:
             "--max_peak_memory_bytes"
         )
     table = None if _LATENCY_TABLE.value is None else open_latency_predictor(_LATENCY_TABLE.value)
-    return constraints_of(limits, table=table, precision=_PRECISION.value, form=_LIMITS.form.value)
-
-
-def _form() -> str | None:
-    from ofa_tf.search.limits import form_within
-
-    return form_within(_LIMITS.limits(), _LIMITS.form.value)
+    # Published tables and regressions do not say what they are of.
+    measured = getattr(table, "precision", None)
+    if None not in (measured, _PRECISION.value) and measured != _PRECISION.value:
+        raise InputError(
+            f"--precision={_PRECISION.value}: {_LATENCY_TABLE.value} was measured in {measured}; leave --precision "
+            f"out, or give a table of {_PRECISION.value}"
+        )
+    precision = _PRECISION.value or measured or "int8"
+    form = form_within(limits, _LIMITS.form.value) or getattr(table, "activation_form", None)
+    form = form or precision_of(precision).form
+    return constraints_of(limits, table=table, precision=precision, form=form), precision, form
 
 
 def _tell_about_weights(space_name: str) -> None:

@@ -25,7 +25,7 @@ from absl import flags
 
 from mobile_bench import phone_flags  # noqa: F401  defines the flags of phones
 from ofa_tf.common import InputError, cli
-from ofa_tf.spaces.form import PRECISIONS
+from ofa_tf.common.form import PRECISIONS
 from tools import limit_flags, source_flags
 
 _SOURCE = source_flags.define()

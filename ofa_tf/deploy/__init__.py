@@ -7,36 +7,31 @@ Example:
     print(deploy.Runner(report.path).time().median_ms)
 """
 
-from ofa_tf.deploy.checked_file import DEFAULT_MAX_DROP, Expected, keep_checked
-from ofa_tf.deploy.convert import convert, default_form
+from ofa_tf.common.form import BORDER_TYPES, PRECISIONS
+from ofa_tf.deploy.checked_file import Expected, keep_checked
+from ofa_tf.deploy.convert import convert
 from ofa_tf.deploy.export import arch_facts, export, export_blocks
 from ofa_tf.deploy.export_report import ExportReport
 from ofa_tf.deploy.graph_summary import GraphSummary, summarize
-from ofa_tf.deploy.layer_error import LayerError
 from ofa_tf.deploy.model_card import model_card
 from ofa_tf.deploy.model_file import read_description
 from ofa_tf.deploy.qat import quantization_aware
-from ofa_tf.deploy.quantization import Quantized, quantize
+from ofa_tf.deploy.quantization import quantize
 from ofa_tf.deploy.quantization_recipe import QuantizationRecipe
 from ofa_tf.deploy.runner import Runner
 from ofa_tf.deploy.timing import Timing
-from ofa_tf.spaces.form import BORDER_TYPES, PRECISIONS
 
 __all__ = [
     "BORDER_TYPES",
-    "DEFAULT_MAX_DROP",
     "PRECISIONS",
     "Expected",
     "ExportReport",
     "GraphSummary",
-    "LayerError",
     "QuantizationRecipe",
-    "Quantized",
     "Runner",
     "Timing",
     "arch_facts",
     "convert",
-    "default_form",
     "export",
     "export_blocks",
     "keep_checked",

@@ -1,6 +1,6 @@
 """Keras models to TFLite files: the only module that touches `tf.lite`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -8,11 +8,8 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_quantize
 
 from ofa_tf.common import InputError, OfaError
+from ofa_tf.common.form import PRECISIONS, precision_of
 from ofa_tf.deploy.captured_output import captured_output
-from ofa_tf.spaces.form import PRECISIONS
-
-# Those whose arithmetic is in integers: activations need ranges, and so representative images.
-INTEGER_PRECISIONS = ("int8", "int16x8")
 
 _OPERATIONS = {
     "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
@@ -20,21 +17,6 @@ _OPERATIONS = {
 }
 # How much of the converter's own words an error repeats: the cause stands at their end.
 _ERROR_CHARACTERS = 300
-
-
-def default_form(precision: str) -> str:
-    """The form (one of `spaces.form.FORMS`) that XNNPACK runs fastest in a precision.
-
-    Source: tflite_notes.md, "Hard-swish in int8"; `python -m benchmarks.int8_forms`, docs/results/int8.md.
-    """
-    return {"int8": "folded-rows", "int16x8": "folded"}.get(check_precision(precision), "fused-rows")
-
-
-def check_precision(precision: str) -> str:
-    """Returns the precision; raises `InputError` where it is unknown."""
-    if precision not in PRECISIONS:
-        raise InputError(f"precision {precision!r} is unknown; known are {', '.join(PRECISIONS)}")
-    return precision
 
 
 def convert(
@@ -75,12 +57,11 @@ def convert(
     Example:
         data = convert(net.extract(arch), "float16")
     """
-    check_precision(precision)
-    integer = precision in INTEGER_PRECISIONS
+    integer = precision_of(precision).integer
     if integer != (representative is not None) + trained_ranges or (trained_ranges and precision != "int8"):
         raise InputError(
             f"conversion to {precision}: representative inputs (or, for int8, trained ranges) are needed for "
-            f"{' and '.join(INTEGER_PRECISIONS)}, and only there"
+            f"{' and '.join(name for name, it in PRECISIONS.items() if it.integer)}, and only there"
         )
     if integer and prepare is not None:
         raise InputError(
@@ -113,12 +94,11 @@ def convert(
             raise OfaError(f"conversion of {model.name} to {precision} failed: ...{words}") from error
 
 
-def quantize_ranged(data: bytes, float_operations: Sequence[str] = ()) -> bytes:
+def quantize_ranged(data: bytes) -> bytes:
     """Quantizes a file by tf.lite: weights and activations in 8 bits, weights by channel.
 
     Args:
         data: a float32 TFLite file with the ranges of all that operations write (`FloatGraph.with_ranges`).
-        float_operations: those that stay in float, each by the name of the tensor that it writes.
 
     Returns:
         A file that takes and gives float32.
@@ -132,7 +112,7 @@ def quantize_ranged(data: bytes, float_operations: Sequence[str] = ()) -> bytes:
     with captured_output() as written:
         try:
             # What `QuantizationDebugger.get_nondebug_quantized_model` calls, after a calibration of its own.
-            return mlir_quantize(data, denylisted_nodes=list(float_operations))
+            return mlir_quantize(data)
         except Exception as error:
             words = " ".join(f"{written()} {error}".split())[-_ERROR_CHARACTERS:]
             raise OfaError(f"quantization by tf.lite failed: ...{words}") from error

@@ -1,6 +1,5 @@
 """Sub-networks as checked `.tflite` files that take raw images."""
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,17 +8,17 @@ import keras
 import numpy as np
 
 from ofa_tf.common import InputError
+from ofa_tf.common.form import precision_of
 from ofa_tf.data.preprocessing import Preprocessing
 from ofa_tf.deploy.border_types import with_image_input
 from ofa_tf.deploy.checked_file import Expected, keep_checked
-from ofa_tf.deploy.convert import INTEGER_PRECISIONS, check_precision, convert, default_form
+from ofa_tf.deploy.convert import convert
 from ofa_tf.deploy.export_report import ExportReport
 from ofa_tf.deploy.float_network import check_images_fit, for_symmetric_inputs, keras_logits
-from ofa_tf.deploy.quantization import Quantized, quantize
+from ofa_tf.deploy.quantization import quantize
 from ofa_tf.networks.plain import build_plain, formed_weights
 from ofa_tf.networks.supernet import Supernet, set_plain_weights
 from ofa_tf.spaces import Arch, Block, Space
-from ofa_tf.spaces.form import BORDER_TYPES
 
 
 def export(
@@ -82,9 +81,6 @@ def export_blocks(
     input_type: str = "uint8",
     output_type: str | None = None,
     batch_size: int = 1,
-    quantizer: str = "tflite",
-    float_layers: int = 0,
-    with_errors: bool = False,
     facts: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> ExportReport:
@@ -107,14 +103,11 @@ def export_blocks(
         check_images: uint8 (M, r, r, 3), on which the file is compared; the representative ones unless given.
         check_labels: int (M,), the classes of `check_images`.
         max_drop: by how much top-1 may be below the Keras model's (without labels: the share of images whose top-1
-            class may differ), 0..1; `DEFAULT_MAX_DROP` of the precision unless given.
-        form: how it is written, one of `spaces.form.FORMS`; the precision's default unless given.
+            class may differ), 0..1, besides what chance explains; the precision's unless given.
+        form: how it is written, one of `common.form.FORMS`; the precision's default unless given.
         input_type: "uint8": pixels as they are; "float32": (pixel - 128) / 128; in "int8" also "int8": pixel - 128.
         output_type: in "int8" one of `BORDER_TYPES`, "uint8" unless given; else "float32".
         batch_size: images that the file takes at once.
-        quantizer: in "int8", one of `spaces.form.QUANTIZERS`.
-        float_layers: in "int8", so many layers stay in float, those that cost the logits the most.
-        with_errors: in "int8", whether to measure what each layer costs also where none stays in float.
         facts: JSON-ready data to put into the file: `labels`, `provenance`, `checked` (the `split`), and any other.
         threads: the interpreter's threads for the check.
 
@@ -122,19 +115,18 @@ def export_blocks(
         InputError: images are missing or do not fit, or there are no such types.
         OfaError: the conversion failed, or the file does not agree; nothing is left under `path` then.
     """
-    form = form or default_form(check_precision(precision))
-    output_type = output_type or ("uint8" if precision == "int8" else "float32")
+    known = precision_of(precision)
+    form = form or known.form
+    output_type = output_type or known.output_types[0]
     _check_borders(precision, input_type, output_type, batch_size)
-    if precision != "int8" and (float_layers or with_errors):
-        raise InputError(f"export to {precision}: float_layers and with_errors are for int8; leave them out")
     if check_images is None:
         check_images, check_labels = representative_images, None
-    if precision in INTEGER_PRECISIONS and representative_images is None:
+    if known.integer and representative_images is None:
         raise InputError(f"export to {precision}: no representative images; give some of the training split")
     check_images_fit(blocks[0].input_size, representative_images, check_images, check_labels)
     model = _plain(blocks, weights, form)
-    if precision in INTEGER_PRECISIONS:
-        quantized = _quantized(
+    if known.integer:
+        data = _quantized(
             blocks,
             weights,
             precision,
@@ -144,17 +136,14 @@ def export_blocks(
             input_type=input_type,
             output_type=output_type,
             batch_size=batch_size,
-            quantizer=quantizer,
-            float_layers=float_layers,
-            with_errors=with_errors,
         )
     else:
         # What brings float32 inputs back to pixels, too, is folded into the stem.
         prepare = _from_centred(preprocessing) if input_type == "float32" else preprocessing.normalize
-        quantized = Quantized(convert(model, precision, prepare=prepare, input_type=input_type, batch_size=batch_size))
-    report = keep_checked(
+        data = convert(model, precision, prepare=prepare, input_type=input_type, batch_size=batch_size)
+    return keep_checked(
         path,
-        quantized.data,
+        data,
         Expected(check_images, keras_logits(model, preprocessing, check_images), check_labels),
         precision=precision,
         form=form,
@@ -162,15 +151,13 @@ def export_blocks(
         description={
             "preprocessing": preprocessing.to_config(),
             **(facts or {}),
-            **({"float_layers": list(quantized.float_layers)} if quantized.float_layers else {}),
         },
         threads=threads,
     )
-    return dataclasses.replace(report, float_layers=quantized.float_layers, layer_errors=quantized.errors)
 
 
 def _check_borders(precision: str, input_type: str, output_type: str, batch_size: int) -> None:
-    inputs, outputs = (BORDER_TYPES, BORDER_TYPES) if precision == "int8" else (("uint8", "float32"), ("float32",))
+    inputs, outputs = precision_of(precision).input_types, precision_of(precision).output_types
     for name, found, known in (("input_type", input_type, inputs), ("output_type", output_type, outputs)):
         if found not in known:
             raise InputError(f"export to {precision}: {name} is {found!r}, expected one of {', '.join(known)}")
@@ -190,7 +177,7 @@ def _from_centred(preprocessing: Preprocessing):
 
 def _quantized(
     blocks, weights, precision: str, form: str, preprocessing, images, *, input_type: str, batch_size: int, **options
-) -> Quantized:
+) -> bytes:
     model = _plain(blocks, for_symmetric_inputs(weights, blocks[0].name, preprocessing), form)
     images = images.copy()
     # Both ends of the range must occur; two pixels leave the ranges inside the network as they are.
@@ -199,4 +186,4 @@ def _quantized(
     if precision == "int8":
         return quantize(model, representative, input_type=input_type, batch_size=batch_size, **options)
     data = convert(model, precision, representative=representative, batch_size=batch_size)
-    return Quantized(with_image_input(data) if input_type == "uint8" else data)
+    return with_image_input(data) if input_type == "uint8" else data

@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ofa_tf.deploy.layer_error import LayerError
-
 
 @dataclasses.dataclass(frozen=True)
 class ExportReport:
@@ -14,7 +12,7 @@ class ExportReport:
     Args:
         path: the file.
         precision: one of `PRECISIONS`.
-        form: how it is written, one of `spaces.form.FORMS`.
+        form: how it is written, one of `common.form.FORMS`.
         model_bytes: its size.
         images: how many images it was checked on.
         agreement: share of them on which both have the same top-1 class, 0..1.
@@ -31,8 +29,6 @@ class ExportReport:
         int8_share: share of the operations that read and write 8-bit activations only, 0..1.
         operations: how many there are of each kind.
         outside_xnnpack: how many of each kind XNNPACK leaves to slower code here.
-        float_layers: names of the layers that stayed in float.
-        layer_errors: what each layer costs in int8, the worst first, where that was asked for.
     """
 
     path: str
@@ -54,8 +50,6 @@ class ExportReport:
     int8_share: float
     operations: Mapping[str, int]
     outside_xnnpack: Mapping[str, int]
-    float_layers: tuple[str, ...] = ()
-    layer_errors: tuple[LayerError, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""

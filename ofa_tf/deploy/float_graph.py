@@ -1,19 +1,11 @@
 """`FloatGraph`: what a float32 TFLite file consists of."""
 
 import functools
-import re
 from collections.abc import Mapping
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
-
-from ofa_tf.deploy.graph_layer import GraphLayer
-
-_WITH_WEIGHTS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
-_MOVING = {"PAD", "STRIDED_SLICE", "RESHAPE", "MEAN"}
-# How Keras's layers stand in the names of tensors; the rows of one depthwise kernel are one layer.
-_LAYER = re.compile(r"(?:^|[;/])(\w+?)(?:_rows\d+)?(?:_\d+)?/(?:convolution|depthwise|MatMul|BiasAdd)")
 
 
 class FloatGraph:
@@ -23,7 +15,7 @@ class FloatGraph:
         data: the file.
 
     Example:
-        FloatGraph(convert(model, "float32")).layers
+        FloatGraph(convert(model, "float32")).needed_ranges
     """
 
     def __init__(self, data: bytes):
@@ -32,23 +24,6 @@ class FloatGraph:
         self._graph = self._model.subgraphs[0]
         self.input = self._name(self._graph.inputs[0])
         self.output = self._name(self._graph.outputs[0])
-
-    @functools.cached_property
-    def layers(self) -> list[GraphLayer]:
-        """The layers, in the order in which they run; operations before the first of them belong to none."""
-        operations: dict[str, list[str]] = {}
-        outputs: dict[str, str] = {}
-        name = None
-        for operator in self._graph.operators:
-            written = self._name(operator.outputs[0])
-            if self._kind(operator) in _WITH_WEIGHTS:
-                found = _LAYER.findall(";".join(self._name(tensor) for tensor in (*operator.outputs, *operator.inputs)))
-                name = found[0] if found else written
-            if name is not None:
-                operations.setdefault(name, []).append(written)
-                if self._kind(operator) not in _MOVING:
-                    outputs[name] = written
-        return [GraphLayer(name, tuple(found), outputs[name]) for name, found in operations.items()]
 
     @functools.cached_property
     def needed_ranges(self) -> dict[str, tuple[float, float]]:

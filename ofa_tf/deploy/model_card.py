@@ -101,7 +101,7 @@ def _network(facts: Mapping[str, Any]) -> str:
         shown = " ".join(f"{item:g}" for item in value) if isinstance(value, list) else value
         lines.append(f"| {_FIELDS.get(field, field)} | {shown} |")
     lines.append("")
-    lines.append(f"Written in the form `{facts['form']}` (ofa_tf/spaces/form.py).")
+    lines.append(f"Written in the form `{facts['form']}` (ofa_tf/common/form.py).")
     return "\n".join(lines)
 
 

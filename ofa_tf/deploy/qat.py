@@ -23,6 +23,7 @@ import tensorflow as tf
 import tqdm
 
 from ofa_tf.common import InputError, OfaError, save_npz, write_json
+from ofa_tf.common.form import Form, precision_of
 from ofa_tf.data import Augmentation, ImageDataset, Preprocessing, steps_per_epoch, training_batches
 from ofa_tf.deploy.batch_process import BatchProcess
 from ofa_tf.deploy.checked_file import Expected, keep_checked
@@ -32,11 +33,6 @@ from ofa_tf.deploy.quantization_recipe import QuantizationRecipe
 from ofa_tf.networks.plain import build_plain
 from ofa_tf.networks.supernet import set_plain_weights
 from ofa_tf.spaces import Block
-from ofa_tf.spaces.form import Form
-
-# Half a point, the reason to train at all.
-DEFAULT_MAX_DROP = 0.005
-DEFAULT_FORM = "folded-rows"
 
 _WHAT = "quantization-aware training"
 _PROCESS = "from ofa_tf.deploy import qat_process; qat_process.main()"
@@ -54,8 +50,8 @@ def quantization_aware(
     check_images: np.ndarray,
     check_labels: np.ndarray | None = None,
     recipe: QuantizationRecipe | None = None,
-    form: str = DEFAULT_FORM,
-    max_drop: float = DEFAULT_MAX_DROP,
+    form: str | None = None,
+    max_drop: float | None = None,
     checkpoint: str | os.PathLike | None = None,
     after_epoch: Callable[[int, dict], None] | None = None,
     facts: Mapping[str, Any] | None = None,
@@ -77,7 +73,7 @@ def quantization_aware(
         check_images: uint8 (M, r, r, 3), on which the file is compared with the float network.
         check_labels: int (M,), their classes.
         recipe: how it is trained.
-        form: how it is written, one of `spaces.form.FORMS` with a hard-swish of integers ("split" or "folded").
+        form: how it is written, one of `common.form.FORMS` with a hard-swish of integers ("split" or "folded").
         max_drop: by how much top-1 may be below the float network's (without labels: the share of images whose top-1
             class may differ), 0..1.
         checkpoint: a file that holds the state after each epoch; an existing one of the same network, images and recipe
@@ -103,6 +99,7 @@ def quantization_aware(
                                     check_images=images, check_labels=labels)
     """
     recipe = recipe or QuantizationRecipe()
+    form = form or precision_of("int8").form
     _check(blocks, dataset, form)
     check_images_fit(blocks[0].input_size, None, check_images, check_labels)
     model = build_plain(blocks, keras)
@@ -135,7 +132,7 @@ def quantization_aware(
 
 def _check(blocks: Sequence[Block], dataset: ImageDataset, form: str) -> None:
     if Form.parse(form).hard_swish == "fused":
-        raise InputError(f"{_WHAT}: form {form} leaves hard-swish to float kernels; give {DEFAULT_FORM} or split-rows")
+        raise InputError(f"{_WHAT}: form {form} leaves hard-swish to float kernels; give folded-rows or split-rows")
     if blocks[-1].out_channels != dataset.num_classes:
         raise InputError(
             f"{_WHAT}: the network has {blocks[-1].out_channels} outputs, dataset {dataset.name} has "

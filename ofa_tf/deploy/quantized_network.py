@@ -168,7 +168,7 @@ def quantized(blocks: list[Block], weights: dict[str, list[np.ndarray]], form: s
     Args:
         blocks: of the network, whose inputs are (x - 128) / 128.
         weights: by layer name, as `Supernet.plain_weights` gives them.
-        form: how it is written, one of `spaces.form.FORMS`, "split" or "folded" (and more).
+        form: how it is written, one of `common.form.FORMS`, "split" or "folded" (and more).
     """
     formed = formed_weights(blocks, weights, form)
     plain = build_plain(blocks, tf_keras, form=form)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ofa_tf.common.form import Form
 from ofa_tf.spaces import Block
-from ofa_tf.spaces.form import Form
 
 _SIXTH = 1.0 / 6.0
 
@@ -21,7 +21,7 @@ def build_plain(blocks: Sequence[Block], keras: Any, *, form: str = "fused", bat
     Args:
         blocks: what `Space.blocks` gives, or any part of it (one block is a model, too).
         keras: the Keras module to build with.
-        form: one of `spaces.form.FORMS`; for its weights, see `formed_weights`.
+        form: one of `common.form.FORMS`; for its weights, see `formed_weights`.
         batch_size: fixed batch size of the input, None for any.
 
     Returns:
@@ -48,7 +48,7 @@ def formed_weights(
     Args:
         blocks: of the model.
         weights: by layer name, as `Supernet.plain_weights` gives them.
-        form: one of `spaces.form.FORMS`.
+        form: one of `common.form.FORMS`.
 
     Example:
         set_plain_weights(build_plain(blocks, keras, form=form), formed_weights(blocks, weights, form))

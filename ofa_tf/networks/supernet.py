@@ -106,7 +106,7 @@ class Supernet(keras.Model):
             arch: the architecture; its resolution becomes the input's.
             statistics: calibrated statistics for the batch norms; without them the model is as poor as an uncalibrated
                 subnet.
-            form: how it is written, one of `spaces.form.FORMS`.
+            form: how it is written, one of `common.form.FORMS`.
         """
         blocks = self.space.blocks(arch)
         model = build_plain(blocks, keras, form=form)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from ofa_tf.common import InputError
+from ofa_tf.common.form import MICROCONTROLLER_FORM
 from ofa_tf.search.constraint import KINDS, Constraint, LatencyPredictor
 from ofa_tf.spaces.activation_memory import ActivationMemory
-from ofa_tf.spaces.form import MICROCONTROLLER_FORM
 
 
 def form_within(limits: Mapping[str, float], form: str | None = None) -> str | None:
@@ -26,7 +26,7 @@ def constraints_of(
         limits: by kind, in the kind's unit.
         table: predicts the latency, needed for a limit on it.
         precision: of the file.
-        form: how it is written, one of `spaces.form.FORMS`; see `form_within`.
+        form: how it is written, one of `common.form.FORMS`; see `form_within`.
 
     Raises:
         InputError: a limit is unusable.

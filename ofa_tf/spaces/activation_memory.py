@@ -10,11 +10,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from ofa_tf.common import InputError
+from ofa_tf.common.form import Form, precision_of
 from ofa_tf.spaces.block import Block
-from ofa_tf.spaces.form import Form
 
-# Bytes of an activation.
-PRECISIONS = {"float32": 4, "int8": 1}
+# Of which the microcontroller's runtime has the operations.
+_PRECISIONS = ("float32", "int8")
 _ALIGNMENT = 16
 
 
@@ -24,8 +24,8 @@ class ActivationMemory:
 
     Args:
         precision: "float32" or "int8".
-        form: how the network is written, one of `spaces.form.FORMS` that leave kernels whole. A microcontroller is best
-            off with `spaces.form.MICROCONTROLLER_FORM`.
+        form: how the network is written, one of `common.form.FORMS` that leave kernels whole. A microcontroller is best
+            off with `common.form.MICROCONTROLLER_FORM`.
 
     Raises:
         InputError: one of them is unknown.
@@ -42,9 +42,9 @@ class ActivationMemory:
     def __post_init__(self):
         if Form.parse(self.form).kernels != "whole":
             raise InputError(f"activation memory: not known for form {self.form}; leave out -rows")
-        if self.precision not in PRECISIONS:
+        if self.precision not in _PRECISIONS:
             raise InputError(
-                f"activation memory: precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}"
+                f"activation memory: precision is {self.precision!r}, expected one of {', '.join(_PRECISIONS)}"
             )
 
     def block_bytes(self, block: Block) -> int:
@@ -85,7 +85,7 @@ class _Graph:
 
     def __init__(self, memory: ActivationMemory):
         self.precision, self.form = memory.precision, Form.parse(memory.form)
-        self.itemsize = PRECISIONS[memory.precision]
+        self.itemsize = precision_of(memory.precision).activation_bytes
         self.sizes: list[int] = []
         self.operations: list[tuple[tuple[int, ...], int]] = []
 

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+from ofa_tf.common.form import Form
 from ofa_tf.spaces.block import Block
-from ofa_tf.spaces.form import Form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class FileSize:
     constant: int
 
     def block_bytes(self, block: Block, form: str = "fused-rows") -> int:
-        """A block's part of the file, which is written in one of `spaces.form.FORMS`."""
+        """A block's part of the file, which is written in one of `common.form.FORMS`."""
         layers = kernel_sizes_and_outputs(block, Form.parse(form))
         weights, outputs = (sum(column) for column in zip(*layers, strict=True))
         size = self.per_weight * weights + self.per_output * outputs + self.per_layer * len(layers) + self.per_block

@@ -9,8 +9,8 @@ from typing import Any
 
 from ofa_tf.common import InputError
 from ofa_tf.common.config import from_config, is_number
+from ofa_tf.common.form import FORMS, PRECISIONS
 from ofa_tf.search.constraint import KINDS
-from ofa_tf.spaces.form import FORMS, PRECISIONS
 
 _NAME_LENGTH = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,+-]{0,99}")
@@ -33,7 +33,7 @@ class Target:
             tools.fit_latency_predictor, a published `.yaml`, or the folder with them. Of "host" and of an attached
             phone one is built unless given.
         precision: of the file.
-        form: how it is written, one of `spaces.form.FORMS`. The precision's default unless given; with a limit on peak
+        form: how it is written, one of `common.form.FORMS`. The precision's default unless given; with a limit on peak
             memory, what a microcontroller's runtime is best off with.
         resolutions: image sides in pixels to search, all that the accuracy predictor knows unless given.
         threads: of the interpreter on the device.
@@ -104,6 +104,8 @@ class Target:
             self._refuse("max_drop", "a number from 0 to 1")
         if self.quantization_aware_epochs and self.precision != "int8":
             self._refuse("quantization_aware_epochs", f"0, as the precision is {self.precision}")
+        if "latency_ms" in self.limits and not PRECISIONS[self.precision].measured:
+            self._refuse("precision", "one that a latency table can be built for, as there is a limit on latency_ms")
         if "peak_memory_bytes" in self.limits and self.precision not in ("int8", "float32"):
             self._refuse("precision", "int8 or float32, of which a limit on peak_memory_bytes can be kept")
 

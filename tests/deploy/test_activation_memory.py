@@ -5,9 +5,9 @@ import pytest
 
 from mobile_bench.block_models import model_bytes
 from ofa_tf import spaces
+from ofa_tf.common.form import MICROCONTROLLER_FORM
 from ofa_tf.deploy.micro_runtime import run_micro
 from ofa_tf.spaces.activation_memory import ActivationMemory
-from ofa_tf.spaces.form import MICROCONTROLLER_FORM
 
 # Narrow and shallow ones stand for the published spaces: what counts is which tensors live at the same time.
 SPACES = {

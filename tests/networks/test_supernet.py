@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from ofa_tf import networks, spaces
 from ofa_tf.common import InputError
+from ofa_tf.common.form import FORMS, HARD_SWISHES
 from ofa_tf.networks.plain import build_plain
 from ofa_tf.spaces import TENSOR_COLUMNS
-from ofa_tf.spaces.form import FORMS, HARD_SWISHES
 from ofa_tf.training import sort_channels
 from tests.micro import micro_net, micro_space, random_images
 

@@ -39,7 +39,7 @@ def test_peak_memory_beside_other_limits(tmp_path, space):
     assert found["predicted"]["model_bytes"] <= 900e3
     assert found["macs"] <= 20e6
     search(output, "--max_model_bytes=900e3", "--generations=20")
-    assert "form" not in json.loads(output.read_text())
+    assert json.loads(output.read_text())["form"] == "folded-rows"
 
 
 def test_the_front_of_peak_memory(tmp_path, space):

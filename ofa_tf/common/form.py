@@ -1,19 +1,13 @@
-"""How an exported network is written: the same function, in operations that runtimes take differently well."""
+"""How an exported network is written: its precision, and its form, the same function in other operations."""
 
 import dataclasses
 import itertools
 
-from ofa_tf.common import InputError
+from ofa_tf.common.errors import InputError
 
-# Of an exported file: of weights, activations and arithmetic.
-PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
-# What a file in "int8" can take and give.
-BORDER_TYPES = ("uint8", "int8", "float32")
 HARD_SWISHES = ("fused", "split", "folded")
 PADDINGS = ("written", "same")
 KERNELS = ("whole", "rows")
-# What can quantize to "int8".
-QUANTIZERS = ("tflite", "ai_edge")
 # XNNPACK's depthwise convolutions have code for so many taps; more run an order of magnitude slower.
 MAX_TAPS = 25
 # What a microcontroller's runtime is best off with: it has a hard-swish of its own in every precision, which needs one
@@ -87,3 +81,48 @@ class Form:
 
 # By name.
 FORMS = {str(form): form for form in itertools.starmap(Form, itertools.product(HARD_SWISHES, PADDINGS, KERNELS))}
+
+
+@dataclasses.dataclass(frozen=True)
+class Precision:
+    """What is known of a precision of exported files.
+
+    Args:
+        activation_bytes: of an activation while the file runs.
+        integer: whether it computes in integers; then activations need ranges, and those representative images.
+        input_types: what such a file can take, the usual one first.
+        output_types: what it can give, the usual one first.
+        form: the one of `FORMS` that XNNPACK runs fastest. Source: docs/results/int8.md.
+        max_drop: the top-1 that a file may lose against the Keras model, 0..1, besides what chance explains.
+        measured: whether blocks can be converted alone, and so a latency table be built.
+    """
+
+    activation_bytes: int
+    integer: bool
+    input_types: tuple[str, ...]
+    output_types: tuple[str, ...]
+    form: str
+    max_drop: float
+    measured: bool = True
+
+
+_FLOAT = {"integer": False, "input_types": ("uint8", "float32"), "output_types": ("float32",), "form": "fused-rows"}
+# By name.
+PRECISIONS = {
+    "float32": Precision(4, **_FLOAT, max_drop=0.005),
+    "float16": Precision(4, **_FLOAT, max_drop=0.005),
+    "dynamic": Precision(4, **_FLOAT, max_drop=0.02),
+    "int8": Precision(
+        1, True, ("uint8", "int8", "float32"), ("uint8", "int8", "float32"), "folded-rows", max_drop=0.01
+    ),
+    "int16x8": Precision(2, True, ("uint8", "float32"), ("float32",), "folded", max_drop=0.01, measured=False),
+}
+# Every type that some file can take or give.
+BORDER_TYPES = PRECISIONS["int8"].input_types
+
+
+def precision_of(name: str) -> Precision:
+    """The precision of a name; raises `InputError` where it is unknown."""
+    if name not in PRECISIONS:
+        raise InputError(f"precision {name!r} is unknown; known are {', '.join(PRECISIONS)}")
+    return PRECISIONS[name]
