@@ -6,7 +6,7 @@ The smallest, the largest and three random sub-networks of the published w1.0 sp
 weights: as exported by default (form "fused-rows"), in form "fused", and written by hand below, the way one writes a
 MobileNetV3. All take raw uint8 images and go through the same converter; they run in turns, one thread. The ratio is
 the median over turns of the exported file's time over the hand-written one's. Then the baselines of
-mobile_bench/baselines.py at the same resolutions.
+ofa_tf/devices/baselines.py at the same resolutions.
 """
 
 from absl import flags
@@ -79,12 +79,12 @@ def main(argv):
     import numpy as np
     import tqdm
 
-    from mobile_bench import baselines, host
-    from mobile_bench.block_models import model_bytes, normalize
-    from mobile_bench.measure import random_input
     from ofa_tf import spaces
     from ofa_tf.common import OfaError, write_json
     from ofa_tf.deploy import Runner, convert
+    from ofa_tf.devices import baselines, host
+    from ofa_tf.devices.block_models import model_bytes, normalize
+    from ofa_tf.devices.measure import random_input
 
     space = spaces.get(_SPACE)
     rng = np.random.default_rng(0)

@@ -75,10 +75,10 @@ def targets_file(serial: str) -> dict:
     """Eight budgets for each of five devices."""
     import dataclasses
 
-    from mobile_bench.block_models import model_bytes
     from ofa_tf import zoo
     from ofa_tf.common.form import precision_of
     from ofa_tf.deploy import Runner
+    from ofa_tf.devices.block_models import model_bytes
 
     space = zoo.supernet(_SUPERNET).space
     small = dataclasses.replace(space.smallest(), r=_RESOLUTIONS[0])

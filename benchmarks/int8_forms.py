@@ -26,12 +26,12 @@ def main(argv):
     import numpy as np
     import tqdm
 
-    from mobile_bench.block_models import model_bytes
-    from mobile_bench.measure import random_input
     from ofa_tf import spaces
     from ofa_tf.common import write_json
     from ofa_tf.common.form import FORMS
     from ofa_tf.deploy import Runner
+    from ofa_tf.devices.block_models import model_bytes
+    from ofa_tf.devices.measure import random_input
 
     space = spaces.get(_SPACE.value)
     rng = np.random.default_rng(0)

@@ -48,9 +48,9 @@ def main(argv):
     import numpy as np
     import tqdm
 
-    from mobile_bench.block_models import model_bytes
     from ofa_tf import spaces
     from ofa_tf.common import write_json
+    from ofa_tf.devices.block_models import model_bytes
 
     space = spaces.get(_SPACE.value)
     rng = np.random.default_rng(0)

@@ -27,11 +27,11 @@ def main(argv):
     import numpy as np
     import tqdm
 
-    from mobile_bench.block_models import model_bytes
     from ofa_tf import spaces
     from ofa_tf.common import write_json
     from ofa_tf.common.form import FORMS
     from ofa_tf.deploy.micro_runtime import run_micro
+    from ofa_tf.devices.block_models import model_bytes
     from ofa_tf.spaces.activation_memory import PRECISIONS, ActivationMemory
     from ofa_tf.spaces.file_size import FILE_SIZES
 

@@ -50,9 +50,9 @@ def _phone():
     import pathlib
     import tempfile
 
-    from mobile_bench.benchmark_binary import find_binary
-    from mobile_bench.benchmark_options import BenchmarkOptions
-    from mobile_bench.phone import Phone
+    from ofa_tf.devices.benchmark_binary import find_binary
+    from ofa_tf.devices.benchmark_options import BenchmarkOptions
+    from ofa_tf.devices.phone import Phone
     from tests.phone.adb_server import AdbServer
     from tests.phone.loopback_phone import LoopbackPhone
 
@@ -68,8 +68,8 @@ def _phone():
 
 
 def _many_blocks() -> dict:
-    from mobile_bench.block_models import model_bytes
     from ofa_tf import spaces
+    from ofa_tf.devices.block_models import model_bytes
     from ofa_tf.spaces.population import distinct_blocks
 
     space = spaces.get("ofa_tiny")
@@ -94,9 +94,9 @@ def _many_blocks() -> dict:
 
 
 def _table_from_nothing() -> dict:
-    from mobile_bench.model_cache import ModelCache
-    from mobile_bench.phone_table import build_phone_table
     from ofa_tf import spaces
+    from ofa_tf.devices.model_cache import ModelCache
+    from ofa_tf.devices.phone_table import build_phone_table
 
     with _phone() as (folder, phone, loopback):
         start, processor_start = time.perf_counter(), _processor_seconds()

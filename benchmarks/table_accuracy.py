@@ -28,10 +28,10 @@ def main(argv):
     import itertools
     import time
 
-    from mobile_bench.table_builder import build_table
-    from mobile_bench.verification import verify_table
     from ofa_tf import spaces
     from ofa_tf.common import write_json
+    from ofa_tf.devices.table_builder import build_table
+    from ofa_tf.devices.verification import verify_table
 
     space = spaces.get(_SPACE.value)
     resolutions = _RESOLUTIONS.value and [int(side) for side in _RESOLUTIONS.value]

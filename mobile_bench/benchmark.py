@@ -19,7 +19,9 @@ from ofa_tf.common import InputError, OfaError, cli
 
 _DEVICE = flags.DEFINE_string("device", "host", "what is measured on: 'host', this machine, or a phone's serial")
 _MODEL = flags.DEFINE_list("model", [], "the .tflite files")
-_BASELINES = flags.DEFINE_list("baselines", [], "known networks to measure beside them, see mobile_bench/baselines.py")
+_BASELINES = flags.DEFINE_list(
+    "baselines", [], "known networks to measure beside them, see the list above"
+)
 _RESOLUTION = flags.DEFINE_integer("resolution", 224, "image side of the baselines in pixels", lower_bound=32)
 _PRECISION = flags.DEFINE_string("precision", "float32", "precision of the baselines")
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
@@ -33,8 +35,8 @@ _SHOWN_OPERATIONS = 5
 
 def main(argv):
     del argv
-    from mobile_bench import host
     from ofa_tf.common import check_writable, write_json
+    from ofa_tf.devices import host
 
     if not _MODEL.value and not _BASELINES.value:
         raise InputError("nothing to measure; give the paths of .tflite files (--model) or --baselines")
@@ -63,7 +65,7 @@ def _baselines() -> dict:
     """The files of the known networks, by path."""
     if not _BASELINES.value:
         return {}
-    from mobile_bench.baselines import baseline_file, check_names
+    from ofa_tf.devices.baselines import baseline_file, check_names
 
     check_names(_BASELINES.value)
     files = [baseline_file(name, _RESOLUTION.value, _PRECISION.value) for name in _BASELINES.value]
@@ -73,8 +75,8 @@ def _baselines() -> dict:
 def _on_host(names: dict[str, str]) -> tuple[dict, dict, list[str]]:
     import dataclasses
 
-    from mobile_bench import host
     from ofa_tf.deploy.foreign_file import open_foreign, open_foreign_files
+    from ofa_tf.devices import host
 
     # A file that cannot be run is found before anything is measured.
     for found in open_foreign_files(list(names), threads=_THREADS.value):
@@ -101,7 +103,7 @@ def _on_phone(names: dict[str, str]) -> tuple[dict, dict, list[str]]:
     import dataclasses
     import pathlib
 
-    from mobile_bench.adb_device import AdbError
+    from ofa_tf.devices.adb_device import AdbError
 
     measured, errors, profile = {}, [], _OP_PROFILING.value
 

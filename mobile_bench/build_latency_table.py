@@ -4,7 +4,7 @@
     python -m mobile_bench.build_latency_table --device=SERIAL --space=ofa_tiny --precision=int8 --output=phone.json
 
 Each block becomes a .tflite model of its own, with random weights. On this machine it is timed among as many others as
-a network has (mobile_bench/measure.py says why and how): at least 56 runs of each, and 0.1 s of each row of blocks. On
+a network has (ofa_tf/devices/measure.py says why): at least 56 runs of each, and 0.1 s of each row of blocks. On
 a phone, named by its serial (python -m mobile_bench.devices lists them), LiteRT's benchmark_model times it, at least
 --runs times and for --seconds; a phone that gets hot is waited for, one that leaves and comes back is gone on with.
 
@@ -51,8 +51,8 @@ _OUTPUT = flags.DEFINE_string("output", None, "the table to write, or to go on w
 
 def main(argv):
     del argv
-    from mobile_bench import host
     from ofa_tf import spaces
+    from ofa_tf.devices import host
 
     space = spaces.get(_SPACE.value, _NUM_CLASSES.value)
     resolutions = _resolutions(_RESOLUTIONS.value)
@@ -62,28 +62,28 @@ def main(argv):
     elif len(serials) == 1 and _DEVICE.value != [_ALL]:
         table = _on_phone(space, resolutions, serials[0])
     else:
-        from mobile_bench.phone_workers import run_workers
+        from ofa_tf.devices.phone_workers import run_workers
 
         arguments = [*sys.argv[1:], "--progress=lines"]
         run_workers("mobile_bench.build_latency_table", arguments, serials, _OUTPUT.value)
         return
 
-    from mobile_bench.table_summary import table_summary
+    from ofa_tf.devices.table_summary import table_summary
 
     print(f"{_OUTPUT.value}: {table.precision}, on {table.versions['cpu']}: {table_summary(table)}")
 
 
 def _on_host(space, resolutions):
-    from mobile_bench.model_times import host_times
-    from mobile_bench.table_builder import build_table
+    from ofa_tf.devices.model_times import host_times
+    from ofa_tf.devices.table_builder import build_table
 
     form = _form(space, lambda models: host_times(models, _THREADS.value))
     return build_table(space, resolutions, _PRECISION.value, _THREADS.value, _OUTPUT.value, form=form)
 
 
 def _on_phone(space, resolutions, serial: str):
-    from mobile_bench.model_times import phone_times
-    from mobile_bench.phone_table import build_phone_table
+    from ofa_tf.devices.model_times import phone_times
+    from ofa_tf.devices.phone_table import build_phone_table
 
     bar = _PROGRESS.value == "bar"
 
@@ -116,7 +116,7 @@ def _form(space, time_models) -> str | None:
 
         return LatencyTable.load(_OUTPUT.value).activation_form
 
-    from mobile_bench.fastest_form import fastest_form
+    from ofa_tf.devices.fastest_form import fastest_form
 
     form, times_ms = fastest_form(space, _PRECISION.value, time_models)
     shown = ", ".join(f"{name} {time_ms:.3f}" for name, time_ms in times_ms.items())
@@ -126,8 +126,8 @@ def _form(space, time_models) -> str | None:
 
 def _serials(devices: list[str]) -> list[str]:
     """What is measured on, one by one."""
-    from mobile_bench import host
-    from mobile_bench.adb import Adb
+    from ofa_tf.devices import host
+    from ofa_tf.devices.adb import Adb
 
     if devices == [_ALL]:
         adb = Adb(ADB.value)

@@ -20,9 +20,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the list, none un
 
 def main(argv):
     del argv
-    from mobile_bench import host
-    from mobile_bench.adb import Adb, check_state
-    from mobile_bench.phone_facts import PhoneFacts
+    from ofa_tf.devices import host
+    from ofa_tf.devices.adb import Adb, check_state
+    from ofa_tf.devices.phone_facts import PhoneFacts
 
     this = host.describe()
     found = {host.DEVICE: {"state": "device", **this}}

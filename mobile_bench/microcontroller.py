@@ -32,11 +32,11 @@ def main(argv):
     del argv
     import numpy as np
 
-    from mobile_bench.measure import random_input
     from ofa_tf.common import InputError, OfaError, write_json
     from ofa_tf.deploy import Runner
     from ofa_tf.deploy.c_array import write_c_array
     from ofa_tf.deploy.micro_runtime import run_micro
+    from ofa_tf.devices.measure import random_input
 
     path = _MODEL.value
     # In a process of its own, and so before the file is opened in this one.

@@ -5,7 +5,7 @@ import sys
 from absl import flags
 
 from mobile_bench.adb_flag import ADB
-from mobile_bench.benchmark_options import DELEGATES, BenchmarkOptions
+from ofa_tf.devices.benchmark_options import DELEGATES, BenchmarkOptions
 
 _BINARY = flags.DEFINE_string(
     "benchmark_binary", None, "LiteRT's benchmark_model for the phone; unless given the published one, fetched once"
@@ -35,10 +35,10 @@ def phone_session(serial: str | None, *, threads: int, runs: int, seconds: float
     """
     from tqdm import tqdm
 
-    from mobile_bench.adb import Adb
-    from mobile_bench.benchmark_binary import VERSION, find_binary
-    from mobile_bench.phone import Phone
-    from mobile_bench.phone_facts import PhoneFacts
+    from ofa_tf.devices.adb import Adb
+    from ofa_tf.devices.benchmark_binary import VERSION, find_binary
+    from ofa_tf.devices.phone import Phone
+    from ofa_tf.devices.phone_facts import PhoneFacts
 
     device = Adb(ADB.value).device(serial)
     binary = find_binary(PhoneFacts.read(device).abi, _BINARY.value, version=_VERSION.value or VERSION)

@@ -33,9 +33,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "the result to write (.json)", req
 
 def main(argv):
     del argv
-    from mobile_bench import host
     from ofa_tf import spaces
     from ofa_tf.common import InputError, check_writable, write_json
+    from ofa_tf.devices import host
     from ofa_tf.predictors.latency_table import LatencyTable
     from ofa_tf.spaces import Arch
 
@@ -48,8 +48,8 @@ def main(argv):
     table = LatencyTable.load(_TABLE.value)
     archs = [Arch.load(path) for path in _ARCH.value]
 
-    from mobile_bench.network_times import time_on_phone
-    from mobile_bench.verification import plot, verify_table
+    from ofa_tf.devices.network_times import time_on_phone
+    from ofa_tf.devices.verification import plot, verify_table
 
     verify = functools.partial(
         verify_table, table, space, networks=_NETWORKS.value, correct=_CORRECT.value, archs=archs, seed=_SEED.value

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mobile_bench.table_builder import build_table
-from mobile_bench.verification import Verification, verify_table
 from ofa_tf.common import write_json
 from ofa_tf.deploy import Runner
+from ofa_tf.devices.table_builder import build_table
+from ofa_tf.devices.verification import Verification, verify_table
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.predictors import AccuracyPredictor, LatencyTable
 from ofa_tf.report import Report, ReportModel, ReportPoint, format_table, write_report

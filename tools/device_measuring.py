@@ -5,13 +5,14 @@ import re
 import traceback
 from collections.abc import Sequence
 
-from mobile_bench import host, phone_flags
-from mobile_bench.adb import Adb
+from mobile_bench import phone_flags
 from mobile_bench.adb_flag import ADB
-from mobile_bench.table_builder import build_table
-from mobile_bench.verification import verify_table
 from ofa_tf.common import InputError, OfaError, write_text
 from ofa_tf.common.form import precision_of
+from ofa_tf.devices import host
+from ofa_tf.devices.adb import Adb
+from ofa_tf.devices.table_builder import build_table
+from ofa_tf.devices.verification import verify_table
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.search.limits import form_within
 from ofa_tf.spaces import Space
@@ -31,7 +32,7 @@ class Devices:
 
     Args:
         folder: of the tables that are built here.
-        rounds: of a table of this machine, see `mobile_bench.measure.time_blocks`.
+        rounds: of a table of this machine, see `ofa_tf.devices.measure.time_blocks`.
         seed: of weights and order.
     """
 
@@ -128,7 +129,7 @@ class Devices:
         say(f"    {checked.summary()}")
 
     def _build_on_phone(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
-        from mobile_bench.phone_table import build_phone_table
+        from ofa_tf.devices.phone_table import build_phone_table
 
         with phone_flags.phone_session(target.device, threads=target.threads, runs=20, seconds=0.02) as phone:
             build_phone_table(space, sides, target.precision, phone, path, form=_form(target), seed=self._seed)

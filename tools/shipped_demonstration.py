@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mobile_bench.table_builder import build_table
 from ofa_tf import zoo
 from ofa_tf.common import read_json, write_json
 from ofa_tf.data import decode_image, evaluation_image
 from ofa_tf.deploy import ExportReport, Runner
+from ofa_tf.devices.table_builder import build_table
 from ofa_tf.search import Candidate, evolutionary_search
 from ofa_tf.search.limits import constraints_of
 from ofa_tf.specialize import Opened, export_subnet, within_limits

@@ -5,8 +5,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from mobile_bench import host
 from ofa_tf.common import OfaError, read_json, write_json
+from ofa_tf.devices import host
 from ofa_tf.predictors import PairsFile
 from ofa_tf.report import (
     PUBLISHED_BASELINES,
@@ -194,7 +194,7 @@ def _target(device: str, result: TargetResult) -> ReportTarget:
 
 def _baselines(path: pathlib.Path, names: Sequence[str], target, resolution: int) -> list[ReportBaseline]:
     """Known networks on this machine, each measured once for an output folder."""
-    from mobile_bench.baselines import baseline_file
+    from ofa_tf.devices.baselines import baseline_file
 
     kept = read_json(path, "baselines") if path.exists() else {}
     found = []

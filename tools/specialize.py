@@ -87,7 +87,7 @@ def main(argv):
     from tools.specializing import Opening, specialize_into
 
     if _BASELINES.value:
-        from mobile_bench.baselines import check_names
+        from ofa_tf.devices.baselines import check_names
 
         check_names(_BASELINES.value)
     targets = [_one_target()] if _TARGETS.value is None else read_targets(_TARGETS.value)

@@ -92,7 +92,7 @@ def specialize_into(
         workers: processes that work at once.
         table_rounds: of this machine's tables.
         learn: whether measurements flow back into tables and accuracy pairs.
-        baselines: names of `mobile_bench.baselines` that this machine is measured with, for the report.
+        baselines: names of `ofa_tf.devices.baselines` that this machine is measured with, for the report.
         co2_lb_per_hour: pounds of CO2 for each device hour, for the report; a published factor unless given.
 
     Raises:

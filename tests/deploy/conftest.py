@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mobile_bench.block_models import model_bytes
 from ofa_tf import networks, spaces
 from ofa_tf.data.preprocessing import SYMMETRIC
+from ofa_tf.devices.block_models import model_bytes
 from ofa_tf.layers import ElasticDense
 from ofa_tf.spaces import Arch
 

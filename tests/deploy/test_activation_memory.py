@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mobile_bench.block_models import model_bytes
 from ofa_tf import spaces
 from ofa_tf.common.form import MICROCONTROLLER_FORM
 from ofa_tf.deploy.micro_runtime import run_micro
+from ofa_tf.devices.block_models import model_bytes
 from ofa_tf.spaces.activation_memory import ActivationMemory
 
 # Narrow and shallow ones stand for the published spaces: what counts is which tensors live at the same time.

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mobile_bench.block_models import model_bytes
 from ofa_tf import spaces
+from ofa_tf.devices.block_models import model_bytes
 from ofa_tf.search import Constraint
 from ofa_tf.spaces import population
 from ofa_tf.spaces.file_size import FILE_SIZES

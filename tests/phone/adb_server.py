@@ -6,7 +6,7 @@ import socket
 import tempfile
 import time
 
-from mobile_bench.adb import Adb
+from ofa_tf.devices.adb import Adb
 from tests.phone.loopback_phone import LoopbackPhone
 
 

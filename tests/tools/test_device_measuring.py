@@ -4,11 +4,11 @@ import contextlib
 
 import pytest
 
-from mobile_bench.benchmark_output import BenchmarkOutput
-from mobile_bench.phone_facts import Reading
-from mobile_bench.phone_measurement import PhoneMeasurement
 from ofa_tf import spaces
 from ofa_tf.common import InputError, OfaError
+from ofa_tf.devices.benchmark_output import BenchmarkOutput
+from ofa_tf.devices.phone_facts import Reading
+from ofa_tf.devices.phone_measurement import PhoneMeasurement
 from ofa_tf.predictors import LatencyTable
 from ofa_tf.specialize import Target
 from tools import device_measuring

@@ -1,0 +1,164 @@
+"""Well-known networks from keras.applications, exported as ours are: what a sub-network's latency is compared with.
+
+Random weights: time does not depend on what was learned. Accuracies are the published ones, where there is a source.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from ofa_tf.common import InputError, atomic_path
+from ofa_tf.common.form import precision_of
+from ofa_tf.deploy import convert
+from ofa_tf.devices import host
+from ofa_tf.devices.block_models import SAMPLES, normalize, randomize
+
+NUM_CLASSES = 1000
+_MOBILENETS = "TensorFlow's MobileNet page (tensorflow/models, research/slim/nets/mobilenet)"
+_EFFICIENTNET = "Tan and Le, EfficientNet, 2019"
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """A network by name.
+
+    Args:
+        build: called with the keyword arguments of keras.applications' functions; gives the network.
+        published_top1: ImageNet top-1 in percent at 224 pixels, by precision, where it is published.
+        source: where that stands.
+        first: the first layer after the preprocessing that the network brings along, "" where it brings none.
+    """
+
+    build: Callable[..., keras.Model]
+    published_top1: dict[str, float] = dataclasses.field(default_factory=dict)
+    source: str = ""
+    first: str = ""
+
+
+def _mobilenet_v3(build: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
+    return functools.partial(build, include_preprocessing=False)
+
+
+BASELINES = {
+    "mobilenet_v2": Baseline(keras.applications.MobileNetV2),
+    "mobilenet_v3_small": Baseline(_mobilenet_v3(keras.applications.MobileNetV3Small), {"float32": 67.5}, _MOBILENETS),
+    "mobilenet_v3_large": Baseline(
+        _mobilenet_v3(keras.applications.MobileNetV3Large), {"float32": 75.2, "int8": 73.9}, _MOBILENETS
+    ),
+    "efficientnet_b0": Baseline(
+        keras.applications.EfficientNetB0, {"float32": 76.3}, _EFFICIENTNET, first="stem_conv_pad"
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BaselineFile:
+    """A baseline as a TFLite file.
+
+    Args:
+        name: one of `BASELINES`.
+        resolution: image side in pixels.
+        precision: one of `deploy.PRECISIONS`.
+        path: the file, which takes raw images, uint8 (1, resolution, resolution, 3), and gives 1,000 logits.
+        macs: multiply-accumulates for one image.
+        params: parameters, batch norms' moving statistics not counted.
+        published_top1: ImageNet top-1 in percent, None where it is not published for this resolution and precision.
+        source: of `published_top1`, "" without one.
+    """
+
+    name: str
+    resolution: int
+    precision: str
+    path: pathlib.Path
+    macs: int
+    params: int
+    published_top1: float | None
+    source: str
+
+    def to_dict(self, latency_ms: float) -> dict[str, Any]:
+        """What a report needs, ready for JSON.
+
+        Args:
+            latency_ms: what was measured of the file, in milliseconds.
+        """
+        fields = {key: value for key, value in dataclasses.asdict(self).items() if key != "path"}
+        return {**fields, "latency_ms": latency_ms}
+
+
+def baseline_file(
+    name: str, resolution: int, precision: str = "float32", *, cache_dir: str | os.PathLike | None = None
+) -> BaselineFile:
+    """Converts a baseline, by the function that converts sub-networks, unless that was done before.
+
+    Args:
+        name: one of `BASELINES`.
+        resolution: image side in pixels.
+        precision: one of `deploy.PRECISIONS`.
+        cache_dir: where files are kept; a folder of the user's cache unless given.
+
+    Raises:
+        InputError: there is no such baseline, precision or resolution.
+
+    Example:
+        file = baseline_file("mobilenet_v3_large", 224)
+        file.to_dict(Runner(file.path).time().median_ms)
+    """
+    check_names([name])
+    precision_of(precision)
+    if not 32 <= resolution <= 1024:
+        raise InputError(f"baseline {name}: resolution is {resolution}, expected an image side from 32 to 1024 pixels")
+    folder = pathlib.Path(cache_dir or pathlib.Path.home() / ".cache" / "ofa_tf" / "baselines")
+    version = f"keras{keras.__version__}-tensorflow{host.describe()['tensorflow']}"
+    path = folder / f"{name}-r{resolution}-{precision}-{version}.tflite"
+    model = _model(name, resolution)
+    if not path.exists():
+        data = _converted(model, precision)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    top1 = BASELINES[name].published_top1.get(precision) if resolution == 224 else None
+    trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    source = BASELINES[name].source if top1 else ""
+    return BaselineFile(name, resolution, precision, path, macs(model), trainable, top1, source)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises `InputError` where one is none of `BASELINES`."""
+    for name in names:
+        if name not in BASELINES:
+            raise InputError(f"baseline {name!r} is unknown; known are {', '.join(BASELINES)}")
+
+
+def _model(name: str, resolution: int) -> keras.Model:
+    baseline = BASELINES[name]
+    model = baseline.build(
+        input_shape=(resolution, resolution, 3), weights=None, classes=NUM_CLASSES, classifier_activation=None
+    )
+    if not baseline.first:
+        return model
+    # Exported files have their preprocessing in front, one multiplication and addition; this would be another.
+    return keras.Model(model.get_layer(baseline.first).input, model.output, name=model.name)
+
+
+def _converted(model: keras.Model, precision: str) -> bytes:
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((SAMPLES, *model.inputs[0].shape[1:]), np.float32)
+    randomize(model, images, rng)
+    if not precision_of(precision).integer:
+        return convert(model, precision, prepare=normalize)
+    return convert(model, precision, representative=images, input_type="uint8", output_type="uint8")
+
+
+def macs(model: keras.Model) -> int:
+    """Of convolutions and dense layers, as `spaces.costs` counts them."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)):
+            weights = int(np.prod(layer.kernel.shape))
+            total += weights * int(np.prod(layer.output.shape[1:-1]))
+    return total

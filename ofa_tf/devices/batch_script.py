@@ -1,0 +1,137 @@
+"""The script that measures a batch of models on a phone, and what it writes, read.
+
+One script for many models, so that a block does not cost a round trip. Before each model it waits until the phone is
+cool; around each it writes lines that begin with a random word, so that what the tool writes is told from what the
+script does, and what was measured before a connection broke is whole.
+"""
+
+import dataclasses
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+
+from ofa_tf.devices.phone_facts import READ_TEMPERATURE, Reading
+
+_COOLING_STEP_SECONDS = 2
+# Plain POSIX, for the shells of old and new Androids. HUP comes when the computer goes.
+_SCRIPT = """\
+word={word}
+child=
+stop() {{
+    trap '' HUP INT TERM
+    if [ -n "$child" ]; then kill -9 "$child" 2>/dev/null; fi
+    exit 1
+}}
+trap stop HUP INT TERM
+read_temperature() {{
+{read_temperature}
+}}
+is_hot() {{ [ "${{thermal:-0}}" -ge {hot_status} ] || [ "${{battery:-0}}" -ge {hot_tenths} ]; }}
+measure() {{
+    waited=0
+    while is_hot && [ $waited -lt {cooling_seconds} ]; do
+        printf '\\n%s cooling %s %s\\n' $word "$thermal/$battery" $waited
+        sleep {step} &
+        wait $!
+        waited=$((waited + {step}))
+        read_temperature
+    done
+    printf '\\n%s begin %s %s\\n' $word "$1" "$thermal/$battery"
+    {command} --graph="$2" </dev/null &
+    child=$!
+    wait $child
+    code=$?
+    child=
+    read_temperature
+    printf '\\n%s end %s %s %s\\n' $word "$1" "$thermal/$battery" $code
+}}
+read_temperature
+{calls}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """The tool was started on a model."""
+
+    index: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Cooling:
+    """The phone is hot, and is waited for."""
+
+    reading: Reading
+    waited_seconds: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """The tool ended.
+
+    Args:
+        index: of the model in the batch.
+        code: the tool's exit code.
+        text: what it wrote.
+        before: how warm the phone was before,
+        after: and after.
+    """
+
+    index: int
+    code: int
+    text: str
+    before: Reading
+    after: Reading
+
+
+def batch_script(
+    word: str,
+    command: Sequence[str],
+    models: Sequence[str],
+    *,
+    hot_status: int,
+    hot_celsius: float,
+    cooling_seconds: int,
+) -> str:
+    """The script for a batch.
+
+    Args:
+        word: that its own lines begin with; nothing else may.
+        command: program and arguments that measure the model named by `--graph`.
+        models: paths of the models, taken literally.
+        hot_status: see `BenchmarkOptions`,
+        hot_celsius: likewise,
+        cooling_seconds: likewise.
+    """
+    return _SCRIPT.format(
+        word=word,
+        read_temperature=READ_TEMPERATURE,
+        hot_status=hot_status,
+        hot_tenths=round(hot_celsius * 10),
+        cooling_seconds=cooling_seconds,
+        step=_COOLING_STEP_SECONDS,
+        command=shlex.join(command),
+        calls="\n".join(f"measure {index} {shlex.quote(model)}" for index, model in enumerate(models)),
+    )
+
+
+def read_events(word: str, lines: Iterable[str]) -> Iterator[Begun | Cooling | Ended]:
+    """What the script writes, as it comes.
+
+    Args:
+        word: as for `batch_script`.
+        lines: of its output; where they break off, whatever raised passes through.
+    """
+    text: list[str] = []
+    before = Reading(None, None)
+    for line in lines:
+        if not line.startswith(f"{word} "):
+            text.append(line)
+            continue
+        kind, *fields = line.split()[1:]
+        if kind == "cooling":
+            yield Cooling(Reading.of(fields[0]), int(fields[1]))
+        elif kind == "begin":
+            text, before = [], Reading.of(fields[1])
+            yield Begun(int(fields[0]))
+        elif kind == "end":
+            yield Ended(int(fields[0]), int(fields[2]), "\n".join(text), before, Reading.of(fields[1]))

@@ -1,0 +1,294 @@
+"""`Phone`: a phone that models are measured on, from its first push to its cleaned folder."""
+
+import collections
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+import secrets
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+
+from ofa_tf.common import InputError, OfaError, write_text
+from ofa_tf.devices.adb_device import AdbDevice, AdbError, CommandError
+from ofa_tf.devices.batch_script import Begun, Cooling, Ended, batch_script, read_events
+from ofa_tf.devices.benchmark_binary import BenchmarkBinary
+from ofa_tf.devices.benchmark_options import BenchmarkOptions
+from ofa_tf.devices.benchmark_output import BenchmarkOutput, OutputError, read_output
+from ofa_tf.devices.model_batch import Job, archive, file_name, next_batch
+from ofa_tf.devices.operation_profile import read_operations
+from ofa_tf.devices.phone_facts import PhoneFacts, Reading, core_mask
+from ofa_tf.devices.phone_lock import PhoneLock
+from ofa_tf.devices.phone_measurement import PhoneMeasurement
+from ofa_tf.devices.words import shortened
+
+FOLDER = "/data/local/tmp/ofa_tf"
+# How often a model is run whose run failed, and how often in a row a connection may break with nothing measured.
+_ATTEMPTS = 2
+_INTERRUPTIONS = 4
+_OF_PROCESSOR = ("none", "xnnpack")
+_QUIET_GOVERNOR = "performance"
+_OPTION = re.compile(r"^\s*--([a-z0-9_]+)=", re.M)
+# What an earlier session left behind, because its connection broke: its processes, found by their folder, its files.
+_CLEAN = """\
+if [ -d {folder} ]; then
+    ls -l /proc/[0-9]*/cwd 2>/dev/null | sed -n 's#.*/proc/\\([0-9]*\\)/cwd -> {folder}\\(/.*\\)*$#\\1#p' |
+        while read -r pid; do kill -9 $pid 2>/dev/null; done
+    rm -rf {folder}
+fi
+"""
+
+
+class _FellBackError(OutputError):
+    """The delegate that was asked for did not run the model."""
+
+
+class Phone:
+    """A session on one phone; a context manager, which leaves nothing on the phone behind.
+
+    Args:
+        device: from `Adb.device`.
+        binary: for the phone's ABI.
+        options: how models are measured.
+        log_folder: where output that cannot be read is written; nowhere unless given.
+        patience_seconds: how long a phone that left is waited for.
+        silent_seconds: how long it may say nothing; the time of the longest run, and some, unless given.
+        on_note: told what a user should know: a warning, a phone that cools down or comes back.
+
+    Raises:
+        InputError: on entering: another process measures on it, or its tool cannot do what the options ask for.
+        AdbError: likewise: it does not answer.
+
+    Example:
+        with Phone(device, find_binary(facts.abi), BenchmarkOptions(threads=2)) as phone:
+            measurements = phone.measure([("block", data), ("network", pathlib.Path("net.tflite"))])
+    """
+
+    def __init__(
+        self,
+        device: AdbDevice,
+        binary: BenchmarkBinary,
+        options: BenchmarkOptions,
+        *,
+        log_folder: str | os.PathLike | None = None,
+        patience_seconds: float = 60.0,
+        silent_seconds: float | None = None,
+        on_note: Callable[[str], None] = lambda note: None,
+    ):
+        self.device, self.binary, self.options = device, binary, options
+        self._log_folder = None if log_folder is None else pathlib.Path(log_folder)
+        self._patience_seconds, self.note = patience_seconds, on_note
+        self._silent_seconds = 2 * options.max_seconds + 30 if silent_seconds is None else silent_seconds
+        self._lock = PhoneLock(device.serial)
+
+    def __enter__(self) -> "Phone":
+        self._lock.acquire()
+        try:
+            self.facts = PhoneFacts.read(self.device)
+            mask = core_mask(self.facts.cores, self.options.threads) if self.facts.cores else 0
+            # A delegate's own processor has nothing to do with cores.
+            self.core_mask = mask if self.options.delegate in _OF_PROCESSOR else 0
+            self._arguments = self.options.arguments(self._prepare())
+        except BaseException:
+            self.__exit__()
+            raise
+        if set(self.facts.governors) - {_QUIET_GOVERNOR}:
+            self.note(
+                f"phone {self.device.serial}: its cores' governor is {'/'.join(self.facts.governors)}, not "
+                f"{_QUIET_GOVERNOR}: frequencies, and times, will vary"
+            )
+        return self
+
+    def __exit__(self, *_) -> None:
+        try:
+            self.device.shell(_CLEAN.format(folder=FOLDER))
+        except OfaError as error:
+            # The next session does it.
+            self.note(f"phone {self.device.serial}: {FOLDER} may be left on it ({error})")
+        finally:
+            self._lock.release()
+
+    def describe(self) -> dict[str, str]:
+        """What a measurement depends on, by name, as tables record it."""
+        return {
+            "cpu": self.facts.soc,
+            "cores": self.facts.core_text,
+            "core mask": f"{self.core_mask:x}" if self.core_mask else "all",
+            "governor": "/".join(self.facts.governors) or "unknown",
+            "os": f"Android {self.facts.android}",
+            "model": self.facts.model,
+            "fingerprint": self.facts.fingerprint,
+            "abi": self.facts.abi,
+            "delegate": self.options.delegate,
+            "benchmark_model": f"SHA-256 {self.binary.sha256}",
+        }
+
+    def measure(
+        self,
+        models: Iterable[tuple[str, bytes | os.PathLike]],
+        on_result: Callable[[PhoneMeasurement], None] = lambda measurement: None,
+    ) -> list[PhoneMeasurement]:
+        """Measures models.
+
+        A model whose run failed, or that was hot, is run again, after all others. When the connection breaks, the phone
+        is waited for and what is not measured yet goes on.
+
+        Args:
+            models: names, which say nothing to the phone, and `.tflite` files, each its path or its content.
+            on_result: called with each final measurement at once, so that it is kept whatever comes.
+
+        Returns:
+            One measurement for each model, in their order; those that could not be measured say why.
+
+        Raises:
+            AdbError: the phone is lost.
+            InputError: a file cannot be read, the phone has no room, or the tool passes over an option.
+        """
+        jobs = [Job(name, model) for name, model in models]
+        waiting = collections.deque(jobs)
+        done: dict[Job, PhoneMeasurement] = {}
+        interruptions = 0
+        while waiting:
+            batch = next_batch(waiting)
+            left = dict(enumerate(batch))
+            running: int | None = None
+            if interruptions:
+                self.device.wait(self._patience_seconds)
+            try:
+                if interruptions:
+                    self._prepare()
+                for event in self._events(batch):
+                    if isinstance(event, Begun):
+                        running = event.index
+                    elif isinstance(event, Ended):
+                        running, interruptions = None, 0
+                        job = left.pop(event.index)
+                        if measurement := self._judge(job, event):
+                            done[job] = measurement
+                            on_result(measurement)
+                        else:
+                            waiting.append(job)
+            except AdbError as error:
+                interruptions += 1
+                if interruptions > _INTERRUPTIONS:
+                    raise
+                self.note(f"{error}; waiting for it")
+                if running is not None and (measurement := self._blame(left[running], error)):
+                    done[left.pop(running)] = measurement
+                    on_result(measurement)
+            waiting.extend(left.values())
+        return [done[job] for job in jobs]
+
+    def _prepare(self) -> set[str]:
+        """An empty folder with the tool, and nothing of an earlier session running; the options that the tool knows."""
+        self.device.shell(f"{_CLEAN.format(folder=FOLDER)}mkdir -p {FOLDER}")
+        self.device.push(self.binary.path, f"{FOLDER}/benchmark_model")
+        # It ends with an error when asked for help.
+        said = self.device.shell(f"cd {FOLDER} && chmod 755 benchmark_model && ./benchmark_model --help 2>&1 || true")
+        known = set(_OPTION.findall(said))
+        if "graph" not in known:
+            raise InputError(
+                f"{self.binary.path}: does not run on phone {self.device.serial} ({shortened(said) or 'silent'}); "
+                f"give a benchmark_model for {self.facts.abi} with --benchmark_binary=PATH"
+            )
+        return known
+
+    def _events(self, batch: Sequence[Job]):
+        word = secrets.token_hex(8)
+        paths = [file_name(index, job.name) for index, job in enumerate(batch)]
+        prefix = ["taskset", f"{self.core_mask:x}"] if self.core_mask else []
+        script = batch_script(
+            word,
+            [*prefix, "../benchmark_model", *self._arguments],
+            paths,
+            hot_status=self.options.hot_status,
+            hot_celsius=self.options.hot_celsius,
+            cooling_seconds=self.options.cooling_seconds,
+        )
+        files = {path: job.content() for path, job in zip(paths, batch, strict=True)}
+        with tempfile.TemporaryDirectory(prefix="ofa_tf") as folder:
+            packed = pathlib.Path(folder) / "batch.tar"
+            packed.write_bytes(archive({**files, "run.sh": script.encode()}))
+            self.device.push(packed, f"{FOLDER}/batch.tar")
+        self._unpack()
+        command = f"cd {FOLDER}/batch && sh run.sh; cd {FOLDER} && rm -rf batch"
+        missing = len(batch)
+        for event in read_events(word, self.device.lines(command, silent_seconds=self._silent_seconds)):
+            missing -= isinstance(event, Ended)
+            if isinstance(event, Cooling):
+                self.note(f"phone {self.device.serial}: cools down ({event.reading}, {event.waited_seconds} s so far)")
+            yield event
+        if missing:
+            raise AdbError(
+                f"phone {self.device.serial}: the script that measures was ended, {missing} models before its end"
+            )
+
+    def _unpack(self) -> None:
+        command = f"cd {FOLDER} && rm -rf batch && mkdir batch && tar -xf batch.tar -C batch && rm batch.tar"
+        try:
+            self.device.shell(command, timeout_seconds=60)
+        except CommandError as error:
+            if "No space left" in error.output:
+                raise InputError(
+                    f"phone {self.device.serial}: no room to unpack models; free some of its storage and give the same "
+                    f"command"
+                ) from error
+            raise AdbError(str(error)) from error
+
+    def _judge(self, job: Job, ended: Ended) -> PhoneMeasurement | None:
+        """The final measurement of a model, None where it is to be run again."""
+        job.attempts += 1
+        try:
+            output = self._read(ended)
+            operations = tuple(read_operations(ended.text)) if self.options.profile else ()
+        except OutputError as error:
+            job.failures += 1
+            where = self._log(job, error)
+            if error.unknown_options:
+                raise InputError(
+                    f"{self.binary.path}: {error}, which measurements here need{where}; give another --benchmark_binary"
+                ) from error
+            again = job.failures < _ATTEMPTS and not isinstance(error, _FellBackError)
+            return None if again else _failed(job, f"{error}{where}", ended)
+        limits = self.options.hot_status, self.options.hot_celsius
+        hot = ended.before.is_hot(*limits) or ended.after.is_hot(*limits)
+        new = PhoneMeasurement(job.name, output, "", ended.before, ended.after, hot, job.attempts, operations)
+        best = min((it for it in (job.best, new) if it), key=lambda it: (it.hot, it.after.warmth))
+        job.best = dataclasses.replace(best, attempts=job.attempts)
+        return None if hot and job.attempts - job.failures < self.options.hot_attempts else job.best
+
+    def _blame(self, job: Job, error: AdbError) -> PhoneMeasurement | None:
+        """The same for a model in whose run the phone was lost: perhaps the model's fault."""
+        job.attempts += 1
+        job.failures += 1
+        return _failed(job, f"the phone was lost each time it ran: {error}") if job.failures > _ATTEMPTS else None
+
+    def _read(self, ended: Ended) -> BenchmarkOutput:
+        if ended.code:
+            said = shortened(ended.text[-400:])
+            raise OutputError(f"benchmark_model ended with exit code {ended.code} ({said})", ended.text)
+        output = read_output(ended.text)
+        # What XNNPACK does not take, the processor runs inside networks, too.
+        if not output.delegated and self.options.delegate not in _OF_PROCESSOR:
+            raise _FellBackError(
+                f"--delegate={self.options.delegate} was not used: the phone ran the model on its processor", ended.text
+            )
+        return output
+
+    def _log(self, job: Job, error: OutputError) -> str:
+        if self._log_folder is None:
+            return ""
+        name = hashlib.sha256(f"{self.device.serial} {job.name}".encode()).hexdigest()[:12]
+        path = self._log_folder / f"benchmark_{name}_{job.attempts}.log"
+        write_text(path, f"phone {self.device.serial}\nmodel {job.name}\n{error}\n\n{error.text}")
+        return f"; its output is in {path}"
+
+
+def _failed(job: Job, error: str, ended: Ended | None = None) -> PhoneMeasurement:
+    if job.best is not None:
+        # It was measured, hot, before.
+        return dataclasses.replace(job.best, attempts=job.attempts)
+    unknown = Reading(None, None)
+    before, after = (ended.before, ended.after) if ended else (unknown, unknown)
+    return PhoneMeasurement(job.name, None, error, before, after, False, job.attempts)

@@ -1,0 +1,266 @@
+"""`build_phone_table`: the latency table of a space's blocks on a phone."""
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from ofa_tf.common import OfaError
+from ofa_tf.common.form import Form, precision_of
+from ofa_tf.devices import measure
+from ofa_tf.devices.model_cache import ModelCache
+from ofa_tf.devices.phone import Phone
+from ofa_tf.devices.phone_measurement import PhoneMeasurement
+from ofa_tf.devices.table_builder import middle, reference_key, reference_ms, version_number
+from ofa_tf.devices.table_file import extended, start_table
+from ofa_tf.predictors.block_latency import BlockLatency
+from ofa_tf.predictors.latency_table import DRIFT, HOT, PHONE_CONDITIONS, UNFINISHED, LatencyTable
+from ofa_tf.spaces import Block, Space
+from ofa_tf.spaces.population import distinct_blocks
+
+# A phone that is slower than that, against its fastest, has drifted: those blocks are measured again.
+TOLERANCE = 1.05
+# Blocks between two looks at the reference network: one push, one script.
+_BATCH = 24
+_EMPTY, _BEFORE, _AFTER = "an empty model", "the reference network", "the reference network, again"
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} blocks [{elapsed}<{remaining}]"
+
+
+def build_phone_table(
+    space: Space,
+    resolutions: Sequence[int] | None,
+    precision: str,
+    phone: Phone,
+    output: str | os.PathLike | None,
+    *,
+    form: str | None = None,
+    tolerance: float = TOLERANCE,
+    seed: int = 0,
+    cache: ModelCache | None = None,
+    progress: bool = True,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+) -> LatencyTable:
+    """Measures the blocks of a space that the table at `output` does not hold yet, in random order.
+
+    The table is written after every block: an interrupted build goes on and measures no block twice. A batch is
+    converted before it is measured, not while the one before is: the converter holds back what the whole process
+    writes, and a phone cools meanwhile.
+
+    Args:
+        space: the space, with its number of classes.
+        resolutions: image sides in pixels, all of the space's unless given.
+        precision: one of `deploy.PRECISIONS`.
+        phone: a session on the phone; its options say with how many threads and on what.
+        output: the table's file; None keeps the table in memory.
+        form: how it is written, one of `common.form.FORMS`; the precision's default unless given.
+        tolerance: batches in which a reference network took more than this much of its fastest time are measured once
+            more, and the less disturbed of the two counts; those of an interrupted build, too.
+        seed: of weights and order.
+        cache: of converted models; the user's unless given.
+        progress: whether a bar is shown on stderr.
+        on_batch: told after each batch how many blocks of how many the table holds.
+
+    Returns:
+        The table; its `versions` say what measured, and how.
+
+    Raises:
+        InputError: a choice is unknown, or the file at `output` was measured under other conditions.
+        OfaError: the phone is lost, or cannot run some blocks; what was measured is in the file.
+
+    Example:
+        with Phone(device, binary, BenchmarkOptions()) as phone:
+            table = build_phone_table(spaces.get("ofa_tiny"), None, "int8", phone, "phone_int8.json")
+    """
+    form = form or precision_of(precision).form
+    Form.parse(form)
+    resolutions = space.resolutions if resolutions is None else resolutions
+    blocks = distinct_blocks(space, resolutions)
+    table = start_table(output, conditions(phone, precision, form), PHONE_CONDITIONS, resolutions)
+    missing = table.missing(blocks)
+    if not missing and not _unfinished(table, space)[1]:
+        return table
+    order = np.random.default_rng(seed).permutation(len(missing))
+    batches = [[missing[index] for index in order[first : first + _BATCH]] for first in range(0, len(order), _BATCH)]
+    done = len(blocks) - len(missing)
+    name = f"{phone.device.serial} {precision}"
+    with tqdm(total=len(blocks), initial=done, bar_format=_BAR, desc=name, disable=not progress) as bar:
+        build = _Build(space, phone, table, output, cache or ModelCache(), seed, tolerance, bar)
+        for batch in batches:
+            build.measure(batch)
+            on_batch(len(blocks) - len(build.table.missing(blocks)), len(blocks))
+        limit_ms = tolerance * min(build.references_ms, default=math.inf)
+        drifted = [
+            (again, batch)
+            for again in build.batches
+            if again.level_ms > limit_ms and (batch := [block for block in blocks if block.key in again.keys])
+        ]
+        bar.total += sum(len(batch) for _, batch in drifted)
+        for again, batch in drifted:
+            build.measure(batch, again)
+        build.finish()
+    if build.failed:
+        key, error = next(iter(build.failed.items()))
+        raise OfaError(
+            f"phone {phone.device.serial}: {len(build.failed)} of {len(blocks)} blocks could not be measured, {key} "
+            f"because: {error}; all others are kept, the same command tries these again"
+        )
+    return build.table
+
+
+def conditions(phone: Phone, precision: str, form: str) -> LatencyTable:
+    """A table without blocks that says what is measured and how."""
+    return LatencyTable(phone.device.serial, precision, phone.options.threads, form, versions=phone.describe())
+
+
+@dataclasses.dataclass
+class _Batch:
+    """Blocks that were measured together.
+
+    Args:
+        level_ms: the slower of the reference network's two times beside them; infinite where it has none yet.
+        keys: of those that the table holds and that were not measured again yet.
+    """
+
+    level_ms: float = math.inf
+    keys: list[str] = dataclasses.field(default_factory=list)
+
+
+def _unfinished(table: LatencyTable, space: Space) -> tuple[float, list[_Batch]]:
+    """The drift before the build that the table is of, and that build's batches."""
+    try:
+        kept = json.loads(table.versions[UNFINISHED + space.name])
+        batches = [_Batch(float(level_ms), list(map(str, keys))) for level_ms, keys in kept["batches"]]
+        return float(kept["drift"]), batches
+    except (KeyError, TypeError, ValueError):
+        return version_number(table, DRIFT) or 1.0, []
+
+
+class _Build:
+    """The state of one build: the table so far, the reference network's times, and what failed."""
+
+    def __init__(
+        self, space: Space, phone: Phone, table: LatencyTable, output, cache: ModelCache, seed, tolerance, bar
+    ):
+        self.phone, self.table, self.output, self.bar = phone, table, output, bar
+        self._tolerance = tolerance
+        self._file = functools.partial(cache.file, precision=table.precision, form=table.activation_form, seed=seed)
+        self._reference_key = reference_key(space)
+        self._empty = measure.empty_model(table.precision)
+        self._reference = self._file(space.blocks(middle(space)))
+        self._empty_ms: float | None = None
+        known_ms = reference_ms(table, space)
+        # Of every batch, the slower of its two; the first is the one that the table knows.
+        self.references_ms = [] if known_ms is None else [known_ms]
+        self._earlier_drift, self.batches = _unfinished(table, space)
+        self._unfinished_key = UNFINISHED + space.name
+        self.failed: dict[str, str] = {}
+
+    def measure(self, batch: Sequence[Block], again: _Batch | None = None) -> None:
+        """Measures blocks; those of a batch again, which count where the reference network was not slower than then."""
+        blocks = {block.key: block for block in batch}
+        made = again or _Batch()
+        if again is None:
+            self.batches.append(made)
+        models: list[tuple[str, bytes | pathlib.Path]] = [(_EMPTY, self._empty), (_BEFORE, self._reference)]
+        models += [(key, self._file([block])) for key, block in blocks.items()]
+        models.append((_AFTER, self._reference))
+        measured: dict[str, PhoneMeasurement] = {}
+
+        def keep(measurement: PhoneMeasurement) -> None:
+            measured[measurement.name] = measurement
+            self.bar.update(measurement.name in blocks)
+            if again is None:
+                if measurement.name == _BEFORE and measurement.output:
+                    made.level_ms = measurement.block_latency().median_ms
+                # At once: whatever ends this process, nothing is measured twice.
+                self._add(blocks, {measurement.name: measurement}, made)
+
+        try:
+            self.phone.measure(models, keep)
+        finally:
+            # Also where the phone was lost on the way, or Ctrl-C was pressed.
+            level_ms = self._level_ms(measured)
+            if again is None or (level_ms <= made.level_ms and set(blocks) <= set(measured)):
+                made.level_ms = level_ms if math.isfinite(level_ms) else made.level_ms
+                self._add(blocks, measured, made)
+        for name in (_EMPTY, _BEFORE):
+            if measured[name].output is None:
+                raise OfaError(
+                    f"phone {self.phone.device.serial}: {name} could not be measured ({measured[name].error}); what "
+                    f"was measured is kept, give the same command to go on"
+                )
+        if again is not None:
+            made.keys.clear()
+            self._save(self._references())
+
+    def finish(self) -> None:
+        """Nothing is left to be measured again."""
+        if self.table.versions.get(self._unfinished_key) is not None:
+            versions = {name: text for name, text in self.table.versions.items() if name != self._unfinished_key}
+            self.table = dataclasses.replace(self.table, versions=versions)
+            self._save({})
+
+    def _save(self, versions: dict[str, str]) -> None:
+        self.table = dataclasses.replace(self.table, versions={**self.table.versions, **versions})
+        if self.output is not None:
+            self.table.save(self.output)
+
+    def _level_ms(self, measured: dict[str, PhoneMeasurement]) -> float:
+        times_ms = [
+            it.block_latency().median_ms for name in (_BEFORE, _AFTER) if (it := measured.get(name)) and it.output
+        ]
+        self.references_ms += [max(times_ms)] if times_ms else []
+        return max(times_ms, default=math.inf)
+
+    def _add(self, blocks: dict[str, Block], measured: dict[str, PhoneMeasurement], batch: _Batch) -> None:
+        """Puts what a batch gave into the table and the table into its file; notes what failed."""
+        if (empty := measured.get(_EMPTY)) and empty.output:
+            self._empty_ms = empty.block_latency().median_ms
+        if self._empty_ms is None:
+            return  # what a call costs is not known, so nothing else is
+        found = {key: measurement for key, measurement in measured.items() if key in blocks}
+        good = {key: measurement for key, measurement in found.items() if measurement.output is not None}
+        for key, measurement in found.items():
+            self.failed.pop(key, None)
+            if key not in good and key not in self.table.blocks:
+                self.failed[key] = measurement.error
+        if not good:
+            return
+        batch.keys += [key for key in good if key not in batch.keys]
+        hot = {key for key, measurement in good.items() if measurement.hot}
+        hot |= set(self.table.versions.get(HOT, "").split()) - set(good)
+        latencies = [_without_call(measurement.block_latency(), self._empty_ms) for measurement in good.values()]
+        versions = {**self.phone.describe(), "method": self._method(), HOT: " ".join(sorted(hot)), **self._references()}
+        self.table = extended(self.table, [blocks[key] for key in good], latencies, versions)
+        self._save({})
+
+    def _references(self) -> dict[str, str]:
+        batches = [(batch.level_ms, batch.keys) for batch in self.batches if math.isfinite(batch.level_ms)]
+        if not batches:
+            return {}
+        levels_ms = [level_ms for level_ms, _ in batches]
+        best_ms = min([*self.references_ms, *levels_ms])
+        return {
+            self._reference_key: f"{best_ms:.6f}",
+            DRIFT: f"{max(max(levels_ms) / best_ms, self._earlier_drift):.3f}",
+            self._unfinished_key: json.dumps({"drift": self._earlier_drift, "batches": batches}),
+        }
+
+    def _method(self) -> str:
+        options = self.phone.options
+        return (
+            f"each block alone by benchmark_model, at least {options.runs} runs and {options.min_seconds:g} s, in "
+            f"random order, less the {self._empty_ms * 1e3:.1f} us of an empty model; batches in which the reference "
+            f"network took more than {self._tolerance:g} of its fastest time were measured again"
+        )
+
+
+def _without_call(latency: BlockLatency, empty_ms: float) -> BlockLatency:
+    p95_ms = None if latency.p95_ms is None else measure.above_zero(latency.p95_ms - empty_ms)
+    return BlockLatency(measure.above_zero(latency.median_ms - empty_ms), p95_ms, latency.std_ms, latency.count)

@@ -1,0 +1,153 @@
+"""adb's program with a phone behind it: whole answers or an error, a message for each state, names taken literally."""
+
+import shlex
+import time
+
+import pytest
+
+from ofa_tf.common import InputError
+from ofa_tf.devices import adb as adb_module
+from ofa_tf.devices.adb import Adb, find_adb
+from ofa_tf.devices.adb_device import AdbError, CommandError
+from tests.phone.loopback_phone import LoopbackPhone
+
+ODD_NAMES = (
+    "a b",
+    "it's",
+    'say "hi"',
+    "$(touch pwned)",
+    "`touch pwned`",
+    "a;touch pwned",
+    "-n",
+    "ä★",
+    "back\\slash",
+    "a\nb",
+)
+
+
+def test_commands_and_their_ends(device):
+    """Output as it is, exit codes as errors, also where the command ends the shell."""
+    assert device.shell("printf 'a b\\n\\n'") == "a b\n\n"
+    with pytest.raises(CommandError, match=r"exit code 3 .*sad") as caught:
+        device.shell("echo sad >&2; exit 3")
+    assert caught.value.code == 3
+    assert list(device.lines("echo one; echo two >&2; printf three", silent_seconds=5))[:3] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_are_pushed_literally(device, phone, tmp_path, name):
+    """No name, here or on the phone, is ever a piece of a command."""
+    source = tmp_path / name
+    source.write_bytes(b"content" * 1000)
+    device.shell(f"mkdir -p {shlex.quote(f'/data/local/tmp/{name}')}")
+    device.push(source, f"/data/local/tmp/{name}/{name}")
+    assert (phone.temporary / name / name).read_bytes() == source.read_bytes()
+    assert not list(phone.root.rglob("pwned"))
+
+
+def test_each_state_has_its_message(adb_server, phone):
+    adb = adb_server.adb
+    assert adb.device().serial == phone.serial
+    with pytest.raises(InputError, match=rf"phone X: adb does not see it, but {phone.serial}; connect it"):
+        adb.device("X")
+    with LoopbackPhone() as other:
+        other.faults.unauthorized = True
+        adb_server.connect(other, "unauthorized")
+        with pytest.raises(InputError, match=r"2 phones: .*choose one with --device=SERIAL"):
+            adb.device()
+        with pytest.raises(InputError, match=r"authoriz.*: it has not accepted this computer.*; unlock it"):
+            adb.device(other.serial)
+        adb.run(["disconnect", other.serial])
+    phone.leave()
+    while adb.states().get(phone.serial) == "device":
+        time.sleep(0.01)
+    with pytest.raises(InputError, match="offline: it does not answer; plug it in again"):
+        adb.device(phone.serial)
+    adb.run(["disconnect", phone.serial])
+    while adb.states():
+        time.sleep(0.01)
+    with pytest.raises(InputError, match="no phone: adb sees none; connect one by USB"):
+        adb.device()
+
+
+@pytest.mark.parametrize("state", ["bootloader", "no permissions (user in plugdev group)", "host", "recovery"])
+def test_other_states(state):
+    with pytest.raises(InputError, match="phone S: "):
+        adb_module.check_state("S", state)
+
+
+def test_phones_without_shell_v2_are_refused(adb_server):
+    with LoopbackPhone() as old:
+        old.faults.without_shell_v2 = True
+        with adb_server.connected(old), pytest.raises(InputError, match="no shell_v2"):
+            adb_server.adb.device(old.serial)
+
+
+def test_a_drop_is_an_error_and_the_phone_comes_back(device, phone, tmp_path):
+    """adb itself says that a broken push was one file pushed, and ends a broken command like a whole one."""
+    source = tmp_path / "model"
+    source.write_bytes(bytes(range(256)) * 4000)
+    phone.faults.drop_after = 500_000
+    with pytest.raises(AdbError, match=r"could not be pushed|connection broke|arrived damaged"):
+        device.push(source, "/data/local/tmp/model")
+    assert "model" not in phone.files()
+    device.wait(10)
+    device.push(source, "/data/local/tmp/model")
+    assert (phone.temporary / "model").read_bytes() == source.read_bytes()
+    phone.faults.drop_after_sent = 20_000
+    with pytest.raises(AdbError, match="connection broke"):
+        device.shell("seq 100000")
+    device.wait(10)
+    phone.faults.drop_after_sent = 20_000
+    taken = []
+    with pytest.raises(AdbError, match="connection broke"):
+        taken.extend(device.lines("seq 100000", silent_seconds=5))
+    assert taken == [str(number) for number in range(1, len(taken) + 1)]
+    device.wait(10)
+    assert device.shell("echo there") == "there\n"
+
+
+def test_damaged_bytes_do_not_get_their_name(device, phone, tmp_path, monkeypatch):
+    source = tmp_path / "model"
+    source.write_bytes(b"right")
+    monkeypatch.setattr("ofa_tf.devices.adb_device.file_sha256", lambda path: "0" * 64)
+    with pytest.raises(AdbError, match="model arrived damaged"):
+        device.push(source, "/data/local/tmp/model")
+    assert phone.files() == ["model.part"]
+
+
+def test_a_full_disk_is_said(device, phone, tmp_path):
+    source = tmp_path / "model"
+    source.write_bytes(bytes(300_000))
+    phone.faults.room_bytes = 100_000
+    with pytest.raises(InputError, match=r"no room for /data/local/tmp/model \(0.3 MB\); free some"):
+        device.push(source, "/data/local/tmp/model")
+    assert phone.files() == []
+
+
+def test_a_frozen_phone_does_not_hang_anything(device, phone):
+    """It is still listed as a device; only time-outs tell. A command that is left is ended on the phone."""
+    running = device.lines("echo begun; sleep 60; echo done", silent_seconds=0.5)
+    assert next(running) == "begun"
+    with pytest.raises(AdbError, match=r"silent for 0\.5 s"):
+        next(running)
+    assert phone.is_idle(5)
+    phone.faults.frozen = True
+    with pytest.raises(AdbError, match="adb -s: no answer within"):
+        device.shell("true", timeout_seconds=0.5)
+    with pytest.raises(AdbError, match="did not come back within"):
+        device.wait(0.5)
+    phone.faults.frozen = False
+
+
+def test_whose_adb(tmp_path):
+    """The given one, the one that adbutils brings, or an error that says how to get one."""
+    own = tmp_path / "adb"
+    own.write_text("#!/bin/sh\nexit 1\n")
+    own.chmod(0o755)
+    assert find_adb(own) == own
+    assert find_adb().parts[-2:] == ("binaries", "adb")
+    with pytest.raises(InputError, match=r"--adb=nowhere: no program there"):
+        find_adb("nowhere")
+    with pytest.raises(Exception, match=r"devices: failed"):
+        Adb(own).states()

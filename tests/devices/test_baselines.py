@@ -1,0 +1,38 @@
+"""Baselines are the networks that their names say, in files like ours."""
+
+import pytest
+
+from ofa_tf.common import InputError
+from ofa_tf.deploy import Runner
+from ofa_tf.devices import baselines
+
+
+def test_macs_are_the_published_ones():
+    """219 M for MobileNetV3-Large: protects the count, and that it is this network. Source: reference facts."""
+    model = baselines._model("mobilenet_v3_large", 224)
+    assert baselines.macs(model) == pytest.approx(219e6, rel=0.02)
+
+
+def test_a_file_is_made_once_and_takes_raw_images(tmp_path):
+    made = baselines.baseline_file("mobilenet_v3_small", 32, cache_dir=tmp_path)
+    (path,) = tmp_path.iterdir()
+    written = path.stat().st_mtime_ns
+    runner = Runner(made.path)
+    assert (runner.input_shape, runner.input_type) == ((1, 32, 32, 3), "uint8")
+    again = baselines.baseline_file("mobilenet_v3_small", 32, cache_dir=tmp_path)
+    assert (again, path.stat().st_mtime_ns) == (made, written)
+    # An accuracy at 224 pixels is none at 32.
+    assert made.to_dict(1.5)["latency_ms"] == 1.5
+    assert made.to_dict(1.5)["published_top1"] is None
+
+
+def test_unknown_names_are_answered_with_the_known():
+    with pytest.raises(InputError, match="known are mobilenet_v2"):
+        baselines.baseline_file("mobilenet_v9", 224)
+
+
+def test_every_published_accuracy_has_a_source():
+    """One that a stranger can look up."""
+    for name, baseline in baselines.BASELINES.items():
+        assert bool(baseline.published_top1) == bool(baseline.source), name
+        assert "reference facts" not in baseline.source

@@ -1,0 +1,153 @@
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from ofa_tf import deploy
+from tests.binaries import run_binary
+from tests.reference import ROOT
+
+
+def _run(tool, *arguments, anew=False, **variables):
+    return run_binary(f"mobile_bench.{tool}", *arguments, environment=variables, anew=anew)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("build_latency_table", "--device=host,host", "--space=ofa_tiny", "--output=t.json"), "'host' alone"),
+        (("build_latency_table", "--space=nothing", "--output=t.json"), "space 'nothing' is unknown"),
+        (("build_latency_table", "--space=ofa_tiny", "--resolutions=24,x", "--output=t.json"), "--resolutions='24,x'"),
+        (("verify", "--table=missing.json", "--space=ofa_tiny", "--output=v.json"), "missing.json: no such file"),
+        (("verify", "--table=t.json", "--space=ofa_tiny", "--output=v.png"), "--output=v.png: is what the plot"),
+        (("verify", "--table=t.json", "--space=ofa_tiny", "--output=/dev/null/v.json"), "v.json: cannot be written"),
+        (("benchmark", "--model=missing.tflite", "--output=/dev/null/v.json"), "v.json: cannot be written"),
+        (("benchmark", "--model=missing.tflite", "--op_profiling"), "--op_profiling: is for phones"),
+        (("benchmark", "--model=missing.tflite", "--threads=0"), "flag --threads=0"),
+        (("benchmark", "--model=missing.tflite"), "missing.tflite: cannot be read"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(arguments, said):
+    """Protects users from tracebacks."""
+    result = _run(*arguments)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_benchmark_measures_files(tmp_path):
+    """Protects the binary from end to end: one line per file, and the same as JSON."""
+    inputs = keras.Input((4, 4, 1))
+    path = tmp_path / "model.tflite"
+    path.write_bytes(deploy.convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), "float32"))
+    result = _run("benchmark", f"--model={path}", "--seconds=0.01", f"--output={tmp_path / 'result.json'}", anew=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"{path}: ")
+    measured = json.loads((tmp_path / "result.json").read_text())
+    assert measured["models"][str(path)]["count"] >= 50
+    assert (measured["unit"], measured["device"]) == ("ms", "host")
+
+
+def test_microcontroller_judges_files(tmp_path):
+    """Inside the limits: figures and exit code 0; over one of them, which one; refused: one line."""
+    pytest.importorskip("tflite_micro")
+    inputs = keras.Input((8, 8, 3))
+    path, output = tmp_path / "model.tflite", tmp_path / "result.json"
+    path.write_bytes(deploy.convert(keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs)), "float32"))
+    source = tmp_path / "net.cc"
+    limits = ("--max_arena_bytes=20e3", "--max_model_bytes=1e5")
+    told = (f"--output={output}", f"--c_array={source}")
+    result = _run("microcontroller", f"--model={path}", *limits, "--count=3", *told, anew=True)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(output.read_text())
+    assert found["peak_memory_bytes"] == 4 * (8 * 8 * 3 + 6 * 6 * 4)
+    assert found["model_bytes"] == path.stat().st_size
+    assert (found["images"], found["same_class_as_litert"]) == (3, 3)
+    assert f"SRAM {found['arena_bytes']} bytes" in result.stdout
+    assert f"NET_ARENA_BYTES {found['arena_bytes']}\n" in source.with_suffix(".h").read_text()
+    assert f"net_tflite_size = {found['model_bytes']}u" in source.read_text()
+    for limit, said in (("--max_arena_bytes=1000", "its arena takes"), ("--max_model_bytes=100", "its file takes")):
+        result = _run("microcontroller", f"--model={path}", limit)
+        assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+        assert said in result.stderr
+    path.write_bytes(b"no model")
+    result = _run("microcontroller", f"--model={path}")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "does not run it" in result.stderr
+
+
+# As the binary, but for how long it waits for a phone that left.
+IMPATIENT = """
+from ofa_tf.devices.phone import Phone
+Phone.__init__.__kwdefaults__["patience_seconds"] = 1.0
+from mobile_bench import benchmark
+benchmark.run()
+"""
+
+
+def test_benchmark_of_a_phone_that_leaves_for_good(adb_server, phone, tmp_path):
+    """One error, exit code 1, and what was measured is in the file."""
+    inputs = keras.Input((4, 4, 1))
+    data = deploy.convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), "float32")
+    paths = [tmp_path / f"{number}.tflite" for number in range(3)]
+    for path in paths:
+        path.write_bytes(data)
+    tool, output = phone.write_tool(tmp_path / "benchmark_model"), tmp_path / "result.json"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", IMPATIENT, f"--device={phone.serial}", "--seconds=1", f"--output={output}"),
+            *(f"--model={','.join(map(str, paths))}", f"--benchmark_binary={tool}"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, **adb_server.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # The first one's line is written as soon as it is measured.
+    assert process.stdout.readline().startswith(f"{paths[0]}: ")
+    phone.leave()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "did not come back within 1 s" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    measured = json.loads(output.read_text())
+    assert set(measured["models"]) == {str(paths[0])}
+    assert measured["versions"]["benchmark_model"].startswith("SHA-256 ")
+
+
+def test_benchmark_measures_files_on_a_phone(adb_server, phone, tmp_path):
+    """The same, by the phone's serial: a line and JSON for what can be measured, one error for what cannot."""
+    inputs = keras.Input((4, 4, 1))
+    good, bad = tmp_path / "it's $good.tflite", tmp_path / "bad.tflite"
+    good.write_bytes(deploy.convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), "float32"))
+    bad.write_bytes(b"no model")
+    phone.set_governor("schedutil")
+    tool = phone.write_tool(tmp_path / "benchmark_model")
+    result = _run(
+        "benchmark",
+        f"--device={phone.serial}",
+        f"--model={good},{bad}",
+        "--seconds=0.01",
+        "--op_profiling",
+        f"--benchmark_binary={tool}",
+        f"--log_folder={tmp_path / 'logs'}",
+        f"--output={tmp_path / 'result.json'}",
+        **adb_server.environment,
+    )
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{good}: ")
+    warning, error = result.stderr.splitlines()
+    assert "governor is schedutil" in warning
+    assert f"error: {bad}: benchmark_model ended with exit code 1" in error
+    measured = json.loads((tmp_path / "result.json").read_text())
+    assert measured["models"][str(good)]["count"] >= 50
+    [operation] = measured["models"][str(good)]["operations"]
+    assert f"    {operation['mean_ms']:.4f} ms {operation['node_type']} {operation['name']}\n" in result.stdout
+    assert measured["device"] == phone.serial
+    assert measured["versions"]["benchmark_model"].startswith("SHA-256 ")
+    assert len(list((tmp_path / "logs").iterdir())) == 2
+    assert phone.files() == []

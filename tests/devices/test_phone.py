@@ -1,0 +1,246 @@
+"""Sessions on a phone through the real adb: what is sent, measured and told, and what a hot phone does."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ofa_tf.common import InputError
+from ofa_tf.devices.benchmark_binary import find_binary
+from ofa_tf.devices.benchmark_options import BenchmarkOptions
+from ofa_tf.devices.phone import Phone
+from ofa_tf.devices.phone_lock import PhoneLock
+from tests.phone.loopback_phone import LoopbackPhone
+
+
+def test_models_are_measured_in_one_batch(phone, session, model):
+    """One run of the tool for each, on the chosen cores, with the options asked for; nothing stays behind."""
+    results = []
+    with session(BenchmarkOptions(runs=20, min_seconds=0.01, warmup_seconds=0.001, threads=2)) as opened:
+        measured = opened.measure([(f"block {index}", model) for index in range(5)], results.append)
+        assert opened.describe()["core mask"] == "70"
+    assert [measurement.name for measurement in measured] == [f"block {index}" for index in range(5)]
+    assert measured == results
+    assert all(measurement.output.count >= 20 and measurement.output.median_ms > 0 for measurement in measured)
+    assert all(not measurement.error and not measurement.hot and measurement.attempts == 1 for measurement in measured)
+    assert measured[0].before.battery_celsius == 28.5
+    assert measured[0].block_latency().median_ms == measured[0].output.median_ms
+    assert phone.masks() == ["70"] * 5
+    assert {"--num_runs=20", "--min_secs=0.01", "--num_threads=2", "--use_xnnpack=true"} <= set(phone.tool_runs[-1])
+    assert phone.files() == []
+    assert phone.is_idle()
+    assert session.notes == []
+
+
+NAMES = (
+    "a b",
+    "it's",
+    'say "hi"',
+    "$(touch pwned)",
+    "`touch pwned`",
+    "a;touch pwned",
+    "--help",
+    "ä★",
+    "x/../y",
+    "a\nb",
+    "\\n",
+)
+
+
+def test_names_are_run_literally(phone, session, model):
+    with session() as opened:
+        measured = opened.measure([(name, model) for name in NAMES])
+    assert [measurement.error for measurement in measured] == [""] * len(NAMES)
+    assert phone.models_run() == [name.replace("/", "_") for name in NAMES]
+    assert not list(phone.root.rglob("pwned"))
+
+
+def test_litert_2_and_old_tools(phone, session, model):
+    """Each is asked in its own options and read in its own form."""
+    for style, option in (("litert", "--use_cpu=true"), ("old", "--use_xnnpack=true")):
+        phone.faults.style = style
+        with session() as opened:
+            [measurement] = opened.measure([("block", model)])
+        assert measurement.error == ""
+        assert (measurement.output.median_ms is None) == (style == "old")
+        assert measurement.block_latency().median_ms > 0
+        assert option in phone.tool_runs[-1]
+
+
+def test_operations_are_timed_where_asked_for(session, model):
+    with session(BenchmarkOptions(runs=3, min_seconds=0.0, profile=True)) as opened:
+        [measurement] = opened.measure([("block", model)])
+    assert [operation.node_type for operation in measurement.operations] == ["CONV_2D"]
+    assert measurement.operations[0].mean_ms == pytest.approx(measurement.output.mean_ms, abs=1e-3)
+
+
+def test_a_delegate_that_is_not_used_is_no_measurement(phone, session, model):
+    with session(BenchmarkOptions(delegate="gpu", runs=2, min_seconds=0.0)) as opened:
+        [measurement] = opened.measure([("block", model)])
+    assert measurement.output is None
+    assert "--delegate=gpu was not used" in measurement.error
+    assert measurement.attempts == 1
+    assert phone.masks() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"delegate": "tpu"}, "--delegate='tpu' is unknown"),
+        ({"min_seconds": 100.0}, "--seconds=100: expected from 0 to 60"),
+        ({"min_seconds": float("nan")}, "--seconds=nan: expected from 0"),
+        ({"hot_celsius": float("inf")}, "--hot_celsius=inf: expected a temperature"),
+        ({"hot_celsius": float("nan")}, "--hot_celsius=nan: expected a temperature"),
+    ],
+)
+def test_options_that_cannot_be_kept_to(fields, said):
+    """One line before anything is pushed; a script for the phone could not be written with them."""
+    with pytest.raises(InputError, match=said):
+        BenchmarkOptions(**fields)
+
+
+def test_options_that_the_tool_does_not_know(phone, session):
+    phone.faults.style = "litert"
+    with (
+        pytest.raises(InputError, match="this one has no option --use_nnapi"),
+        session(BenchmarkOptions(delegate="nnapi")),
+    ):
+        pass
+    phone.faults.unknown_options = ("max_secs", "warmup_min_secs", "num_threads")
+    with pytest.raises(InputError, match="this one has no option --num_threads"), session():
+        pass
+    assert phone.files() == []
+
+
+def test_options_that_the_tool_passes_over(phone, session, model):
+    """It only warns, and measures something else; what was measured before is kept."""
+    results = []
+    with session() as opened:
+        opened.measure([("first", model)], results.append)
+        phone.faults.unknown_options = ("num_threads",)
+        with pytest.raises(InputError, match=r"the tool does not know --num_threads=1, which .* give another --bench"):
+            opened.measure([("second", model), ("third", model)], results.append)
+    assert [measurement.name for measurement in results] == ["first"]
+    assert phone.files() == []
+
+
+def test_models_as_files(session, model, tmp_path):
+    (tmp_path / "my $model.tflite").write_bytes(model)
+    with session() as opened:
+        [measurement] = opened.measure([("file", tmp_path / "my $model.tflite")])
+        assert measurement.error == ""
+        with pytest.raises(InputError, match="missing: cannot be read"):
+            opened.measure([("no file", tmp_path / "missing")])
+
+
+def test_a_tool_for_another_abi(phone, device, tmp_path):
+    binary = find_binary("arm64-v8a", phone.write_tool(tmp_path / "tool", abi="armeabi-v7a"))
+    with pytest.raises(InputError, match=r"does not run on phone .*not executable: 64-bit ELF file.*for arm64-v8a"):
+        Phone(device, binary, BenchmarkOptions()).__enter__()
+    assert phone.files() == []
+
+
+def test_hot_phones_cool_down_and_hot_models_run_again(phone, session, model):
+    phone.set_readings(thermal_status=[0, 2, 0, 0], battery_tenths=[350])
+    with session() as opened:
+        # The session's own look at the phone was the first reading; before the model it is hot, then cool, then cool.
+        [measurement] = opened.measure([("block", model)])
+        assert (measurement.hot, measurement.attempts) == (False, 1)
+        assert "cools down (battery 35.0 C, thermal status 2, 0 s so far)" in session.notes[0]
+        # Cool before, hot after: again.
+        phone.set_readings(thermal_status=[0, 1, 0, 0, 0])
+        [measurement] = opened.measure([("block", model)])
+        assert (measurement.hot, measurement.attempts) == (False, 2)
+
+
+def test_a_phone_that_stays_hot(phone, session, model):
+    """Limits of waiting and of repeating; then it is measured as it is, and said to be hot."""
+    phone.set_readings(battery_tenths=[455])
+    with session(BenchmarkOptions(runs=2, min_seconds=0.0, cooling_seconds=1, hot_attempts=2)) as opened:
+        [measurement] = opened.measure([("block", model)])
+    assert (measurement.hot, measurement.attempts, measurement.error) == (True, 2, "")
+    assert measurement.before.battery_celsius == 45.5
+
+
+def test_the_coolest_of_hot_runs_counts(phone, session, model):
+    phone.set_readings(battery_tenths=[300, 300, 450, 300, 420, 300, 440])
+    with session(BenchmarkOptions(runs=2, min_seconds=0.0, cooling_seconds=0, hot_attempts=3)) as opened:
+        [measurement] = opened.measure([("block", model)])
+    assert (measurement.hot, measurement.attempts, measurement.after.battery_celsius) == (True, 3, 42.0)
+
+
+def test_a_slow_first_run_is_warm_up(phone, session, model):
+    phone.faults.slow_first_seconds = 0.3
+    with session() as opened:
+        [measurement] = opened.measure([("block", model)])
+    assert measurement.output.max_ms < 250
+
+
+def test_a_governor_that_varies_is_warned_of(phone, session):
+    phone.set_governor("schedutil")
+    with session() as opened:
+        assert opened.describe()["governor"] == "schedutil"
+    assert "governor is schedutil, not performance" in session.notes[0]
+
+
+def test_two_processes_do_not_measure_on_one_phone(phone, device, session):
+    code = (
+        "import sys, time; from ofa_tf.devices.phone_lock import PhoneLock\n"
+        "PhoneLock(sys.argv[1]).acquire(); print('held', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, device.serial], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match="another process measures on it"), session():
+        pass
+    other.kill()
+    other.communicate()
+    with session():
+        pass
+
+
+def test_another_users_lock_is_opened_and_not_made(tmp_path, monkeypatch):
+    """As where fs.protected_regular is on: who opens another user's file so that it may be made is refused."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    real = os.open
+
+    def refusing(path, flags, *mode):
+        if flags & os.O_CREAT and os.path.exists(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refusing)
+    for _ in range(2):
+        (lock := PhoneLock("a phone")).acquire()
+        lock.release()
+    [path] = tmp_path.iterdir()
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(InputError, match=r"a_phone\.lock: cannot be opened") as error:
+        PhoneLock("a phone").acquire()
+    assert "\n" not in str(error.value)
+
+
+def test_overhead_of_a_batch(phone, session, model):
+    """A block costs little besides its benchmark: far less than the second that a round trip with pushes would."""
+    with session(BenchmarkOptions(runs=1, min_seconds=0.0, warmup_seconds=0.0)) as opened:
+        start = time.perf_counter()
+        opened.measure([(f"block {index}", model) for index in range(30)])
+        seconds = (time.perf_counter() - start) / 30
+    assert seconds < 1.0, f"{seconds:.3f} s a block"
+
+
+def test_phones_side_by_side(adb_server, phone, binary, session, model, tmp_path):
+    """Each has its own serial, lock and folder."""
+    with LoopbackPhone("Galaxy 0") as other, adb_server.connected(other):
+        its_tool = find_binary(other.abi, other.write_tool(tmp_path / "its tool"))
+        with (
+            session() as first,
+            Phone(adb_server.adb.device(other.serial), its_tool, BenchmarkOptions(runs=5, min_seconds=0.0)) as second,
+        ):
+            assert first.measure([("block", model)])[0].error == ""
+            assert second.measure([("block", model)])[0].error == ""
+            assert second.facts.model == "Loopback Galaxy 0"
+        assert other.files() == []
