@@ -80,8 +80,8 @@ def _many_blocks() -> dict:
         with phone as session:
             measured = session.measure(models)
         seconds, processor = time.perf_counter() - start, _processor_seconds() - processor_start
-    outputs = [measurement.output for measurement in measured if measurement.output is not None]
-    running = sum(output.count * output.mean_ms / 1e3 + session.options.warmup_seconds for output in outputs)
+    outputs = [measurement.facts for measurement in measured if measurement.latency is not None]
+    running = sum(it["count"] * it["mean_ms"] / 1e3 + session.options.warmup_seconds for it in outputs)
     return {
         "blocks": len(outputs),
         "failed": len(measured) - len(outputs),
@@ -96,15 +96,12 @@ def _many_blocks() -> dict:
 def _table_from_nothing() -> dict:
     from ofa_tf import spaces
     from ofa_tf.devices.model_cache import ModelCache
-    from ofa_tf.devices.phone_table import build_phone_table
 
     with _phone() as (folder, phone, loopback):
         start, processor_start = time.perf_counter(), _processor_seconds()
         with phone as session:
             cache, path = ModelCache(folder / "models"), folder / "table.json"
-            table = build_phone_table(
-                spaces.get(_SPACE.value), None, "int8", session, path, cache=cache, progress=False
-            )
+            table = session.build_table(spaces.get(_SPACE.value), "int8", path, cache=cache, progress=False)
         seconds, processor = time.perf_counter() - start, _processor_seconds() - processor_start
         models_run = len(loopback.models_run())
     blocks = len(table.blocks)

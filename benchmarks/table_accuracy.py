@@ -28,19 +28,18 @@ def main(argv):
     import itertools
     import time
 
-    from ofa_tf import spaces
+    from ofa_tf import devices, spaces
     from ofa_tf.common import write_json
-    from ofa_tf.devices.table_builder import build_table
-    from ofa_tf.devices.verification import verify_table
 
     space = spaces.get(_SPACE.value)
     resolutions = _RESOLUTIONS.value and [int(side) for side in _RESOLUTIONS.value]
     rows = []
     for precision, threads in itertools.product(_PRECISIONS.value, map(int, _THREADS.value)):
         start = time.perf_counter()
-        table = build_table(space, resolutions, precision, threads, None, progress=False)
-        seconds = time.perf_counter() - start
-        found, _ = verify_table(table, space, networks=_NETWORKS.value, correct=_CORRECT.value, progress=False)
+        with devices.open(devices.HOST, devices.BenchmarkOptions(threads=threads)) as device:
+            table = device.build_table(space, precision, None, resolutions=resolutions, progress=False)
+            seconds = time.perf_counter() - start
+            found, _ = devices.verify_table(table, space, device, networks=_NETWORKS.value, correct=_CORRECT.value)
         rows.append(
             {
                 "space": space.name,

@@ -12,16 +12,17 @@ With --baselines=mobilenet_v2,mobilenet_v3_small,mobilenet_v3_large,efficientnet
 are converted as ours are (once; the files are kept in ~/.cache/ofa_tf/baselines) and measured in the same way.
 """
 
+import dataclasses
+import pathlib
+
 from absl import flags
 
-from mobile_bench import phone_flags
+from mobile_bench import device_flags
 from ofa_tf.common import InputError, OfaError, cli
 
 _DEVICE = flags.DEFINE_string("device", "host", "what is measured on: 'host', this machine, or a phone's serial")
 _MODEL = flags.DEFINE_list("model", [], "the .tflite files")
-_BASELINES = flags.DEFINE_list(
-    "baselines", [], "known networks to measure beside them, see the list above"
-)
+_BASELINES = flags.DEFINE_list("baselines", [], "known networks to measure beside them, see the list above")
 _RESOLUTION = flags.DEFINE_integer("resolution", 224, "image side of the baselines in pixels", lower_bound=32)
 _PRECISION = flags.DEFINE_string("precision", "float32", "precision of the baselines")
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
@@ -36,18 +37,33 @@ _SHOWN_OPERATIONS = 5
 def main(argv):
     del argv
     from ofa_tf.common import check_writable, write_json
-    from ofa_tf.devices import host
 
     if not _MODEL.value and not _BASELINES.value:
         raise InputError("nothing to measure; give the paths of .tflite files (--model) or --baselines")
-    if _OP_PROFILING.value and _DEVICE.value == host.DEVICE:
-        raise InputError(f"--op_profiling: is for phones, --device is {host.DEVICE}; leave it out")
     if _OUTPUT.value:
         check_writable(_OUTPUT.value)
     baselines = _baselines()
     names = {path: path for path in _MODEL.value} | {path: file.name for path, file in baselines.items()}
-    measure = _on_host if _DEVICE.value == host.DEVICE else _on_phone
-    versions, measured, errors = measure(names)
+    measured, errors = {}, []
+
+    def show(measurement) -> None:
+        if measurement.latency is None:
+            errors.append(f"{names[measurement.name]}: {measurement.error}")
+        else:
+            measured[measurement.name] = _shown(measurement, names[measurement.name])
+
+    opened = device_flags.open_device(
+        _DEVICE.value, threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value, profile=_OP_PROFILING.value
+    )
+    with opened as device:
+        try:
+            device.measure([(path, pathlib.Path(path)) for path in names], show)
+        except InputError:
+            raise
+        except OfaError as error:
+            # The device is lost; what was measured is written all the same.
+            errors.append(str(error))
+        versions = device.describe()
     if _OUTPUT.value:
         result = {"unit": "ms", "device": _DEVICE.value, "threads": _THREADS.value, "versions": versions}
         models = {path: figures for path, figures in measured.items() if path not in baselines}
@@ -72,74 +88,25 @@ def _baselines() -> dict:
     return {str(file.path): file for file in files}
 
 
-def _on_host(names: dict[str, str]) -> tuple[dict, dict, list[str]]:
-    import dataclasses
-
-    from ofa_tf.deploy.foreign_file import open_foreign, open_foreign_files
-    from ofa_tf.devices import host
-
-    # A file that cannot be run is found before anything is measured.
-    for found in open_foreign_files(list(names), threads=_THREADS.value):
-        if isinstance(found, Exception):
-            raise found
-    measured = {}
-    for path, name in names.items():
-        found = open_foreign(path, threads=_THREADS.value, min_runs=_RUNS.value, min_seconds=_SECONDS.value)
-        timing = found.timing
-        measured[path] = {
-            **dataclasses.asdict(timing),
-            "model_bytes": found.model_bytes,
-            "partitions": found.partitions,
-        }
-        print(
-            f"{name}: {timing.median_ms:.4f} ms (p95 {timing.p95_ms:.4f}, std {timing.std_ms:.4f}, "
-            f"{timing.count} runs), {found.model_bytes / 1000:.1f} KB, {found.partitions} partitions",
-            flush=True,
-        )
-    return host.describe(), measured, []
-
-
-def _on_phone(names: dict[str, str]) -> tuple[dict, dict, list[str]]:
-    import dataclasses
-    import pathlib
-
-    from ofa_tf.devices.adb_device import AdbError
-
-    measured, errors, profile = {}, [], _OP_PROFILING.value
-
-    def show(measurement) -> None:
-        path, output = measurement.name, measurement.output
-        if output is None:
-            errors.append(f"{names[path]}: {measurement.error}")
-            return
-        latency = measurement.block_latency()
-        measured[path] = {
-            **dataclasses.asdict(output),
-            **latency.to_dict(),
-            "model_bytes": pathlib.Path(path).stat().st_size,
-            "hot": measurement.hot,
-            "battery_celsius": measurement.after.battery_celsius,
-            **({"operations": [dataclasses.asdict(it) for it in measurement.operations]} if profile else {}),
-        }
-        p95 = "unknown" if latency.p95_ms is None else f"{latency.p95_ms:.4f}"
-        print(
-            f"{names[path]}: {latency.median_ms:.4f} ms (p95 {p95}, std {latency.std_ms:.4f}, {latency.count} runs), "
-            f"{measured[path]['model_bytes'] / 1000:.1f} KB, {measurement.after}{', hot' if measurement.hot else ''}",
-            flush=True,
-        )
-        for it in sorted(measurement.operations, key=lambda it: -it.mean_ms)[:_SHOWN_OPERATIONS]:
-            print(f"    {it.mean_ms:.4f} ms {it.node_type} {it.name}", flush=True)
-
-    session = phone_flags.phone_session(
-        _DEVICE.value, threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value, profile=profile
+def _shown(measurement, name: str) -> dict:
+    """Prints a measurement; its figures for the file."""
+    latency, model_bytes = measurement.latency, pathlib.Path(measurement.name).stat().st_size
+    p95 = "unknown" if latency.p95_ms is None else f"{latency.p95_ms:.4f}"
+    print(
+        f"{name}: {latency.median_ms:.4f} ms (p95 {p95}, std {latency.std_ms:.4f}, {latency.count} runs), "
+        f"{model_bytes / 1000:.1f} KB, {measurement.state}{', hot' if measurement.hot else ''}",
+        flush=True,
     )
-    with session as phone:
-        try:
-            phone.measure([(path, pathlib.Path(path)) for path in names], show)
-        except AdbError as error:
-            # What was measured is written all the same.
-            errors.append(str(error))
-        return phone.describe(), measured, errors
+    for it in sorted(measurement.operations, key=lambda it: -it.mean_ms)[:_SHOWN_OPERATIONS]:
+        print(f"    {it.mean_ms:.4f} ms {it.node_type} {it.name}", flush=True)
+    operations = [dataclasses.asdict(it) for it in measurement.operations]
+    return {
+        **measurement.facts,
+        **latency.to_dict(),
+        "model_bytes": model_bytes,
+        "hot": measurement.hot,
+        **({"operations": operations} if operations else {}),
+    }
 
 
 def run():

@@ -20,10 +20,11 @@ import sys
 
 from absl import flags
 
-from mobile_bench import phone_flags
+from mobile_bench import device_flags
 from mobile_bench.adb_flag import ADB
 from ofa_tf.common import InputError, cli
 from ofa_tf.common.form import FORMS, PRECISIONS
+from ofa_tf.devices import HOST
 
 _AUTO, _ALL = "auto", "all"
 
@@ -52,60 +53,44 @@ _OUTPUT = flags.DEFINE_string("output", None, "the table to write, or to go on w
 def main(argv):
     del argv
     from ofa_tf import spaces
-    from ofa_tf.devices import host
 
     space = spaces.get(_SPACE.value, _NUM_CLASSES.value)
     resolutions = _resolutions(_RESOLUTIONS.value)
-    serials = _serials(_DEVICE.value)
-    if serials == [host.DEVICE]:
-        table = _on_host(space, resolutions)
-    elif len(serials) == 1 and _DEVICE.value != [_ALL]:
-        table = _on_phone(space, resolutions, serials[0])
-    else:
+    names = _names(_DEVICE.value)
+    if len(names) > 1 or _DEVICE.value == [_ALL]:
         from ofa_tf.devices.phone_workers import run_workers
 
         arguments = [*sys.argv[1:], "--progress=lines"]
-        run_workers("mobile_bench.build_latency_table", arguments, serials, _OUTPUT.value)
+        run_workers("mobile_bench.build_latency_table", arguments, names, _OUTPUT.value)
         return
 
     from ofa_tf.devices.table_summary import table_summary
 
+    opened = device_flags.open_device(names[0], threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value)
+    with opened as device:
+        # This machine is measured in another way, which has no batches.
+        by_batches = {} if names == [HOST] else {"tolerance": _TOLERANCE.value, "on_batch": _say_of(device)}
+        table = device.build_table(
+            space,
+            _PRECISION.value,
+            _OUTPUT.value,
+            resolutions=resolutions,
+            form=_form(space, device),
+            progress=_PROGRESS.value == "bar",
+            **by_batches,
+        )
     print(f"{_OUTPUT.value}: {table.precision}, on {table.versions['cpu']}: {table_summary(table)}")
 
 
-def _on_host(space, resolutions):
-    from ofa_tf.devices.model_times import host_times
-    from ofa_tf.devices.table_builder import build_table
-
-    form = _form(space, lambda models: host_times(models, _THREADS.value))
-    return build_table(space, resolutions, _PRECISION.value, _THREADS.value, _OUTPUT.value, form=form)
-
-
-def _on_phone(space, resolutions, serial: str):
-    from ofa_tf.devices.model_times import phone_times
-    from ofa_tf.devices.phone_table import build_phone_table
-
-    bar = _PROGRESS.value == "bar"
-
+def _say_of(device):
     def say(done: int, total: int) -> None:
-        if not bar:
-            print(f"phone {serial}: {done} of {total} blocks", file=sys.stderr, flush=True)
+        if _PROGRESS.value == "lines":
+            print(f"{device}: {done} of {total} blocks", file=sys.stderr, flush=True)
 
-    with phone_flags.phone_session(serial, threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value) as phone:
-        return build_phone_table(
-            space,
-            resolutions,
-            _PRECISION.value,
-            phone,
-            _OUTPUT.value,
-            form=_form(space, lambda models: phone_times(phone, models)),
-            tolerance=_TOLERANCE.value,
-            progress=bar,
-            on_batch=say,
-        )
+    return say
 
 
-def _form(space, time_models) -> str | None:
+def _form(space, device) -> str | None:
     """The form that the flag asks for; a table that is gone on with keeps its own."""
     import pathlib
 
@@ -118,25 +103,22 @@ def _form(space, time_models) -> str | None:
 
     from ofa_tf.devices.fastest_form import fastest_form
 
-    form, times_ms = fastest_form(space, _PRECISION.value, time_models)
+    form, times_ms = fastest_form(space, _PRECISION.value, device)
     shown = ", ".join(f"{name} {time_ms:.3f}" for name, time_ms in times_ms.items())
     print(f"{','.join(_DEVICE.value)}: form {form}, of a network's times in ms: {shown}", flush=True)
     return form
 
 
-def _serials(devices: list[str]) -> list[str]:
+def _names(devices: list[str]) -> list[str]:
     """What is measured on, one by one."""
-    from ofa_tf.devices import host
     from ofa_tf.devices.adb import Adb
 
     if devices == [_ALL]:
         adb = Adb(ADB.value)
         # Without any, asking for one says what to do.
         return list(adb.states()) or [adb.device().serial]
-    if not devices or (host.DEVICE in devices and len(devices) > 1):
-        raise InputError(
-            f"--device={','.join(devices)}: expected {host.DEVICE!r} alone, serials of phones, or {_ALL!r}"
-        )
+    if not devices or (HOST in devices and len(devices) > 1):
+        raise InputError(f"--device={','.join(devices)}: expected {HOST!r} alone, names of devices, or {_ALL!r}")
     return devices
 
 

@@ -20,13 +20,13 @@ _OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the list, none un
 
 def main(argv):
     del argv
-    from ofa_tf.devices import host
+    from ofa_tf.devices import HOST, host
     from ofa_tf.devices.adb import Adb, check_state
     from ofa_tf.devices.phone_facts import PhoneFacts
 
     this = host.describe()
-    found = {host.DEVICE: {"state": "device", **this}}
-    print(f"{host.DEVICE}: {this['cpu']}, {this['cores']} cores, {this['os']}")
+    found = {HOST: {"state": "device", **this}}
+    print(f"{HOST}: {this['cpu']}, {this['cores']} cores, {this['os']}")
     adb = Adb(ADB.value)
     for serial, state in adb.states().items():
         try:

@@ -11,12 +11,11 @@ networks are measured too, a line from sums of blocks to networks is fitted on t
 this correction inside; the comparison uses it.
 """
 
-import functools
 import pathlib
 
 from absl import flags
 
-from mobile_bench import phone_flags
+from mobile_bench import device_flags
 from ofa_tf.common import cli
 
 _TABLE = flags.DEFINE_string("table", None, "the latency table, from mobile_bench.build_latency_table", required=True)
@@ -35,7 +34,6 @@ def main(argv):
     del argv
     from ofa_tf import spaces
     from ofa_tf.common import InputError, check_writable, write_json
-    from ofa_tf.devices import host
     from ofa_tf.predictors.latency_table import LatencyTable
     from ofa_tf.spaces import Arch
 
@@ -48,22 +46,14 @@ def main(argv):
     table = LatencyTable.load(_TABLE.value)
     archs = [Arch.load(path) for path in _ARCH.value]
 
-    from ofa_tf.devices.network_times import time_on_phone
     from ofa_tf.devices.verification import plot, verify_table
 
-    verify = functools.partial(
-        verify_table, table, space, networks=_NETWORKS.value, correct=_CORRECT.value, archs=archs, seed=_SEED.value
-    )
-    if table.device == host.DEVICE:
-        verification, corrected = verify()
-    else:
-        session = phone_flags.phone_session(
-            table.device, threads=table.threads, runs=_RUNS.value, seconds=_SECONDS.value
-        )
-        with session as phone:
-            verification, corrected = verify(
-                functools.partial(time_on_phone, table, space, phone=phone, path=_TABLE.value, seed=_SEED.value)
-            )
+    opened = device_flags.open_device(table.device, threads=table.threads, runs=_RUNS.value, seconds=_SECONDS.value)
+    with opened as device:
+        verification, corrected = verify_table(
+            table, space, device, networks=_NETWORKS.value, correct=_CORRECT.value, archs=archs, path=_TABLE.value,
+            seed=_SEED.value,
+        )  # fmt: skip
     # First of all: whatever becomes of the files, it was measured.
     print(verification.summary(), flush=True)
     if _CORRECT.value:

@@ -22,7 +22,7 @@ COMMAND = re.compile(r"(?<![\w./-])((?:benchmarks|mobile_bench|tools)\.[a-z]\w*)
 CODE = re.compile(r"```.*?```|`[^`]+`|^    .*$", re.S | re.M)
 FLAG = re.compile(r"(?<![\w-])--([a-z][\w-]*)")
 # Every binary's, and those of pip and tfds that the pages give.
-OTHER_FLAGS = {"help", "all", "exclude", "exclude-editable", "file_format", "no-deps", "pre"}
+OTHER_FLAGS = {"help", "helpfull", "all", "exclude", "exclude-editable", "file_format", "no-deps", "pre"}
 
 
 def missing_links(page) -> list[str]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ofa_tf import devices
 from ofa_tf.common import write_json
 from ofa_tf.deploy import Runner
-from ofa_tf.devices.table_builder import build_table
 from ofa_tf.devices.verification import Verification, verify_table
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.predictors import AccuracyPredictor, LatencyTable
@@ -63,8 +63,11 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
 
     say(f"4/6 measure: this machine's {PRECISION} latency table, block by block, then corrected by whole networks")
     table_path = run.path / f"host_{PRECISION}.json"
-    table = build_table(run.space, None, PRECISION, 1, table_path)
-    verification, table = verify_table(table, run.space, networks=VERIFIED, correct=CORRECTING, seed=seed)
+    with devices.open(devices.HOST) as device:
+        table = device.build_table(run.space, PRECISION, table_path)
+        verification, table = verify_table(
+            table, run.space, device, networks=VERIFIED, correct=CORRECTING, path=str(table_path), seed=seed
+        )
     table.save(table_path)
     say(f"    {verification.summary()}")
     say("5/6 search at three budgets, choose on the hold-out, export, measure")

@@ -5,14 +5,10 @@ import re
 import traceback
 from collections.abc import Sequence
 
-from mobile_bench import phone_flags
-from mobile_bench.adb_flag import ADB
+from mobile_bench import device_flags
+from ofa_tf import devices
 from ofa_tf.common import InputError, OfaError, write_text
 from ofa_tf.common.form import precision_of
-from ofa_tf.devices import host
-from ofa_tf.devices.adb import Adb
-from ofa_tf.devices.table_builder import build_table
-from ofa_tf.devices.verification import verify_table
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.search.limits import form_within
 from ofa_tf.spaces import Space
@@ -23,6 +19,8 @@ from tools.predictors import open_latency_predictor
 # Whole networks that correct a new table, and others that tell how well.
 _CORRECTING, _CHECKING = 6, 4
 _RUNS, _SECONDS = 50, 0.5
+# Of each block on a phone.
+_TABLE_RUNS, _TABLE_SECONDS = 20, 0.02
 # Phones that run on this machine: emulators, and those of tests.
 _HERE = re.compile(r"emulator-\d+|127\.0\.0\.1:\d+|localhost:\d+")
 
@@ -38,24 +36,22 @@ class Devices:
 
     def __init__(self, folder: pathlib.Path, *, rounds: int, seed: int = 0):
         self._folder, self._rounds, self._seed = folder, rounds, seed
-        self._serials: set[str] | None = None
+        self._attached: dict[str, bool] = {}
         self._errors: dict[pathlib.Path, OfaError] = {}
 
     def is_attached(self, device: str) -> bool:
         """Whether files can be measured on it."""
-        if device == host.DEVICE:
-            return True
-        if self._serials is None:
+        if device not in self._attached:
             try:
-                self._serials = set(Adb(ADB.value).states())
+                self._attached[device] = devices.attached(device, device_flags.settings())
             except OfaError as error:
                 say(f"no phones: {error}")
-                self._serials = set()
-        return device in self._serials
+                self._attached[device] = False
+        return self._attached[device]
 
     def place(self, device: str) -> str:
         """Which machine a device is."""
-        return host.DEVICE if _HERE.fullmatch(device) else device
+        return devices.HOST if _HERE.fullmatch(device) else device
 
     def table_path(self, target: Target) -> pathlib.Path:
         """Where the table is that predicts a target's latency."""
@@ -101,10 +97,7 @@ class Devices:
             sides = [side for side in wished if side in space.resolutions] or wished
             say(f"latency table of {target.device}, {target.precision}: {path}")
             try:
-                if target.device == host.DEVICE:
-                    self._build_here(path, target, space, sides)
-                else:
-                    self._build_on_phone(path, target, space, sides)
+                self._build(path, target, space, sides)
             except OfaError as error:
                 self._errors[path] = error
             except Exception as error:
@@ -115,24 +108,20 @@ class Devices:
                     f"in {whole})"
                 )
 
-    def _build_here(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
-        form = _form(target)
-        table = build_table(
-            space, sides, target.precision, target.threads, path, form=form, rounds=self._rounds, seed=self._seed
-        )
-        if table.correction is not None:
-            return
-        checked, table = verify_table(
-            table, space, networks=_CHECKING, correct=_CORRECTING, rounds=self._rounds, seed=self._seed
-        )
+    def _build(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
+        options = device_flags.options(threads=target.threads, runs=_TABLE_RUNS, seconds=_TABLE_SECONDS)
+        with devices.open(target.device, options, device_flags.settings(self._rounds)) as device:
+            table = device.build_table(
+                space, target.precision, path, resolutions=sides, form=_form(target), seed=self._seed
+            )
+            # On phones whole networks cost minutes: there the file's own measurement decides.
+            if target.device != devices.HOST or table.correction is not None:
+                return
+            checked, table = devices.verify_table(
+                table, space, device, networks=_CHECKING, correct=_CORRECTING, path=str(path), seed=self._seed
+            )
         table.save(path)
         say(f"    {checked.summary()}")
-
-    def _build_on_phone(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
-        from ofa_tf.devices.phone_table import build_phone_table
-
-        with phone_flags.phone_session(target.device, threads=target.threads, runs=20, seconds=0.02) as phone:
-            build_phone_table(space, sides, target.precision, phone, path, form=_form(target), seed=self._seed)
 
     def measure(self, target: Target, path: pathlib.Path) -> float:
         """The latency of a target's file on its device, in milliseconds.
@@ -140,15 +129,15 @@ class Devices:
         Raises:
             OfaError: the device does not run it, or is lost.
         """
-        if target.device == host.DEVICE:
+        if target.device == devices.HOST:
             return measure_ms(path, target.threads)
-        with phone_flags.phone_session(target.device, threads=target.threads, runs=_RUNS, seconds=_SECONDS) as phone:
-            [measurement] = phone.measure([(target.name, path)])
-        if measurement.output is None:
-            raise OfaError(f"phone {target.device}: {measurement.error}")
+        with device_flags.open_device(target.device, threads=target.threads, runs=_RUNS, seconds=_SECONDS) as device:
+            [measurement] = device.measure([(target.name, path)])
+            if measurement.latency is None:
+                raise OfaError(f"{device}: {measurement.error}")
         if measurement.hot:
-            say(f"    {target.name}: measured hot ({measurement.after}); it may be faster on a cool phone")
-        return measurement.block_latency().median_ms
+            say(f"    {target.name}: measured hot ({measurement.state}); it may be faster on a cool phone")
+        return measurement.latency.median_ms
 
 
 def _form(target: Target) -> str:

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ofa_tf import zoo
+from ofa_tf import devices, zoo
 from ofa_tf.common import read_json, write_json
 from ofa_tf.data import decode_image, evaluation_image
 from ofa_tf.deploy import ExportReport, Runner
-from ofa_tf.devices.table_builder import build_table
 from ofa_tf.search import Candidate, evolutionary_search
 from ofa_tf.search.limits import constraints_of
 from ofa_tf.specialize import Opened, export_subnet, within_limits
@@ -45,9 +44,10 @@ def specialize_shipped(folder: pathlib.Path, seed: int = 0) -> dict[str, Any]:
     opened = open_source(supernet=SUPERNET)
     space, predictor = opened.net.space, zoo.accuracy_predictor(SUPERNET)
     say(f"1/3 measure: this machine's {PRECISION} latency table at {RESOLUTION} pixels, block by block")
-    table = build_table(
-        space, (RESOLUTION,), PRECISION, 1, folder / f"host_{PRECISION}.json", rounds=TABLE_ROUNDS, seed=seed
-    )
+    with devices.open(devices.HOST, settings=devices.Settings(rounds=TABLE_ROUNDS)) as device:
+        table = device.build_table(
+            space, PRECISION, folder / f"host_{PRECISION}.json", resolutions=(RESOLUTION,), seed=seed
+        )
     ends = [dataclasses.replace(arch, r=RESOLUTION) for arch in (space.smallest(), space.largest())]
     smallest_ms, largest_ms = table.predict(space, ends)
     budget_ms = float(f"{smallest_ms * (largest_ms / smallest_ms) ** BUDGET:.2g}")

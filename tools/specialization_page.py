@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from ofa_tf.common import OfaError, read_json, write_json
-from ofa_tf.devices import host
+from ofa_tf.devices import HOST, host
 from ofa_tf.predictors import PairsFile
 from ofa_tf.report import (
     PUBLISHED_BASELINES,
@@ -83,7 +83,7 @@ def write_page(
 
 def _device_name(result: TargetResult) -> str:
     target = result.target
-    device = "this machine" if target.device == host.DEVICE else target.device
+    device = "this machine" if target.device == HOST else target.device
     threads = "" if target.threads == 1 else f", {target.threads} threads"
     # Targets of another predictor may be of another space.
     other = "" if target.predictor is None else f", predictor {pathlib.Path(target.predictor).name}"
@@ -116,7 +116,7 @@ def _device(output, name: str, group: list[TargetResult], workshop: Workshop, de
         # No table, or a limit below everything: the targets say so themselves.
         say(f"{name}: no front in the report: {error}")
     known: Sequence[ReportBaseline] = ()
-    if kind == "latency_ms" and target.device == host.DEVICE and baselines:
+    if kind == "latency_ms" and target.device == HOST and baselines:
         try:
             known = _baselines(output / "baselines.json", baselines, target, max(space.resolutions))
         except OfaError as error:
@@ -125,7 +125,7 @@ def _device(output, name: str, group: list[TargetResult], workshop: Workshop, de
         known = PUBLISHED_BASELINES[target.device]
     return ReportDevice(
         name,
-        f"{host.describe()['cpu']}, {target.threads} thread, ai_edge_litert" if target.device == host.DEVICE else name,
+        f"{host.describe()['cpu']}, {target.threads} thread, ai_edge_litert" if target.device == HOST else name,
         _split(group),
         space,
         searched,

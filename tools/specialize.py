@@ -23,7 +23,7 @@ import pathlib
 
 from absl import flags
 
-from mobile_bench import phone_flags  # noqa: F401  defines the flags of phones
+from mobile_bench import device_flags  # noqa: F401  defines the flags of devices
 from ofa_tf.common import InputError, cli
 from ofa_tf.common.form import PRECISIONS
 from tools import limit_flags, source_flags

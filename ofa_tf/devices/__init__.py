@@ -1,1 +1,151 @@
-"""What networks are measured on."""
+"""What networks are measured on: this machine, phones by adb, computers by ssh; and the latency tables of all of them.
+
+Example:
+    from ofa_tf import devices, spaces
+    with devices.open("host", devices.BenchmarkOptions(threads=2)) as device:
+        table = device.build_table(spaces.get("ofa_tiny"), "int8", "host_int8.json")
+        checked, table = devices.verify_table(table, spaces.get("ofa_tiny"), device, correct=8)
+        print(checked.summary())
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ofa_tf.devices.benchmark_options import DELEGATES, BenchmarkOptions
+
+if TYPE_CHECKING:
+    from ofa_tf.devices.device import Device, Measurement
+    from ofa_tf.devices.verification import verify_table
+
+__all__ = [
+    "DELEGATES",
+    "HOST",
+    "KINDS",
+    "BenchmarkOptions",
+    "Device",
+    "Kind",
+    "Measurement",
+    "Settings",
+    "attached",
+    "kind_of",
+    "open",
+    "verify_table",
+]
+
+HOST = "host"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Where programs and logs of devices are; each kind takes what it needs.
+
+    Args:
+        adb: the adb program; unless given the one that the package adbutils brings.
+        benchmark_binary: LiteRT's benchmark_model for the device; unless given the published one, fetched once.
+        litert_version: version of the published one; a tried one unless given.
+        ssh_config: OpenSSH's client configuration; ~/.ssh/config unless given.
+        log_folder: where output that is no result is kept; nowhere unless given.
+        rounds: turns in which this machine times blocks and networks; see `measure`.
+        on_note: told what a user should know: a warning, a phone that cools down or comes back.
+    """
+
+    adb: str | None = None
+    benchmark_binary: str | None = None
+    litert_version: str | None = None
+    ssh_config: str | None = None
+    log_folder: str | None = None
+    rounds: int | None = None
+    on_note: Callable[[str], None] = lambda note: None
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of device.
+
+    Args:
+        names: whether a name is one of this kind's.
+        attached: whether the one of a name can be measured now.
+        open: makes the device of a name, to be entered.
+    """
+
+    names: Callable[[str], bool]
+    attached: Callable[[str, Settings], bool]
+    open: "Callable[[str, BenchmarkOptions, Settings], Device]"
+
+
+def _open_host(name: str, options: BenchmarkOptions, settings: Settings) -> "Device":
+    del name
+    from ofa_tf.devices.host import Host
+
+    return Host(options, rounds=settings.rounds)
+
+
+def _open_android(name: str, options: BenchmarkOptions, settings: Settings) -> "Device":
+    from ofa_tf.devices.phone import open_phone
+
+    return open_phone(name, options, settings)
+
+
+def _open_ssh(name: str, options: BenchmarkOptions, settings: Settings) -> "Device":
+    from ofa_tf.devices.ssh import SshComputer
+
+    return SshComputer(name, options, settings)
+
+
+def _is_attached_phone(name: str, settings: Settings) -> bool:
+    from ofa_tf.devices.adb import Adb
+
+    return Adb(settings.adb).states().get(name) == "device"
+
+
+# By name; the first whose names fit opens a device, so that the serials of phones, which can be any text, come last.
+KINDS = {
+    "host": Kind(lambda name: name == HOST, lambda name, settings: True, _open_host),
+    # Computers that could be reached are nowhere listed: one that is named counts as here.
+    "ssh": Kind(lambda name: name.startswith("ssh:"), lambda name, settings: True, _open_ssh),
+    "android": Kind(lambda name: True, _is_attached_phone, _open_android),
+}
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of the device of a name."""
+    return next(kind for kind in KINDS.values() if kind.names(name))
+
+
+def open(name: str, options: BenchmarkOptions | None = None, settings: Settings | None = None) -> "Device":
+    """A device, to be entered.
+
+    Args:
+        name: "host", or the serial of a phone; "" for the one phone that is there.
+        options: how models are measured.
+        settings: where programs and logs are.
+
+    Raises:
+        InputError: it is not there or cannot be used; the message says what to do.
+
+    Example:
+        with devices.open("host") as device:
+            print(device.describe()["cpu"])
+    """
+    return kind_of(name).open(name, options or BenchmarkOptions(), settings or Settings())
+
+
+def attached(name: str, settings: Settings | None = None) -> bool:
+    """Whether models can be measured on a device now.
+
+    Raises:
+        OfaError: nobody can tell, for example without adb.
+    """
+    return kind_of(name).attached(name, settings or Settings())
+
+
+# Bring NumPy and SciPy along, which flags and a list of devices do without.
+_LATER = {"Device": "device", "Measurement": "device", "verify_table": "verification"}
+
+
+def __getattr__(name: str):
+    if name in _LATER:
+        return getattr(importlib.import_module(f"ofa_tf.devices.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

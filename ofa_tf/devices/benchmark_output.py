@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ofa_tf.common import OfaError
+from ofa_tf.predictors.block_latency import BlockLatency
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
 # A log's prefix: none, "INFO: ", "INFO: [path:line] ", logcat's.
@@ -95,6 +96,12 @@ class BenchmarkOutput:
             and self.max_ms < math.inf
         ):
             raise ValueError(f"its numbers contradict one another: {dataclasses.asdict(self)}")
+
+    @property
+    def latency(self) -> BlockLatency:
+        """The same for a latency table; where the tool tells no median, the mean takes its place."""
+        median_ms = self.mean_ms if self.median_ms is None else self.median_ms
+        return BlockLatency(median_ms, self.p95_ms, self.std_ms, self.count)
 
 
 def read_output(text: str) -> BenchmarkOutput:

@@ -1,10 +1,11 @@
 """`fastest_form`: how networks are best written for a device, by measuring it there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ofa_tf.common import OfaError
 from ofa_tf.common.form import FORMS, precision_of
 from ofa_tf.devices.block_models import model_bytes
+from ofa_tf.devices.device import Device
 from ofa_tf.devices.table_builder import middle
 from ofa_tf.spaces import Space
 
@@ -15,7 +16,7 @@ _CLEARLY = 0.98
 def fastest_form(
     space: Space,
     precision: str,
-    time_models: Callable[[Sequence[bytes]], Sequence[float]],
+    device: Device,
     *,
     forms: Sequence[str] = tuple(FORMS),
     seed: int = 0,
@@ -25,7 +26,7 @@ def fastest_form(
     Args:
         space: the space.
         precision: one of `deploy.PRECISIONS`.
-        time_models: measures `.tflite` files on the device, in milliseconds; infinite for one that it cannot run.
+        device: opened.
         forms: those that are tried. Some are the same file for a space without hard-swish or large kernels: each
             different file is measured once.
         seed: of the network's weights.
@@ -38,14 +39,14 @@ def fastest_form(
         OfaError: the device cannot run it in any form.
 
     Example:
-        form, times_ms = fastest_form(space, "int8", lambda models: [Runner(data).time().median_ms for data in models])
+        form, times_ms = fastest_form(space, "int8", device)
     """
     # Forms differ in how kernels of 7x7 are written, too.
     kernels = [max(gene.choices) for gene in space.fields.get("ks", ())]
     blocks = space.blocks(middle(space, **({"ks": kernels} if kernels else {})))
     files = {form: model_bytes(blocks, precision, form=form, seed=seed) for form in forms}
     different = list(dict.fromkeys(files.values()))
-    measured_ms = dict(zip(different, time_models(different), strict=True))
+    measured_ms = dict(zip(different, device.compare(different), strict=True))
     times_ms = dict(sorted(((form, measured_ms[data]) for form, data in files.items()), key=lambda pair: pair[1]))
     fastest, least_ms = next(iter(times_ms.items()))
     if least_ms == float("inf"):

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Mapping
 
 from ofa_tf.common import InputError
-from ofa_tf.devices.phone_measurement import PhoneMeasurement
+from ofa_tf.devices.device import Measurement
 
 _BATCH_MODELS = 100
 _BATCH_BYTES = 64e6
@@ -26,13 +26,15 @@ class Job:
         failures: runs that gave nothing.
         attempts: all runs.
         best: the coolest measurement so far.
+        order: by which it is the coolest.
     """
 
     name: str
     model: bytes | os.PathLike
     failures: int = 0
     attempts: int = 0
-    best: PhoneMeasurement | None = None
+    best: Measurement | None = None
+    order: tuple = ()
 
     def content(self) -> bytes:
         """The bytes of its file; raises `InputError` where it cannot be read."""

@@ -11,13 +11,13 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from ofa_tf.common import atomic_path
+from ofa_tf.common import atomic_path, form
 from ofa_tf.common.download import cache_folder
 from ofa_tf.deploy import convert
 from ofa_tf.deploy.runner import IDENTIFIER
 from ofa_tf.devices import block_models
 from ofa_tf.networks import plain
-from ofa_tf.spaces import Block, form
+from ofa_tf.spaces import Block
 
 _CODE = (block_models, inspect.getmodule(convert), plain, form)
 _PACKAGES = ("tensorflow", "keras")

@@ -11,17 +11,20 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 
 from ofa_tf.common import InputError, OfaError, write_text
+from ofa_tf.devices import Settings
+from ofa_tf.devices.adb import Adb
 from ofa_tf.devices.adb_device import AdbDevice, AdbError, CommandError
 from ofa_tf.devices.batch_script import Begun, Cooling, Ended, batch_script, read_events
-from ofa_tf.devices.benchmark_binary import BenchmarkBinary
+from ofa_tf.devices.benchmark_binary import VERSION, BenchmarkBinary, find_binary
 from ofa_tf.devices.benchmark_options import BenchmarkOptions
 from ofa_tf.devices.benchmark_output import BenchmarkOutput, OutputError, read_output
+from ofa_tf.devices.device import Device, Measurement
 from ofa_tf.devices.model_batch import Job, archive, file_name, next_batch
 from ofa_tf.devices.operation_profile import read_operations
-from ofa_tf.devices.phone_facts import PhoneFacts, Reading, core_mask
+from ofa_tf.devices.phone_facts import PhoneFacts, core_mask
 from ofa_tf.devices.phone_lock import PhoneLock
-from ofa_tf.devices.phone_measurement import PhoneMeasurement
 from ofa_tf.devices.words import shortened
+from ofa_tf.predictors.latency_table import PHONE_CONDITIONS
 
 FOLDER = "/data/local/tmp/ofa_tf"
 # How often a model is run whose run failed, and how often in a row a connection may break with nothing measured.
@@ -44,7 +47,7 @@ class _FellBackError(OutputError):
     """The delegate that was asked for did not run the model."""
 
 
-class Phone:
+class Phone(Device):
     """A session on one phone; a context manager, which leaves nothing on the phone behind.
 
     Args:
@@ -77,6 +80,7 @@ class Phone:
         on_note: Callable[[str], None] = lambda note: None,
     ):
         self.device, self.binary, self.options = device, binary, options
+        self.name, self.threads, self.conditions = device.serial, options.threads, PHONE_CONDITIONS
         self._log_folder = None if log_folder is None else pathlib.Path(log_folder)
         self._patience_seconds, self.note = patience_seconds, on_note
         self._silent_seconds = 2 * options.max_seconds + 30 if silent_seconds is None else silent_seconds
@@ -109,8 +113,10 @@ class Phone:
         finally:
             self._lock.release()
 
+    def __str__(self) -> str:
+        return f"phone {self.name}"
+
     def describe(self) -> dict[str, str]:
-        """What a measurement depends on, by name, as tables record it."""
         return {
             "cpu": self.facts.soc,
             "cores": self.facts.core_text,
@@ -127,27 +133,16 @@ class Phone:
     def measure(
         self,
         models: Iterable[tuple[str, bytes | os.PathLike]],
-        on_result: Callable[[PhoneMeasurement], None] = lambda measurement: None,
-    ) -> list[PhoneMeasurement]:
-        """Measures models.
+        on_result: Callable[[Measurement], None] = lambda measurement: None,
+    ) -> list[Measurement]:
+        """As `Device.measure`.
 
         A model whose run failed, or that was hot, is run again, after all others. When the connection breaks, the phone
         is waited for and what is not measured yet goes on.
-
-        Args:
-            models: names, which say nothing to the phone, and `.tflite` files, each its path or its content.
-            on_result: called with each final measurement at once, so that it is kept whatever comes.
-
-        Returns:
-            One measurement for each model, in their order; those that could not be measured say why.
-
-        Raises:
-            AdbError: the phone is lost.
-            InputError: a file cannot be read, the phone has no room, or the tool passes over an option.
         """
         jobs = [Job(name, model) for name, model in models]
         waiting = collections.deque(jobs)
-        done: dict[Job, PhoneMeasurement] = {}
+        done: dict[Job, Measurement] = {}
         interruptions = 0
         while waiting:
             batch = next_batch(waiting)
@@ -179,6 +174,12 @@ class Phone:
                     on_result(measurement)
             waiting.extend(left.values())
         return [done[job] for job in jobs]
+
+    def method(self, empty_ms: float, tolerance: float) -> str:
+        """As `Device.method`, with the options of the tool."""
+        options = self.options
+        how = f"by benchmark_model, at least {options.runs} runs and {options.min_seconds:g} s, in random order"
+        return super().method(empty_ms, tolerance).replace("in random order", how)
 
     def _prepare(self) -> set[str]:
         """An empty folder with the tool, and nothing of an earlier session running; the options that the tool knows."""
@@ -236,7 +237,7 @@ class Phone:
                 ) from error
             raise AdbError(str(error)) from error
 
-    def _judge(self, job: Job, ended: Ended) -> PhoneMeasurement | None:
+    def _judge(self, job: Job, ended: Ended) -> Measurement | None:
         """The final measurement of a model, None where it is to be run again."""
         job.attempts += 1
         try:
@@ -250,15 +251,18 @@ class Phone:
                     f"{self.binary.path}: {error}, which measurements here need{where}; give another --benchmark_binary"
                 ) from error
             again = job.failures < _ATTEMPTS and not isinstance(error, _FellBackError)
-            return None if again else _failed(job, f"{error}{where}", ended)
+            return None if again else _failed(job, f"{error}{where}")
         limits = self.options.hot_status, self.options.hot_celsius
         hot = ended.before.is_hot(*limits) or ended.after.is_hot(*limits)
-        new = PhoneMeasurement(job.name, output, "", ended.before, ended.after, hot, job.attempts, operations)
-        best = min((it for it in (job.best, new) if it), key=lambda it: (it.hot, it.after.warmth))
-        job.best = dataclasses.replace(best, attempts=job.attempts)
+        facts = {**dataclasses.asdict(output), "battery_celsius": ended.after.battery_celsius}
+        new = Measurement(job.name, output.latency, hot=hot, state=str(ended.after), facts=facts, operations=operations)
+        order = hot, ended.after.warmth
+        if job.best is None or order < job.order:
+            job.best, job.order = new, order
+        job.best = dataclasses.replace(job.best, attempts=job.attempts)
         return None if hot and job.attempts - job.failures < self.options.hot_attempts else job.best
 
-    def _blame(self, job: Job, error: AdbError) -> PhoneMeasurement | None:
+    def _blame(self, job: Job, error: AdbError) -> Measurement | None:
         """The same for a model in whose run the phone was lost: perhaps the model's fault."""
         job.attempts += 1
         job.failures += 1
@@ -285,10 +289,26 @@ class Phone:
         return f"; its output is in {path}"
 
 
-def _failed(job: Job, error: str, ended: Ended | None = None) -> PhoneMeasurement:
+def _failed(job: Job, error: str) -> Measurement:
     if job.best is not None:
         # It was measured, hot, before.
         return dataclasses.replace(job.best, attempts=job.attempts)
-    unknown = Reading(None, None)
-    before, after = (ended.before, ended.after) if ended else (unknown, unknown)
-    return PhoneMeasurement(job.name, None, error, before, after, False, job.attempts)
+    return Measurement(job.name, None, error, attempts=job.attempts)
+
+
+def open_phone(serial: str, options: BenchmarkOptions, settings: Settings) -> Phone:
+    """A session on a phone, to be entered.
+
+    Args:
+        serial: adb's; "" for the one phone that is there.
+        options: how models are measured.
+        settings: adb, benchmark_model and its version, and where logs go.
+
+    Raises:
+        InputError: the phone, or what shall run on it, cannot be used.
+    """
+    device = Adb(settings.adb).device(serial or None)
+    binary = find_binary(
+        PhoneFacts.read(device).abi, settings.benchmark_binary, version=settings.litert_version or VERSION
+    )
+    return Phone(device, binary, options, log_folder=settings.log_folder, on_note=settings.on_note)

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from ofa_tf.common.form import Form, precision_of
 from ofa_tf.deploy import Runner
-from ofa_tf.devices import host, measure
+from ofa_tf.devices import HOST, host, measure
 from ofa_tf.devices.block_models import model_bytes
 from ofa_tf.devices.reference import TOLERANCE, Reference
 from ofa_tf.devices.table_file import extended, start_table
@@ -20,6 +20,7 @@ from ofa_tf.spaces.population import distinct_blocks
 # Rows that are measured together: the more, the longer until the table is written.
 _ROWS_PER_GROUP = 2
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} blocks [{elapsed}<{remaining}]"
+_NETWORKS_BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 
 
 def build_table(
@@ -64,7 +65,7 @@ def build_table(
     # With several threads blocks are timed alone, see `measure`.
     row_length = network_length if threads == 1 else 1
     rng = np.random.default_rng(seed)
-    new = LatencyTable(host.DEVICE, precision, threads, form, versions=host.describe())
+    new = LatencyTable(HOST, precision, threads, form, versions=host.describe())
     table = start_table(output, new, HOST_CONDITIONS, resolutions)
     missing = table.missing(blocks)
     if not missing:
@@ -158,3 +159,42 @@ def _method(row_length: int, rounds: int, empty_ms: float) -> str:
         f"{empty_ms * 1e3:.1f} us; rounds in which the reference network took more than {TOLERANCE:g} of its time were "
         f"tried again"
     )
+
+
+def time_on_host(
+    table: LatencyTable,
+    space: Space,
+    archs: Sequence[Arch],
+    *,
+    rounds: int = measure.ROUNDS,
+    seed: int = 0,
+    progress: bool = True,
+) -> tuple[list[float], float]:
+    """Measures networks on this machine under a table's conditions.
+
+    Args:
+        table: says precision, threads and form, and how fast the machine was.
+        space: the architectures' space.
+        archs: the networks.
+        rounds: see `measure.time_networks`.
+        seed: of weights, inputs and order.
+        progress: whether a bar is shown on stderr.
+
+    Returns:
+        One time per network, and the reference network's in the worst round that was used, in milliseconds.
+    """
+    with tqdm(total=1 + len(archs) + rounds, desc="networks", bar_format=_NETWORKS_BAR, disable=not progress) as bar:
+        runners = []
+        for arch in (middle(space), *archs):
+            data = model_bytes(space.blocks(arch), table.precision, form=table.activation_form, seed=seed)
+            runners.append(Runner(data, threads=table.threads))
+            bar.update()
+        reference = Reference(runners.pop(0), reference_ms(table, space))
+
+        def on_round() -> None:
+            # Disturbed rounds are tried again.
+            bar.total = max(bar.total, bar.n + 1)
+            bar.update()
+
+        rng = np.random.default_rng(seed)
+        return measure.time_networks(runners, reference, rounds=rounds, rng=rng, on_round=on_round)

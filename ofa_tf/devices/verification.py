@@ -1,26 +1,21 @@
 """`verify_table`: latency tables against whole networks that run on the device."""
 
 import dataclasses
-import functools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from ofa_tf.common import InputError, atomic_path
-from ofa_tf.devices import measure
-from ofa_tf.devices.network_times import check_host, time_on_host
+from ofa_tf.devices.device import Device
 from ofa_tf.devices.table_builder import reference_ms
 from ofa_tf.predictors.latency_correction import MIN_NETWORKS, fit_correction, mean_absolute_percentage_error
 from ofa_tf.predictors.latency_table import LatencyTable
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.spaces.population import distinct_blocks
-
-# Of architectures: their times, and that of the space's reference network, in milliseconds.
-TimeNetworks = Callable[[Sequence[Arch]], tuple[Sequence[float], float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,37 +95,34 @@ class Verification:
 def verify_table(
     table: LatencyTable,
     space: Space,
-    time_networks: TimeNetworks | None = None,
+    device: Device,
     *,
     networks: int = 30,
     correct: int = 0,
     archs: Sequence[Arch] = (),
-    rounds: int = measure.ROUNDS,
+    path: str = "latency table",
     seed: int = 0,
-    progress: bool = True,
 ) -> tuple[Verification, LatencyTable]:
     """Measures random whole networks, and given ones, and compares them with what a table predicts.
 
     Args:
-        table: measured on this machine, or on the device that `time_networks` measures on.
+        table: measured on this device.
         space: the space it was measured for; networks have those of its resolutions that the table covers.
-        time_networks: measures networks on the device: their times, and the reference network's, in milliseconds
-            (`time_on_phone`). This machine's unless given.
+        device: opened.
         networks: how many random ones are compared.
         correct: how many others the table's correction is fitted on anew; 0 takes the table as it is.
         archs: compared too, before the random ones: those that a search found.
-        rounds: of this machine's measurement, see `measure.time_networks`.
+        path: the table's, for messages.
         seed: of the networks that are drawn, their weights and inputs.
-        progress: whether this machine's measurement shows a bar on stderr.
 
     Returns:
         What was found, and the table, with the new correction where one was fitted.
 
     Raises:
-        InputError: the table is of another machine, or covers no resolution of the space.
+        InputError: the table is of another device, or covers no resolution of the space.
 
     Example:
-        verification, table = verify_table(table, space, correct=8)
+        verification, table = verify_table(table, space, device, correct=8)
         print(verification.summary())
     """
     if networks + len(archs) < 2 or not (correct == 0 or correct >= MIN_NETWORKS):
@@ -138,16 +130,13 @@ def verify_table(
             f"verification: {networks + len(archs)} networks to compare and {correct} for the correction, expected at "
             f"least 2, and 0 or at least {MIN_NETWORKS}; give more"
         )
-    if time_networks is None:
-        check_host(table)
-        time_networks = functools.partial(time_on_host, table, space, rounds=rounds, seed=seed, progress=progress)
     archs = list(dict.fromkeys(map(space.canonical, archs)))
     # Before hours of measuring: whether the table has their blocks.
     table.predict(space, archs)
     drawn = _draw(space, _covered(table, space), networks + correct, np.random.default_rng(seed), archs)
     archs = [*archs, *drawn]
     compared = len(archs) - correct
-    measured_ms, reference_now_ms = time_networks(archs)
+    measured_ms, reference_now_ms = device.time_networks(table, space, archs, path=path, seed=seed)
     sums_ms = table.with_correction(None).predict(space, archs)
     if correct:
         table = table.with_correction(fit_correction(sums_ms[compared:], measured_ms[compared:]))

@@ -1,13 +1,14 @@
 """The form of networks chosen by measurement."""
 
 import math
+import types
 
 import pytest
 
 from ofa_tf.common import OfaError
 from ofa_tf.devices import fastest_form as module
 from ofa_tf.devices.fastest_form import fastest_form
-from ofa_tf.devices.model_times import host_times, phone_times
+from ofa_tf.devices.host import Host
 
 FORMS = ("fused", "split", "folded-rows")
 
@@ -30,7 +31,7 @@ def test_the_fastest_is_taken_where_it_is_clearly_faster(space, files):
     asked = []
 
     def times(*times_ms):
-        return lambda models: (asked.append(list(models)), times_ms)[1]
+        return types.SimpleNamespace(compare=lambda models: (asked.append(list(models)), times_ms)[1])
 
     assert fastest_form(space, "int8", times(0.5, 1.0), forms=FORMS) == (
         "fused",
@@ -48,16 +49,18 @@ def test_the_network_has_the_largest_kernels(files):
     """Forms differ in how those are written."""
     from ofa_tf import spaces
 
-    fastest_form(spaces.get("ofa_tiny"), "int8", lambda models: [1.0] * len(models), forms=FORMS)
+    fastest_form(
+        spaces.get("ofa_tiny"), "int8", types.SimpleNamespace(compare=lambda models: [1.0] * len(models)), forms=FORMS
+    )
     assert {block.kernel_size for block in files[0][0][2:-1]} == {7}
 
 
 def test_times_on_this_machine_and_on_a_phone(session, model):
     """One for each, in order; infinite for what a phone cannot run."""
-    here = host_times([model, model], 1, rounds=2)
+    here = Host().compare([model, model], rounds=2)
     assert len(here) == 2
     assert all(0 < time_ms < 100 for time_ms in here)
     with session() as opened:
-        good, bad = phone_times(opened, [model, b"no model"], rounds=2)
+        good, bad = opened.compare([model, b"no model"], rounds=2)
     assert 0 < good < 100
     assert bad == math.inf

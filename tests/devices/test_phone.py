@@ -24,10 +24,10 @@ def test_models_are_measured_in_one_batch(phone, session, model):
         assert opened.describe()["core mask"] == "70"
     assert [measurement.name for measurement in measured] == [f"block {index}" for index in range(5)]
     assert measured == results
-    assert all(measurement.output.count >= 20 and measurement.output.median_ms > 0 for measurement in measured)
+    assert all(measurement.latency.count >= 20 and measurement.latency.median_ms > 0 for measurement in measured)
     assert all(not measurement.error and not measurement.hot and measurement.attempts == 1 for measurement in measured)
-    assert measured[0].before.battery_celsius == 28.5
-    assert measured[0].block_latency().median_ms == measured[0].output.median_ms
+    assert measured[0].facts["battery_celsius"] == 28.5
+    assert measured[0].latency.median_ms == measured[0].facts["median_ms"]
     assert phone.masks() == ["70"] * 5
     assert {"--num_runs=20", "--min_secs=0.01", "--num_threads=2", "--use_xnnpack=true"} <= set(phone.tool_runs[-1])
     assert phone.files() == []
@@ -65,8 +65,8 @@ def test_litert_2_and_old_tools(phone, session, model):
         with session() as opened:
             [measurement] = opened.measure([("block", model)])
         assert measurement.error == ""
-        assert (measurement.output.median_ms is None) == (style == "old")
-        assert measurement.block_latency().median_ms > 0
+        assert (measurement.facts["median_ms"] is None) == (style == "old")
+        assert measurement.latency.median_ms > 0
         assert option in phone.tool_runs[-1]
 
 
@@ -74,13 +74,13 @@ def test_operations_are_timed_where_asked_for(session, model):
     with session(BenchmarkOptions(runs=3, min_seconds=0.0, profile=True)) as opened:
         [measurement] = opened.measure([("block", model)])
     assert [operation.node_type for operation in measurement.operations] == ["CONV_2D"]
-    assert measurement.operations[0].mean_ms == pytest.approx(measurement.output.mean_ms, abs=1e-3)
+    assert measurement.operations[0].mean_ms == pytest.approx(measurement.facts["mean_ms"], abs=1e-3)
 
 
 def test_a_delegate_that_is_not_used_is_no_measurement(phone, session, model):
     with session(BenchmarkOptions(delegate="gpu", runs=2, min_seconds=0.0)) as opened:
         [measurement] = opened.measure([("block", model)])
-    assert measurement.output is None
+    assert measurement.latency is None
     assert "--delegate=gpu was not used" in measurement.error
     assert measurement.attempts == 1
     assert phone.masks() == []
@@ -162,21 +162,21 @@ def test_a_phone_that_stays_hot(phone, session, model):
     with session(BenchmarkOptions(runs=2, min_seconds=0.0, cooling_seconds=1, hot_attempts=2)) as opened:
         [measurement] = opened.measure([("block", model)])
     assert (measurement.hot, measurement.attempts, measurement.error) == (True, 2, "")
-    assert measurement.before.battery_celsius == 45.5
+    assert measurement.facts["battery_celsius"] == 45.5
 
 
 def test_the_coolest_of_hot_runs_counts(phone, session, model):
     phone.set_readings(battery_tenths=[300, 300, 450, 300, 420, 300, 440])
     with session(BenchmarkOptions(runs=2, min_seconds=0.0, cooling_seconds=0, hot_attempts=3)) as opened:
         [measurement] = opened.measure([("block", model)])
-    assert (measurement.hot, measurement.attempts, measurement.after.battery_celsius) == (True, 3, 42.0)
+    assert (measurement.hot, measurement.attempts, measurement.facts["battery_celsius"]) == (True, 3, 42.0)
 
 
 def test_a_slow_first_run_is_warm_up(phone, session, model):
     phone.faults.slow_first_seconds = 0.3
     with session() as opened:
         [measurement] = opened.measure([("block", model)])
-    assert measurement.output.max_ms < 250
+    assert measurement.facts["max_ms"] < 250
 
 
 def test_a_governor_that_varies_is_warned_of(phone, session):

@@ -18,7 +18,7 @@ def test_failed_runs_are_repeated_then_told(phone, session, model, fault, tmp_pa
         assert phone.models_run() == ["first", "second", "first"]
         setattr(phone.faults, fault, 2)
         [measurement] = opened.measure([("third", model)])
-    assert measurement.output is None
+    assert measurement.latency is None
     assert measurement.error
     assert "\n" not in measurement.error
     logs = [path.read_text() for path in (tmp_path / "logs").iterdir()]

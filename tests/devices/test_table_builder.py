@@ -3,6 +3,7 @@ import pytest
 
 from ofa_tf.common import InputError
 from ofa_tf.devices import table_builder, verification
+from ofa_tf.devices.host import Host
 from ofa_tf.devices.table_builder import build_table
 from ofa_tf.predictors.latency_table import LatencyTable
 from ofa_tf.spaces.population import distinct_blocks
@@ -79,7 +80,7 @@ def test_other_conditions_are_refused(space, built):
 def test_networks_are_compared_and_others_corrected_on(space, built, tmp_path):
     """Protects verification: the plain sums, the correction and its disjoint networks, the written plot."""
     table, _ = built
-    found, corrected = verification.verify_table(table, space, networks=3, correct=1 + 3, rounds=1, progress=False)
+    found, corrected = verification.verify_table(table, space, Host(rounds=1), networks=3, correct=1 + 3)
     assert len(set(found.archs)) == 3
     assert {arch.r for arch in found.archs} == {24}
     np.testing.assert_allclose(found.block_sums_ms, table.predict(space, found.archs))
@@ -94,8 +95,8 @@ def test_networks_are_compared_and_others_corrected_on(space, built, tmp_path):
 def test_tables_of_other_machines_or_spaces_are_refused(space, built):
     table, _ = built
     with pytest.raises(InputError, match="verify it there"):
-        verification.verify_table(LatencyTable("phone", "int8", 1, "split"), space)
+        Host().time_networks(LatencyTable("phone", "int8", 1, "split"), space, [space.smallest()])
     with pytest.raises(InputError, match="covers no resolution"):
-        verification.verify_table(table, space.replace(num_classes=5))
+        verification.verify_table(table, space.replace(num_classes=5), Host())
     with pytest.raises(InputError, match="too few architectures"):
-        verification.verify_table(table, space, networks=30)
+        verification.verify_table(table, space, Host(), networks=30)

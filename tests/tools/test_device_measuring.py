@@ -6,10 +6,10 @@ import pytest
 
 from ofa_tf import spaces
 from ofa_tf.common import InputError, OfaError
-from ofa_tf.devices.benchmark_output import BenchmarkOutput
+from ofa_tf.devices import BenchmarkOptions, Measurement, Settings
+from ofa_tf.devices.host import Host
 from ofa_tf.devices.phone_facts import Reading
-from ofa_tf.devices.phone_measurement import PhoneMeasurement
-from ofa_tf.predictors import LatencyTable
+from ofa_tf.predictors import BlockLatency, LatencyTable
 from ofa_tf.specialize import Target
 from tools import device_measuring
 from tools.device_measuring import Devices
@@ -24,20 +24,23 @@ def _built(monkeypatch):
     """The image sides that tables were built for; tables of float32 end with an error that nobody thought of."""
     sides = []
 
-    def build_table(space, resolutions, precision, threads, output, **options):
+    def build_table(self, space, precision, output, *, resolutions, **options):
         if precision == "float32":
             raise ZeroDivisionError("nobody thought of it")
         sides.append(list(resolutions))
         spaces.population.distinct_blocks(space, resolutions)
-        table = LatencyTable("host", precision, threads, "folded-rows")
+        table = LatencyTable("host", precision, self.threads, "folded-rows")
         table.save(output)
         return table
 
     def verify_table(table, *_, **options):
         return type("Checked", (), {"summary": lambda self: "checked"})(), table
 
-    monkeypatch.setattr(device_measuring, "build_table", build_table)
-    monkeypatch.setattr(device_measuring, "verify_table", verify_table)
+    # Flags that no command line was parsed for.
+    monkeypatch.setattr(device_measuring.device_flags, "options", lambda **options: BenchmarkOptions())
+    monkeypatch.setattr(device_measuring.device_flags, "settings", lambda rounds=None: Settings())
+    monkeypatch.setattr(Host, "build_table", build_table)
+    monkeypatch.setattr("ofa_tf.devices.verification.verify_table", verify_table)
     return sides
 
 
@@ -77,15 +80,15 @@ def test_a_device_that_is_not_here_and_has_no_table(tmp_path):
 @pytest.mark.parametrize("hot", [False, True])
 def test_what_was_measured_hot_is_said(monkeypatch, capsys, tmp_path, hot):
     """The figure counts, as a cool phone is only faster."""
-    reading = Reading(2, 45.5)
-    measured = PhoneMeasurement("fast", BenchmarkOutput(50, 1.1, 0.1, 0.9, 1.5, 1.0, 1.4), "", reading, reading, hot, 3)
+    state = str(Reading(2, 45.5))
+    measured = Measurement("fast", BlockLatency(1.0, 1.4, 0.1, 50), hot=hot, attempts=3, state=state)
 
     class Session:
         def measure(self, models):
             return [measured for _ in models]
 
     monkeypatch.setattr(
-        device_measuring.phone_flags, "phone_session", lambda serial, **options: contextlib.nullcontext(Session())
+        device_measuring.device_flags, "open_device", lambda serial, **options: contextlib.nullcontext(Session())
     )
     assert Devices(tmp_path, rounds=1).measure(target("fast", "SERIAL"), tmp_path / "model.tflite") == 1.0
     assert ("fast: measured hot (battery 45.5 C, thermal status 2)" in capsys.readouterr().err) == hot

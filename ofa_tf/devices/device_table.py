@@ -1,4 +1,4 @@
-"""`build_phone_table`: the latency table of a space's blocks on a phone."""
+"""`build_device_table`: the latency table of a space's blocks, measured one by one on a device."""
 
 import dataclasses
 import functools
@@ -14,14 +14,13 @@ from tqdm import tqdm
 from ofa_tf.common import OfaError
 from ofa_tf.common.form import Form, precision_of
 from ofa_tf.devices import measure
+from ofa_tf.devices.device import Device, Measurement
 from ofa_tf.devices.model_cache import ModelCache
-from ofa_tf.devices.phone import Phone
-from ofa_tf.devices.phone_measurement import PhoneMeasurement
 from ofa_tf.devices.table_builder import middle, reference_key, reference_ms, version_number
-from ofa_tf.devices.table_file import extended, start_table
+from ofa_tf.devices.table_file import check_conditions, extended, start_table
 from ofa_tf.predictors.block_latency import BlockLatency
-from ofa_tf.predictors.latency_table import DRIFT, HOT, PHONE_CONDITIONS, UNFINISHED, LatencyTable
-from ofa_tf.spaces import Block, Space
+from ofa_tf.predictors.latency_table import DRIFT, HOT, UNFINISHED, LatencyTable
+from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.population import distinct_blocks
 
 # A phone that is slower than that, against its fastest, has drifted: those blocks are measured again.
@@ -32,11 +31,11 @@ _EMPTY, _BEFORE, _AFTER = "an empty model", "the reference network", "the refere
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} blocks [{elapsed}<{remaining}]"
 
 
-def build_phone_table(
+def build_device_table(
     space: Space,
     resolutions: Sequence[int] | None,
     precision: str,
-    phone: Phone,
+    device: Device,
     output: str | os.PathLike | None,
     *,
     form: str | None = None,
@@ -56,7 +55,7 @@ def build_phone_table(
         space: the space, with its number of classes.
         resolutions: image sides in pixels, all of the space's unless given.
         precision: one of `deploy.PRECISIONS`.
-        phone: a session on the phone; its options say with how many threads and on what.
+        device: opened; it says with how many threads and on what.
         output: the table's file; None keeps the table in memory.
         form: how it is written, one of `common.form.FORMS`; the precision's default unless given.
         tolerance: batches in which a reference network took more than this much of its fastest time are measured once
@@ -74,23 +73,23 @@ def build_phone_table(
         OfaError: the phone is lost, or cannot run some blocks; what was measured is in the file.
 
     Example:
-        with Phone(device, binary, BenchmarkOptions()) as phone:
-            table = build_phone_table(spaces.get("ofa_tiny"), None, "int8", phone, "phone_int8.json")
+        with devices.open(SERIAL) as phone:
+            table = build_device_table(spaces.get("ofa_tiny"), None, "int8", phone, "phone_int8.json")
     """
     form = form or precision_of(precision).form
     Form.parse(form)
     resolutions = space.resolutions if resolutions is None else resolutions
     blocks = distinct_blocks(space, resolutions)
-    table = start_table(output, conditions(phone, precision, form), PHONE_CONDITIONS, resolutions)
+    table = start_table(output, conditions(device, precision, form), device.conditions, resolutions)
     missing = table.missing(blocks)
     if not missing and not _unfinished(table, space)[1]:
         return table
     order = np.random.default_rng(seed).permutation(len(missing))
     batches = [[missing[index] for index in order[first : first + _BATCH]] for first in range(0, len(order), _BATCH)]
     done = len(blocks) - len(missing)
-    name = f"{phone.device.serial} {precision}"
+    name = f"{device.name} {precision}"
     with tqdm(total=len(blocks), initial=done, bar_format=_BAR, desc=name, disable=not progress) as bar:
-        build = _Build(space, phone, table, output, cache or ModelCache(), seed, tolerance, bar)
+        build = _Build(space, device, table, output, cache or ModelCache(), seed, tolerance, bar)
         for batch in batches:
             build.measure(batch)
             on_batch(len(blocks) - len(build.table.missing(blocks)), len(blocks))
@@ -107,15 +106,15 @@ def build_phone_table(
     if build.failed:
         key, error = next(iter(build.failed.items()))
         raise OfaError(
-            f"phone {phone.device.serial}: {len(build.failed)} of {len(blocks)} blocks could not be measured, {key} "
+            f"{device}: {len(build.failed)} of {len(blocks)} blocks could not be measured, {key} "
             f"because: {error}; all others are kept, the same command tries these again"
         )
     return build.table
 
 
-def conditions(phone: Phone, precision: str, form: str) -> LatencyTable:
+def conditions(device: Device, precision: str, form: str) -> LatencyTable:
     """A table without blocks that says what is measured and how."""
-    return LatencyTable(phone.device.serial, precision, phone.options.threads, form, versions=phone.describe())
+    return LatencyTable(device.name, precision, device.threads, form, versions=device.describe())
 
 
 @dataclasses.dataclass
@@ -145,9 +144,9 @@ class _Build:
     """The state of one build: the table so far, the reference network's times, and what failed."""
 
     def __init__(
-        self, space: Space, phone: Phone, table: LatencyTable, output, cache: ModelCache, seed, tolerance, bar
+        self, space: Space, device: Device, table: LatencyTable, output, cache: ModelCache, seed, tolerance, bar
     ):
-        self.phone, self.table, self.output, self.bar = phone, table, output, bar
+        self.device, self.table, self.output, self.bar = device, table, output, bar
         self._tolerance = tolerance
         self._file = functools.partial(cache.file, precision=table.precision, form=table.activation_form, seed=seed)
         self._reference_key = reference_key(space)
@@ -170,19 +169,19 @@ class _Build:
         models: list[tuple[str, bytes | pathlib.Path]] = [(_EMPTY, self._empty), (_BEFORE, self._reference)]
         models += [(key, self._file([block])) for key, block in blocks.items()]
         models.append((_AFTER, self._reference))
-        measured: dict[str, PhoneMeasurement] = {}
+        measured: dict[str, Measurement] = {}
 
-        def keep(measurement: PhoneMeasurement) -> None:
+        def keep(measurement: Measurement) -> None:
             measured[measurement.name] = measurement
             self.bar.update(measurement.name in blocks)
             if again is None:
-                if measurement.name == _BEFORE and measurement.output:
-                    made.level_ms = measurement.block_latency().median_ms
+                if measurement.name == _BEFORE and measurement.latency:
+                    made.level_ms = measurement.latency.median_ms
                 # At once: whatever ends this process, nothing is measured twice.
                 self._add(blocks, {measurement.name: measurement}, made)
 
         try:
-            self.phone.measure(models, keep)
+            self.device.measure(models, keep)
         finally:
             # Also where the phone was lost on the way, or Ctrl-C was pressed.
             level_ms = self._level_ms(measured)
@@ -190,9 +189,9 @@ class _Build:
                 made.level_ms = level_ms if math.isfinite(level_ms) else made.level_ms
                 self._add(blocks, measured, made)
         for name in (_EMPTY, _BEFORE):
-            if measured[name].output is None:
+            if measured[name].latency is None:
                 raise OfaError(
-                    f"phone {self.phone.device.serial}: {name} could not be measured ({measured[name].error}); what "
+                    f"{self.device}: {name} could not be measured ({measured[name].error}); what "
                     f"was measured is kept, give the same command to go on"
                 )
         if again is not None:
@@ -211,21 +210,19 @@ class _Build:
         if self.output is not None:
             self.table.save(self.output)
 
-    def _level_ms(self, measured: dict[str, PhoneMeasurement]) -> float:
-        times_ms = [
-            it.block_latency().median_ms for name in (_BEFORE, _AFTER) if (it := measured.get(name)) and it.output
-        ]
+    def _level_ms(self, measured: dict[str, Measurement]) -> float:
+        times_ms = [it.latency.median_ms for name in (_BEFORE, _AFTER) if (it := measured.get(name)) and it.latency]
         self.references_ms += [max(times_ms)] if times_ms else []
         return max(times_ms, default=math.inf)
 
-    def _add(self, blocks: dict[str, Block], measured: dict[str, PhoneMeasurement], batch: _Batch) -> None:
+    def _add(self, blocks: dict[str, Block], measured: dict[str, Measurement], batch: _Batch) -> None:
         """Puts what a batch gave into the table and the table into its file; notes what failed."""
-        if (empty := measured.get(_EMPTY)) and empty.output:
-            self._empty_ms = empty.block_latency().median_ms
+        if (empty := measured.get(_EMPTY)) and empty.latency:
+            self._empty_ms = empty.latency.median_ms
         if self._empty_ms is None:
             return  # what a call costs is not known, so nothing else is
         found = {key: measurement for key, measurement in measured.items() if key in blocks}
-        good = {key: measurement for key, measurement in found.items() if measurement.output is not None}
+        good = {key: measurement for key, measurement in found.items() if measurement.latency is not None}
         for key, measurement in found.items():
             self.failed.pop(key, None)
             if key not in good and key not in self.table.blocks:
@@ -235,8 +232,13 @@ class _Build:
         batch.keys += [key for key in good if key not in batch.keys]
         hot = {key for key, measurement in good.items() if measurement.hot}
         hot |= set(self.table.versions.get(HOT, "").split()) - set(good)
-        latencies = [_without_call(measurement.block_latency(), self._empty_ms) for measurement in good.values()]
-        versions = {**self.phone.describe(), "method": self._method(), HOT: " ".join(sorted(hot)), **self._references()}
+        latencies = [_without_call(measurement.latency, self._empty_ms) for measurement in good.values()]
+        versions = {
+            **self.device.describe(),
+            "method": self.device.method(self._empty_ms, self._tolerance),
+            HOT: " ".join(sorted(hot)),
+            **self._references(),
+        }
         self.table = extended(self.table, [blocks[key] for key in good], latencies, versions)
         self._save({})
 
@@ -252,15 +254,25 @@ class _Build:
             self._unfinished_key: json.dumps({"drift": self._earlier_drift, "batches": batches}),
         }
 
-    def _method(self) -> str:
-        options = self.phone.options
-        return (
-            f"each block alone by benchmark_model, at least {options.runs} runs and {options.min_seconds:g} s, in "
-            f"random order, less the {self._empty_ms * 1e3:.1f} us of an empty model; batches in which the reference "
-            f"network took more than {self._tolerance:g} of its fastest time were measured again"
-        )
-
 
 def _without_call(latency: BlockLatency, empty_ms: float) -> BlockLatency:
     p95_ms = None if latency.p95_ms is None else measure.above_zero(latency.p95_ms - empty_ms)
     return BlockLatency(measure.above_zero(latency.median_ms - empty_ms), p95_ms, latency.std_ms, latency.count)
+
+
+def time_on_device(
+    device: Device, table: LatencyTable, space: Space, archs: Sequence[Arch], *, path: str, seed: int
+) -> tuple[list[float], float]:
+    """As `Device.time_networks`, by whole files in turns."""
+    check_conditions(path, table, conditions(device, table.precision, table.activation_form), device.conditions)
+    cache = ModelCache()
+    networks = [middle(space), *archs]
+    files = [
+        cache.file(space.blocks(arch), table.precision, form=table.activation_form, seed=seed)
+        for arch in tqdm(networks, desc="converting", disable=None)
+    ]
+    level_ms, *times_ms = device.compare(files, seed=seed)
+    for arch, time_ms in zip(networks, [level_ms, *times_ms], strict=True):
+        if math.isinf(time_ms):
+            raise OfaError(f"{device}: could not run the network {arch.to_json()}; see its log")
+    return times_ms, level_ms

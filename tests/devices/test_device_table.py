@@ -1,7 +1,6 @@
 """Tables built on a phone through the real adb: interrupted, resumed, and with everything that can go wrong with it."""
 
 import dataclasses
-import functools
 import math
 import os
 import pathlib
@@ -17,10 +16,9 @@ from ofa_tf.common import InputError, OfaError
 from ofa_tf.devices.adb_device import AdbError
 from ofa_tf.devices.benchmark_binary import find_binary
 from ofa_tf.devices.benchmark_options import BenchmarkOptions
+from ofa_tf.devices.device_table import build_device_table, conditions
 from ofa_tf.devices.model_cache import ModelCache
-from ofa_tf.devices.network_times import time_on_phone
 from ofa_tf.devices.phone import Phone
-from ofa_tf.devices.phone_table import build_phone_table, conditions
 from ofa_tf.devices.table_summary import table_summary
 from ofa_tf.devices.verification import verify_table
 from ofa_tf.predictors import BlockLatency, LatencyTable
@@ -49,7 +47,7 @@ def build(space, session, cache, tmp_path):
     def built(on_session=lambda opened: None, *, tolerance=math.inf, options=QUICK, **arguments):
         with session(options, **arguments) as opened:
             on_session(opened)
-            return build_phone_table(
+            return build_device_table(
                 space,
                 RESOLUTIONS,
                 "int8",
@@ -114,9 +112,9 @@ def test_other_conditions_are_refused(build, tmp_path):
 def test_disturbed_batches_are_measured_again_once(phone, build, keys, monkeypatch, again_ms, drift):
     """And the less disturbed of the two counts."""
     levels_ms = iter((1.0, 3.0, again_ms, 2.0))
-    monkeypatch.setattr("ofa_tf.devices.phone_table._BATCH", math.ceil(len(keys) / 2))
+    monkeypatch.setattr("ofa_tf.devices.device_table._BATCH", math.ceil(len(keys) / 2))
     monkeypatch.setattr(
-        "ofa_tf.devices.phone_table._Build._level_ms",
+        "ofa_tf.devices.device_table._Build._level_ms",
         lambda self, measured: self.references_ms.append(next(levels_ms)) or self.references_ms[-1],
     )
     table = build(tolerance=1.05)
@@ -136,8 +134,8 @@ def takes_ms(levels_ms, after=lambda name: None):
             def kept(found):
                 if found.name in BESIDES[1:]:
                     level_ms = next(levels_ms)
-                    times = dict.fromkeys(("mean_ms", "min_ms", "max_ms", "median_ms", "p95_ms"), level_ms)
-                    found = dataclasses.replace(found, output=dataclasses.replace(found.output, **times))
+                    times = dict.fromkeys(("median_ms", "p95_ms"), level_ms)
+                    found = dataclasses.replace(found, latency=dataclasses.replace(found.latency, **times))
                 keep(found)
                 after(found.name)
 
@@ -247,7 +245,7 @@ MENDED = {
 @pytest.fixture
 def small_batches(monkeypatch, keys):
     """Two batches, so that something was measured before a fault."""
-    monkeypatch.setattr("ofa_tf.devices.phone_table._BATCH", math.ceil(len(keys) / 2))
+    monkeypatch.setattr("ofa_tf.devices.device_table._BATCH", math.ceil(len(keys) / 2))
 
 
 @pytest.mark.parametrize("fault", [*MENDED, "frozen"])
@@ -314,7 +312,7 @@ def test_a_tool_for_another_abi(phone, device, space, cache, tmp_path):
     """Before anything is measured; nothing is written."""
     binary = find_binary("arm64-v8a", phone.write_tool(tmp_path / "tool", abi="armeabi-v7a"))
     with pytest.raises(InputError, match="does not run on phone"), Phone(device, binary, QUICK) as opened:
-        build_phone_table(space, RESOLUTIONS, "int8", opened, tmp_path / "table.json", cache=cache, progress=False)
+        build_device_table(space, RESOLUTIONS, "int8", opened, tmp_path / "table.json", cache=cache, progress=False)
     assert not (tmp_path / "table.json").exists()
     assert phone.files() == []
 
@@ -325,14 +323,14 @@ from ofa_tf.devices.adb import Adb
 from ofa_tf.devices.benchmark_binary import find_binary
 from ofa_tf.devices.benchmark_options import BenchmarkOptions
 from ofa_tf.devices.model_cache import ModelCache
-from ofa_tf.devices.network_times import time_on_phone
 from ofa_tf.devices.phone import Phone
-from ofa_tf.devices.phone_table import build_phone_table
+from ofa_tf.devices.device_table import build_device_table
 from tests.devices.conftest import small_space
 serial, tool, cache, output = sys.argv[1:]
 options = BenchmarkOptions(runs=5, min_seconds=0.3, warmup_seconds=0.001)
 with Phone(Adb().device(serial), find_binary("arm64-v8a", tool), options) as phone:
-    build_phone_table(small_space(), (24,), "int8", phone, output, tolerance=9, cache=ModelCache(cache), progress=False)
+    options = {"tolerance": 9, "cache": ModelCache(cache), "progress": False}
+    build_device_table(small_space(), (24,), "int8", phone, output, **options)
 """
 
 
@@ -368,23 +366,22 @@ def test_interrupted_twice(phone, adb_server, build, cache, binary, keys, tmp_pa
     assert phone.is_idle()
 
 
-def test_networks_are_compared_on_the_phone(phone, session, space, cache):
+def test_networks_are_compared_on_the_phone(phone, session, space, cache, monkeypatch):
     """Given ones first, then random ones; the correction is of others, and another phone's table is refused."""
+    monkeypatch.setattr("ofa_tf.devices.device_table.ModelCache", lambda: cache)
     space = space.replace(resolutions=(64, 128))
     given = space.arch(e=4, r=64)
     with session() as opened:
         # What stands in for measured blocks: their multiply-accumulates.
         blocks = {block.key: BlockLatency(costs.macs(block) * 1e-7, None, 0.0, 1) for block in distinct_blocks(space)}
         table = conditions(opened, "int8", "folded-rows").adding(blocks)
-        timing = {"phone": opened, "path": "table.json", "rounds": 2, "cache": cache}
-        measure = functools.partial(time_on_phone, table, space, **timing)
-        found, corrected = verify_table(table, space, measure, networks=3, correct=4, archs=[given, given])
+        found, corrected = verify_table(table, space, opened, networks=3, correct=4, archs=[given, given])
         assert found.archs[0] == given
         assert len(found.archs) == len(set(found.archs)) == 4
         assert found.correction_networks == corrected.correction.networks == 4
         assert min(found.measured_ms) > 0
-        assert len([name for name in phone.models_run() if "in round" in name]) == 2 * (1 + 1 + 3 + 4)
+        assert len([name for name in phone.models_run() if "in round" in name]) == 3 * (1 + 1 + 3 + 4)
         other = dataclasses.replace(table, versions={**table.versions, "fingerprint": "another"})
         with pytest.raises(InputError, match=r"table\.json: holds a table with fingerprint 'another'"):
-            verify_table(other, space, functools.partial(time_on_phone, other, space, **timing), networks=2)
+            verify_table(other, space, opened, networks=2, path="table.json")
     assert phone.files() == []

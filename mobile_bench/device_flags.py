@@ -1,0 +1,69 @@
+"""The flags of every binary that measures on devices, and the settings that they ask for."""
+
+import sys
+
+from absl import flags
+
+from mobile_bench.adb_flag import ADB
+from ofa_tf import devices
+from ofa_tf.devices import DELEGATES, BenchmarkOptions, Settings
+
+_BINARY = flags.DEFINE_string(
+    "benchmark_binary", None, "LiteRT's benchmark_model for the phone; unless given the published one, fetched once"
+)
+_VERSION = flags.DEFINE_string("litert_version", None, "version of the published one; a tried one unless given")
+_DELEGATE = flags.DEFINE_enum("delegate", "xnnpack", DELEGATES, "what runs models on the phone")
+_HOT_CELSIUS = flags.DEFINE_float("hot_celsius", 40.0, "a phone whose battery is so warm is waited for")
+_COOLING_SECONDS = flags.DEFINE_integer("cooling_seconds", 300, "at most so long before each model", lower_bound=0)
+_SSH_CONFIG = flags.DEFINE_string(
+    "ssh_config", None, "of OpenSSH's client, for --device=ssh:...; ~/.ssh/config unless given"
+)
+_LOG_FOLDER = flags.DEFINE_string("log_folder", "benchmark_logs", "where output of the phone that is no result is kept")
+
+
+def settings(rounds: int | None = None) -> Settings:
+    """The settings of the flags; notes go to stderr, above a bar that is there.
+
+    Args:
+        rounds: turns in which this machine times blocks and networks.
+    """
+
+    def note(text: str) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stderr)
+
+    return Settings(
+        adb=ADB.value,
+        benchmark_binary=_BINARY.value,
+        litert_version=_VERSION.value,
+        ssh_config=_SSH_CONFIG.value,
+        log_folder=_LOG_FOLDER.value,
+        rounds=rounds,
+        on_note=note,
+    )
+
+
+def options(*, threads: int, runs: int, seconds: float, profile: bool = False) -> BenchmarkOptions:
+    """How the flags have models measured.
+
+    Args:
+        threads: of the interpreter.
+        runs: at least this many are timed,
+        seconds: and for at least so long.
+        profile: whether each operation is timed, too.
+    """
+    return BenchmarkOptions(
+        runs=runs,
+        min_seconds=seconds,
+        threads=threads,
+        delegate=_DELEGATE.value,
+        hot_celsius=_HOT_CELSIUS.value,
+        cooling_seconds=_COOLING_SECONDS.value,
+        profile=profile,
+    )
+
+
+def open_device(name: str, **measured: float) -> "devices.Device":
+    """The device of a name, as the flags have it, to be entered; see `options`."""
+    return devices.open(name, options(**measured), settings())
