@@ -64,7 +64,7 @@ def main(argv):
         run_workers("mobile_bench.build_latency_table", arguments, names, _OUTPUT.value)
         return
 
-    from ofa_tf.devices.table_summary import table_summary
+    from ofa_tf.devices.table_file import table_summary
 
     opened = device_flags.open_device(names[0], threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value)
     with opened as device:

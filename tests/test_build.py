@@ -83,7 +83,12 @@ def test_bazel_loads_every_target(tmp_path):
     command = ["bazel", f"--output_user_root={tmp_path / 'root'}", "--max_idle_secs=5"]
     try:
         done = subprocess.run(
-            [*command, "query", "labels(deps, //...) union //..."], cwd=tree, capture_output=True, text=True, check=False, timeout=250
+            [*command, "query", "labels(deps, //...) union //..."],
+            cwd=tree,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=250,
         )
     finally:
         subprocess.run([*command, "shutdown"], cwd=tree, capture_output=True, check=False)

@@ -16,7 +16,7 @@ from ofa_tf.evaluation import Evaluator
 from ofa_tf.predictors import AccuracyPredictor, LatencyTable
 from ofa_tf.report import Report, ReportModel, ReportPoint, format_table, write_report
 from ofa_tf.search import Candidate, Constraint, evolutionary_search, random_search
-from ofa_tf.search.limits import constraints_of
+from ofa_tf.search.constraint import constraints_of
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize import Opened, export_subnet, within_limits
 from ofa_tf.training import RunDirectory, Trainer, open_experiment

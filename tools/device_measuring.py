@@ -9,8 +9,7 @@ from mobile_bench import device_flags
 from ofa_tf import devices
 from ofa_tf.common import InputError, OfaError, write_text
 from ofa_tf.common.form import precision_of
-from ofa_tf.search.constraint import LatencyPredictor
-from ofa_tf.search.limits import form_within
+from ofa_tf.search.constraint import LatencyPredictor, form_within
 from ofa_tf.spaces import Space
 from ofa_tf.specialize import Target
 from tools.pipeline import measure_ms, say

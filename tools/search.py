@@ -105,7 +105,7 @@ def _constraints() -> tuple[list, str, str]:
     """The constraints, and precision and form of the file that they are of."""
     from ofa_tf.common import InputError
     from ofa_tf.common.form import precision_of
-    from ofa_tf.search.limits import constraints_of, form_within
+    from ofa_tf.search.constraint import constraints_of, form_within
     from tools.predictors import open_latency_predictor
 
     limits = _LIMITS.limits()

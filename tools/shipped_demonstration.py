@@ -13,7 +13,7 @@ from ofa_tf.common import read_json, write_json
 from ofa_tf.data import decode_image, evaluation_image
 from ofa_tf.deploy import ExportReport, Runner
 from ofa_tf.search import Candidate, evolutionary_search
-from ofa_tf.search.limits import constraints_of
+from ofa_tf.search.constraint import constraints_of
 from ofa_tf.specialize import Opened, export_subnet, within_limits
 from tools.opening import open_source
 from tools.pipeline import measure_ms, say

@@ -20,8 +20,7 @@ from ofa_tf.report import (
     write_report,
 )
 from ofa_tf.search import Candidate, pareto_search, random_search
-from ofa_tf.search.constraint import KINDS
-from ofa_tf.search.limits import constraints_of
+from ofa_tf.search.constraint import KINDS, constraints_of
 from ofa_tf.specialize import MODEL, TargetResult, Workshop
 from ofa_tf.training import RunDirectory
 from tools.device_measuring import Devices

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa_tf.predictors.block_latency import BlockLatency
-from ofa_tf.predictors.latency_table import LatencyTable
+from ofa_tf.predictors.latency_table import BlockLatency, LatencyTable
 from ofa_tf.spaces import Arch, Space
 
 # Turns of models that are compared with each other, so that what changes on a device hits all of them.

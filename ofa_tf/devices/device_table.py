@@ -18,8 +18,7 @@ from ofa_tf.devices.device import Device, Measurement
 from ofa_tf.devices.model_cache import ModelCache
 from ofa_tf.devices.table_builder import middle, reference_key, reference_ms, version_number
 from ofa_tf.devices.table_file import check_conditions, extended, start_table
-from ofa_tf.predictors.block_latency import BlockLatency
-from ofa_tf.predictors.latency_table import DRIFT, HOT, UNFINISHED, LatencyTable
+from ofa_tf.predictors.latency_table import DRIFT, HOT, UNFINISHED, BlockLatency, LatencyTable
 from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.population import distinct_blocks
 

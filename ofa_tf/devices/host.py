@@ -15,8 +15,7 @@ from ofa_tf.common import InputError
 from ofa_tf.devices import HOST
 from ofa_tf.devices.benchmark_options import BenchmarkOptions
 from ofa_tf.devices.device import ROUNDS, Device, Measurement
-from ofa_tf.predictors.block_latency import BlockLatency
-from ofa_tf.predictors.latency_table import HOST_CONDITIONS, LatencyTable
+from ofa_tf.predictors.latency_table import HOST_CONDITIONS, BlockLatency, LatencyTable
 from ofa_tf.spaces import Arch, Space
 
 _PACKAGES = ("ai-edge-litert", "tensorflow")

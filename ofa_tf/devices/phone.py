@@ -10,20 +10,25 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 
-from ofa_tf.common import InputError, OfaError, write_text
+from ofa_tf.common import InputError, OfaError, brief, write_text
 from ofa_tf.devices import Settings
-from ofa_tf.devices.adb import Adb
-from ofa_tf.devices.adb_device import AdbDevice, AdbError, CommandError
-from ofa_tf.devices.batch_script import Begun, Cooling, Ended, batch_script, read_events
+from ofa_tf.devices.adb import Adb, AdbDevice, AdbError, CommandError
+from ofa_tf.devices.batch_script import (
+    Begun,
+    Cooling,
+    Ended,
+    Job,
+    archive,
+    batch_script,
+    file_name,
+    next_batch,
+    read_events,
+)
 from ofa_tf.devices.benchmark_binary import VERSION, BenchmarkBinary, find_binary
 from ofa_tf.devices.benchmark_options import BenchmarkOptions
-from ofa_tf.devices.benchmark_output import BenchmarkOutput, OutputError, read_output
+from ofa_tf.devices.benchmark_output import BenchmarkOutput, OutputError, read_operations, read_output
 from ofa_tf.devices.device import Device, Measurement
-from ofa_tf.devices.model_batch import Job, archive, file_name, next_batch
-from ofa_tf.devices.operation_profile import read_operations
-from ofa_tf.devices.phone_facts import PhoneFacts, core_mask
-from ofa_tf.devices.phone_lock import PhoneLock
-from ofa_tf.devices.words import shortened
+from ofa_tf.devices.phone_facts import PhoneFacts, PhoneLock, core_mask
 from ofa_tf.predictors.latency_table import PHONE_CONDITIONS
 
 FOLDER = "/data/local/tmp/ofa_tf"
@@ -190,7 +195,7 @@ class Phone(Device):
         known = set(_OPTION.findall(said))
         if "graph" not in known:
             raise InputError(
-                f"{self.binary.path}: does not run on phone {self.device.serial} ({shortened(said) or 'silent'}); "
+                f"{self.binary.path}: does not run on phone {self.device.serial} ({brief(said) or 'silent'}); "
                 f"give a benchmark_model for {self.facts.abi} with --benchmark_binary=PATH"
             )
         return known
@@ -270,7 +275,7 @@ class Phone(Device):
 
     def _read(self, ended: Ended) -> BenchmarkOutput:
         if ended.code:
-            said = shortened(ended.text[-400:])
+            said = brief(ended.text[-400:])
             raise OutputError(f"benchmark_model ended with exit code {ended.code} ({said})", ended.text)
         output = read_output(ended.text)
         # What XNNPACK does not take, the processor runs inside networks, too.

@@ -15,14 +15,12 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ofa_tf.common import InputError, OfaError, file_sha256
+from ofa_tf.common import InputError, OfaError, brief, file_sha256
 from ofa_tf.devices import Settings
 from ofa_tf.devices.batch_script import Ended, batch_script, read_events
 from ofa_tf.devices.benchmark_options import BenchmarkOptions
-from ofa_tf.devices.benchmark_output import OutputError, read_output
+from ofa_tf.devices.benchmark_output import OutputError, read_operations, read_output
 from ofa_tf.devices.device import Device, Measurement
-from ofa_tf.devices.operation_profile import read_operations
-from ofa_tf.devices.words import shortened
 
 PREFIX = "ssh:"
 _NAME = re.compile(r"ssh:(?:(?P<user>[\w.-]+)@)?(?P<host>[\w.-]+|\[[0-9a-fA-F:]+\])(?::(?P<port>[0-9]{1,5}))?")
@@ -97,7 +95,7 @@ class SshComputer(Device):
             known = set(_OPTION.findall(said))
             if "graph" not in known:
                 raise InputError(
-                    f"{self._program}: does not run on {self.name} ({shortened(said) or 'silent'}); give a "
+                    f"{self._program}: does not run on {self.name} ({brief(said) or 'silent'}); give a "
                     f"benchmark_model for {self._facts.get('abi')} with --benchmark_binary=PATH"
                 )
             self._arguments = self.options.arguments(known)
@@ -161,7 +159,7 @@ class SshComputer(Device):
     def _judged(self, name: str, ended: Ended) -> Measurement:
         try:
             if ended.code:
-                said = shortened(ended.text[-400:])
+                said = brief(ended.text[-400:])
                 raise OutputError(f"benchmark_model ended with exit code {ended.code} ({said})", ended.text)
             output = read_output(ended.text)
             operations = tuple(read_operations(ended.text)) if self.options.profile else ()
@@ -176,11 +174,11 @@ class SshComputer(Device):
         done = _call(["ssh", *self._options, *self._port_option("-p"), self._target, command])
         if done.returncode == _NO_CONNECTION:
             raise SshError(
-                f"{self.name}: no connection ({shortened(done.stderr) or 'silent'}); try `ssh -o BatchMode=yes "
+                f"{self.name}: no connection ({brief(done.stderr) or 'silent'}); try `ssh -o BatchMode=yes "
                 f"{self._target}` yourself: it must log in by key, without a question"
             )
         if done.returncode:
-            raise OfaError(f"{self.name}: {shortened(command)} failed ({shortened(done.stderr) or done.returncode})")
+            raise OfaError(f"{self.name}: {brief(command)} failed ({brief(done.stderr) or done.returncode})")
         return done.stdout
 
     def _push(self, files: Sequence[pathlib.Path], target: str) -> None:
@@ -190,7 +188,7 @@ class SshComputer(Device):
         options = ["-q", *self._options, *self._port_option("-P")]
         done = _call(["scp", *options, *map(str, files), f"{self._target}:{target}"])
         if done.returncode:
-            raise SshError(f"{self.name}: files could not be copied ({shortened(done.stderr) or 'silent'})")
+            raise SshError(f"{self.name}: files could not be copied ({brief(done.stderr) or 'silent'})")
 
     def _port_option(self, option: str) -> list[str]:
         return [option, self._port] if self._port else []

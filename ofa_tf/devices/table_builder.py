@@ -11,7 +11,7 @@ from ofa_tf.common.form import Form, precision_of
 from ofa_tf.deploy import Runner
 from ofa_tf.devices import HOST, host, measure
 from ofa_tf.devices.block_models import model_bytes
-from ofa_tf.devices.reference import TOLERANCE, Reference
+from ofa_tf.devices.measure import TOLERANCE, Reference
 from ofa_tf.devices.table_file import extended, start_table
 from ofa_tf.predictors.latency_table import HOST_CONDITIONS, LatencyTable
 from ofa_tf.spaces import Arch, Block, Space

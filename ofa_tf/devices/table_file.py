@@ -1,4 +1,4 @@
-"""Tables that grow: begun, gone on with, and extended, whatever is measured."""
+"""Tables that grow, whatever is measured: begun, gone on with, extended; and what a user should know of one."""
 
 import dataclasses
 import datetime
@@ -7,8 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from ofa_tf.common import InputError
-from ofa_tf.predictors.block_latency import BlockLatency
-from ofa_tf.predictors.latency_table import LatencyTable
+from ofa_tf.predictors.latency_table import DRIFT, HOT, BlockLatency, LatencyTable
 from ofa_tf.spaces import Block
 
 _CONDITIONS = ("device", "precision", "threads", "activation_form")
@@ -75,3 +74,36 @@ def _compare(output, name: str, found, expected) -> None:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+# A block whose slow runs take so many times its median was disturbed, or has two speeds.
+_SPREAD = 1.5
+_NAMED = 3
+
+
+def table_summary(table: LatencyTable) -> str:
+    """One line: how much slower the device became, and which blocks are doubtful.
+
+    Example:
+        print(table_summary(LatencyTable.load("phone.json")))
+    """
+    spread = {
+        key: latency.p95_ms / latency.median_ms
+        for key, latency in table.blocks.items()
+        if latency.p95_ms is not None and latency.p95_ms > _SPREAD * latency.median_ms
+    }
+    widest = sorted(spread, key=spread.__getitem__, reverse=True)
+    parts = [f"{len(table.blocks)} blocks"]
+    if DRIFT in table.versions:
+        parts.append(f"reference network at most {table.versions[DRIFT]} of its fastest time")
+    parts.append(f"{len(spread)} blocks with a p95 above {_SPREAD:g} of the median{_some(widest, spread)}")
+    if HOT in table.versions:
+        hot = table.versions[HOT].split()
+        parts.append(f"{len(hot)} measured hot{_some(hot)}")
+    return "; ".join(parts)
+
+
+def _some(keys: list[str], ratios: dict[str, float] | None = None) -> str:
+    shown = [key if ratios is None else f"{key} {ratios[key]:.1f}" for key in keys[:_NAMED]]
+    more = ", ..." if len(keys) > _NAMED else ""
+    return f" ({', '.join(shown)}{more})" if shown else ""

@@ -1,14 +1,11 @@
 """Predictors of accuracy and latency; all answer `predict(space, archs)` with a NumPy array. No TensorFlow."""
 
 from ofa_tf.predictors.accuracy_predictor import AccuracyPredictor
-from ofa_tf.predictors.block_latency import BlockLatency
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
 from ofa_tf.predictors.latency_correction import LatencyCorrection, fit_correction, mean_absolute_percentage_error
-from ofa_tf.predictors.latency_pairs import read_latency_pairs
-from ofa_tf.predictors.latency_regression import LatencyRegression
-from ofa_tf.predictors.latency_table import LatencyTable
-from ofa_tf.predictors.pair import Pair
-from ofa_tf.predictors.pairs import PairsFile
+from ofa_tf.predictors.latency_regression import LatencyRegression, read_latency_pairs
+from ofa_tf.predictors.latency_table import BlockLatency, LatencyTable
+from ofa_tf.predictors.pairs import Pair, PairsFile
 
 __all__ = [
     "AccuracyPredictor",

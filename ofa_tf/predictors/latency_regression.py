@@ -1,20 +1,133 @@
 """`LatencyRegression`: latency from measured whole networks, where the latencies of blocks do not add up."""
 
 import dataclasses
+import functools
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ofa_tf.common import InputError, load_npz, save_npz
+from ofa_tf.common import InputError, load_npz, read_json_lines, save_npz
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
 from ofa_tf.predictors.latency_correction import mean_absolute_percentage_error
-from ofa_tf.predictors.latency_features import architecture_features, variant_features
-from ofa_tf.spaces import Arch, Space, from_config
+from ofa_tf.spaces import Arch, Block, Space, from_config
+from ofa_tf.spaces.arch import FIELDS
 from ofa_tf.spaces.layout import layout
-from ofa_tf.spaces.population import CostTable, encode, evaluate
+from ofa_tf.spaces.population import CostTable, active, encode, evaluate, variant_index, variants
+
+_QUANTITIES = 5
+
+
+def _quantities(block: Block) -> list[float]:
+    """Being there, and the sizes of the tensors and products inside, in which a device's work is counted."""
+    before, after = block.input_size**2, block.convolved_size**2
+    mid = block.mid_channels
+    return [1.0, before * mid, after * mid, after * mid * block.kernel_size**2, after * block.out_channels]
+
+
+@functools.lru_cache(maxsize=4)
+def variant_features(space: Space) -> np.ndarray:
+    """The regressors of every variant of every position: float64 (variants, features).
+
+    An architecture's regressors are the sum over its blocks, so what is linear in them is a table over blocks. There
+    are those of each position (one for each choice of each gene, times the pixels of the block's output), those of each
+    stage (the sizes of tensors, shared by its positions: few pairs teach them well), and one for each resolution.
+    """
+    plan = layout(space)
+    positions, stages = len(space.positions), []
+    for position in space.positions:
+        stage = position.name.partition("_")[0]
+        if stage not in stages:
+            stages.append(stage)
+    resolutions = len(space.resolutions)
+    own_starts = np.cumsum([0, *(1 + sum(len(g.choices) for g in p.genes) for p in space.positions)])
+    columns = own_starts[-1] + _QUANTITIES * len(stages) + resolutions
+    result = np.zeros((plan.size, columns))
+    position_of = np.searchsorted(plan.offsets, np.arange(plan.size), side="right") - 1
+    for number, block in variants(space):
+        place = position_of[number]
+        position = space.positions[place]
+        *choices, size = np.unravel_index(number - plan.offsets[place], plan.shapes[place])
+        pixels = block.output_size**2
+        column = own_starts[place]
+        result[number, column] = pixels
+        column += 1
+        for gene, choice in zip(position.genes, choices, strict=True):
+            result[number, column + choice] = pixels
+            column += len(gene.choices)
+        shared = own_starts[-1] + _QUANTITIES * stages.index(position.name.partition("_")[0])
+        result[number, shared : shared + _QUANTITIES] = _quantities(block)
+        if place == positions - 1:
+            result[number, columns - resolutions + size] = 1.0
+    return result
+
+
+def architecture_features(space: Space, rows: np.ndarray) -> np.ndarray:
+    """The regressors of whole architectures.
+
+    Args:
+        space: their space.
+        rows: int (P, G + 1).
+
+    Returns:
+        float64 (P, features).
+    """
+    table = variant_features(space)
+    index, running = variant_index(space, rows), active(space, rows)
+    total = np.zeros((len(rows), table.shape[1]))
+    for place in range(index.shape[1]):
+        total += table[index[:, place]] * running[:, place, None]
+    return total
+
+
+def read_latency_pairs(
+    path: str | os.PathLike, space: Space, *, setting: str | None = None
+) -> tuple[list[Arch], np.ndarray]:
+    """Reads the pairs that a `LatencyRegression` is fitted on.
+
+    Args:
+        path: JSON lines; each holds the architecture (under "arch", or its fields themselves) and "latency_ms", a
+            number or an object of numbers by setting.
+        space: the architectures' space.
+        setting: which of the latencies, where lines have several.
+
+    Returns:
+        N architectures and float64 (N,) milliseconds.
+
+    Raises:
+        InputError: a line is not such a pair; it is named.
+
+    Example:
+        archs, latencies_ms = read_latency_pairs("pairs.jsonl", space, setting="v100_64")
+    """
+    archs, latencies_ms = [], []
+    for number, line in enumerate(read_json_lines(path, "latency pairs"), start=1):
+        try:
+            if not isinstance(line, dict):
+                raise InputError(f"found {type(line).__name__}, expected an object")
+            given = line.get("arch", {key: value for key, value in line.items() if key in FIELDS})
+            archs.append(space.canonical(Arch.from_json(given)))
+            latencies_ms.append(_latency_ms(line.get("latency_ms"), setting))
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: {error}") from error
+    return archs, np.array(latencies_ms, np.float64)
+
+
+def _latency_ms(found: Any, setting: str | None) -> float:
+    if isinstance(found, dict):
+        if setting not in found:
+            known = ", ".join(map(str, found))
+            raise InputError(f"latency_ms has the settings {known}; name one of them (--setting), found {setting!r}")
+        found = found[setting]
+    elif setting is not None:
+        raise InputError(f"latency_ms is {found!r}, so there is no setting {setting!r}; leave --setting out")
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found) or found <= 0:
+        raise InputError(f"latency_ms is {found!r}, expected a number above 0")
+    return float(found)
+
 
 FORMAT = "ofa_tf latency regression"
 VERSION = 1

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,10 +10,44 @@ from typing import Any
 import numpy as np
 
 from ofa_tf.common import InputError, brief, read_json, write_json
-from ofa_tf.predictors.block_latency import BlockLatency
 from ofa_tf.predictors.latency_correction import LatencyCorrection
 from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.population import CostTable, cost_table
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockLatency:
+    """The latency of one block over `count` runs.
+
+    Args:
+        median_ms: the median, in milliseconds.
+        p95_ms: the 95th percentile, in milliseconds; None where it was not recorded (published tables).
+        std_ms: the standard deviation, in milliseconds.
+        count: the number of timed runs.
+    """
+
+    median_ms: float
+    p95_ms: float | None
+    std_ms: float
+    count: int
+
+    def to_dict(self) -> dict[str, float | None]:
+        """The fields, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(fields: Any) -> "BlockLatency":
+        """Reads what `to_dict` wrote; raises `InputError` where that is not a measurement."""
+        try:
+            latency = BlockLatency(**fields)
+            times = (latency.median_ms, latency.std_ms, *(() if latency.p95_ms is None else (latency.p95_ms,)))
+            usable = all(math.isfinite(time) and time >= 0 for time in times) and latency.count >= 1
+        except TypeError:
+            usable = False
+        if not usable:
+            raise InputError(f"found {brief(repr(fields))}, expected median_ms, p95_ms, std_ms and count")
+        return latency
+
 
 FORMAT = "ofa_tf latency table"
 VERSION = 1

@@ -1,5 +1,6 @@
 """`PairsFile`: measured (architecture, accuracy) pairs in a file that can be extended and resumed."""
 
+import dataclasses
 import json
 import math
 import os
@@ -10,8 +11,32 @@ from typing import Any
 import numpy as np
 
 from ofa_tf.common import InputError, append_json_line, read_json_lines
-from ofa_tf.predictors.pair import Pair
 from ofa_tf.spaces import Arch, Space, from_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """One measurement.
+
+    Args:
+        arch: the architecture.
+        top1: its top-1 accuracy, 0..1.
+        images: the number of images it was measured on.
+        split: the named split they are from.
+        extra: whatever else was recorded.
+    """
+
+    arch: Arch
+    top1: float
+    images: int
+    split: str
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def key(self) -> tuple[Arch, str, int]:
+        """What a file never holds twice."""
+        return self.arch, self.split, self.images
+
 
 FORMAT = "ofa_tf accuracy pairs"
 VERSION = 1

@@ -1,13 +1,13 @@
-"""`Constraint`: one limit that a searched architecture must keep."""
+"""Limits that a searched architecture must keep, as people give them and as a search uses them."""
 
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ofa_tf.common import InputError
-from ofa_tf.common.form import Form
+from ofa_tf.common.form import MICROCONTROLLER_FORM, Form
 from ofa_tf.spaces import Arch, Space, costs
 from ofa_tf.spaces.activation_memory import ActivationMemory
 from ofa_tf.spaces.file_size import FILE_SIZES
@@ -82,3 +82,42 @@ class Constraint:
     def exact(self, space: Space, arch: Arch) -> float | None:
         """What an architecture takes, where the table gives only a lower bound; None where the table is exact."""
         return None if self.memory is None else self.memory.network_bytes(space.blocks(arch))
+
+
+def form_within(limits: Mapping[str, float], form: str | None = None) -> str | None:
+    """How a file is written that is to keep limits: as given, or with a limit on peak memory what suits that best."""
+    return form or (MICROCONTROLLER_FORM if "peak_memory_bytes" in limits else None)
+
+
+def constraints_of(
+    limits: Mapping[str, float],
+    *,
+    table: LatencyPredictor | None = None,
+    precision: str = "int8",
+    form: str | None = None,
+) -> list[Constraint]:
+    """The constraints, in the order of `constraint.KINDS`.
+
+    Args:
+        limits: by kind, in the kind's unit.
+        table: predicts the latency, needed for a limit on it.
+        precision: of the file.
+        form: how it is written, one of `common.form.FORMS`; see `form_within`.
+
+    Raises:
+        InputError: a limit is unusable.
+
+    Example:
+        evolutionary_search(space, predictor, constraints_of({"macs": 200e6, "model_bytes": 2e6}))
+    """
+    unknown = [kind for kind in limits if kind not in KINDS]
+    if unknown:
+        raise InputError(f"limits: {unknown[0]!r} is unknown, expected one of {', '.join(KINDS)}")
+    form = form_within(limits, form)
+    written = {"precision": precision} | ({} if form is None else {"form": form})
+    extra = {
+        "latency_ms": lambda: {"predictor": table},
+        "model_bytes": lambda: written,
+        "peak_memory_bytes": lambda: {"memory": ActivationMemory(**written)},
+    }
+    return [Constraint(kind, limits[kind], **extra.get(kind, dict)()) for kind in KINDS if kind in limits]

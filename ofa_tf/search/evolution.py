@@ -3,21 +3,148 @@
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import threadpoolctl
 
 from ofa_tf.common import InputError
-from ofa_tf.search.budget import Budget
-from ofa_tf.search.candidate import NothingExact, candidates
+from ofa_tf.search.budget import Budget, Candidate, NothingExact, candidates
 from ofa_tf.search.constraint import Constraint
-from ofa_tf.search.result import SearchResult
-from ofa_tf.search.seen_rows import SeenRows
-from ofa_tf.search.variation import Variation, check_whole
-from ofa_tf.spaces import Space
-from ofa_tf.spaces.population import encode
+from ofa_tf.spaces import Arch, Space
+from ofa_tf.spaces.population import active_columns, canonical_rows, encode
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchResult:
+    """The best architectures inside the limits.
+
+    Args:
+        candidates: distinct architectures, the best predicted accuracy first; at most the population.
+        history: the best predicted accuracy so far, 0..1, after each initial population and each generation.
+        evaluated: how many different architectures were given to the accuracy predictor.
+
+    Example:
+        result = evolutionary_search(space, predictor, [Constraint("macs", 200e6)])
+        result.arch, result.predicted_accuracy, result.costs["macs"]
+    """
+
+    candidates: tuple[Candidate, ...]
+    history: tuple[float, ...]
+    evaluated: int
+
+    @property
+    def arch(self) -> Arch:
+        """The best architecture."""
+        return self.candidates[0].arch
+
+    @property
+    def predicted_accuracy(self) -> float:
+        """Its top-1 as predicted, 0..1."""
+        return self.candidates[0].predicted_accuracy
+
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """Its predicted cost for each constraint, by kind."""
+        return self.candidates[0].costs
+
+    def top(self, count: int) -> list[Candidate]:
+        """The best `count` different architectures, fewer where the search found fewer."""
+        return list(self.candidates[:count])
+
+
+class SeenRows:
+    """A growing set of rows, kept as 64-bit hashes.
+
+    Args:
+        rng: the source of the hash's factors.
+        columns: of the rows, G + 1.
+    """
+
+    def __init__(self, rng: np.random.Generator, columns: int):
+        # Odd factors are invertible modulo 2^64: rows that differ in one column never collide.
+        self._factors = rng.integers(1 << 63, size=columns, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        self._hashes: set[int] = set()
+
+    def new(self, rows: np.ndarray, count: int | None = None) -> np.ndarray:
+        """The first `count` (all for None) of the rows that were never given before, each once.
+
+        They count as seen from now on; what exceeds `count` does not.
+        """
+        # Several times faster than sorted arrays for the few hundred rows of a generation.
+        places = []
+        for place, row_hash in enumerate((rows.astype(np.uint64) @ self._factors).tolist()):
+            if len(places) == count:
+                break
+            if row_hash not in self._hashes:
+                self._hashes.add(row_hash)
+                places.append(place)
+        return rows[np.array(places, int)]
+
+
+def check_whole(name: str, value: Any, low: int) -> None:
+    """Raises `InputError` unless a search's argument is a whole number of at least so much."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+        raise InputError(f"search: {name} is {value!r}, expected a whole number of at least {low}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Variation:
+    """Mutation and crossover.
+
+    Args:
+        mutation_probability: of each choice of a mutated child; a pair draws it anew for each child, uniformly on a
+            logarithmic scale between the two (small steps and leaps).
+        mutation_ratio: share of children that are mutations; the rest are crossovers.
+
+    Raises:
+        InputError: one is not in 0..1.
+
+    Source: Cai et al., section 3.4.
+    """
+
+    mutation_probability: float | tuple[float, float] = 0.1
+    mutation_ratio: float = 0.5
+
+    def __post_init__(self):
+        if not 0 <= self.mutation_ratio <= 1:
+            raise InputError(f"search: mutation_ratio is {self.mutation_ratio!r}, expected a number from 0 to 1")
+        low, high = self._probabilities
+        if not (0 <= low <= high <= 1 and (low > 0 or low == high)):
+            raise InputError(
+                f"search: mutation_probability is {self.mutation_probability!r}, expected a number from 0 to 1, or two "
+                f"ascending ones above 0"
+            )
+
+    @property
+    def _probabilities(self) -> tuple[float, float]:
+        given = self.mutation_probability
+        return given if isinstance(given, tuple) else (given, given)
+
+    def children(self, budget: Budget, rng: np.random.Generator, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """One child of each pair of parents, inside the limits or not.
+
+        Args:
+            budget: of the search.
+            rng: the source of randomness.
+            first: int (P, G + 1); a mutation is made of the first parent only.
+            second: int (P, G + 1).
+
+        Returns:
+            int32 (P, G + 1), canonical.
+        """
+        space = budget.space
+        random = budget.random(rng, len(first), canonical=False)
+        mutated = rng.random(len(first)) < self.mutation_ratio
+        low, high = self._probabilities
+        probability = low if low == high else np.exp(rng.uniform(np.log(low), np.log(high), len(first)))
+        swapped = rng.random(first.shape) < np.where(mutated, probability, 0.5)[:, None]
+        # The choices of blocks that the parent skips are as good as random.
+        first = np.where(active_columns(space, first), first, random)
+        other = np.where(mutated[:, None], random, second)
+        return canonical_rows(space, np.where(swapped, other, first))
+
 
 # Children are made in surplus: those outside the limits or seen before are dropped.
 _SURPLUS = 3

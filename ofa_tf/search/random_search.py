@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ofa_tf.common import InputError
-from ofa_tf.search.budget import Budget
-from ofa_tf.search.candidate import Candidate, candidates
+from ofa_tf.search.budget import Budget, Candidate, candidates
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.search.evolution import AccuracyScorer, search_resolutions
 from ofa_tf.spaces import Space

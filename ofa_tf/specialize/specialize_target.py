@@ -16,8 +16,7 @@ from ofa_tf.deploy.micro_runtime import run_micro
 from ofa_tf.evaluation import Evaluation
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.search import Candidate, evolutionary_search
-from ofa_tf.search.constraint import LatencyPredictor
-from ofa_tf.search.limits import constraints_of, form_within
+from ofa_tf.search.constraint import LatencyPredictor, constraints_of, form_within
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize.opened import Opened
 from ofa_tf.specialize.rounds import OverLimitsError, within_limits

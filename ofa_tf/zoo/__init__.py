@@ -6,11 +6,18 @@ Example:
     model = zoo.specialized("note10_lat-22ms_top1-76.6_finetune-25").build()
 """
 
-from ofa_tf.zoo.accuracy_predictor import accuracy_predictor, accuracy_predictor_names
-from ofa_tf.zoo.photos import photos, photos_names
-from ofa_tf.zoo.specialized import names, specialized
-from ofa_tf.zoo.specialized_net import SpecializedNet
-from ofa_tf.zoo.supernet import packed_supernet, supernet, supernet_names
+from ofa_tf.zoo.shipped import (
+    SpecializedNet,
+    accuracy_predictor,
+    accuracy_predictor_names,
+    names,
+    packed_supernet,
+    photos,
+    photos_names,
+    specialized,
+    supernet,
+    supernet_names,
+)
 
 __all__ = [
     "SpecializedNet",

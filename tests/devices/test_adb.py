@@ -7,8 +7,7 @@ import pytest
 
 from ofa_tf.common import InputError
 from ofa_tf.devices import adb as adb_module
-from ofa_tf.devices.adb import Adb, find_adb
-from ofa_tf.devices.adb_device import AdbError, CommandError
+from ofa_tf.devices.adb import Adb, AdbError, CommandError, find_adb
 from tests.phone.loopback_phone import LoopbackPhone
 
 ODD_NAMES = (
@@ -110,7 +109,7 @@ def test_a_drop_is_an_error_and_the_phone_comes_back(device, phone, tmp_path):
 def test_damaged_bytes_do_not_get_their_name(device, phone, tmp_path, monkeypatch):
     source = tmp_path / "model"
     source.write_bytes(b"right")
-    monkeypatch.setattr("ofa_tf.devices.adb_device.file_sha256", lambda path: "0" * 64)
+    monkeypatch.setattr("ofa_tf.devices.adb.file_sha256", lambda path: "0" * 64)
     with pytest.raises(AdbError, match="model arrived damaged"):
         device.push(source, "/data/local/tmp/model")
     assert phone.files() == ["model.part"]

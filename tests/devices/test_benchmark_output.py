@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_tf.devices.benchmark_output import BenchmarkOutput, OutputError, read_output
-from ofa_tf.devices.operation_profile import read_operations
+from ofa_tf.devices.benchmark_output import BenchmarkOutput, OutputError, read_operations, read_output
 
 # Those of litert-benchmark are recorded, the others written by hand in the forms that the tools' sources give them.
 OUTPUTS = json.loads((pathlib.Path(__file__).parent / "benchmark_outputs.json").read_text(encoding="utf-8"))

@@ -13,13 +13,13 @@ import time
 import pytest
 
 from ofa_tf.common import InputError, OfaError
-from ofa_tf.devices.adb_device import AdbError
+from ofa_tf.devices.adb import AdbError
 from ofa_tf.devices.benchmark_binary import find_binary
 from ofa_tf.devices.benchmark_options import BenchmarkOptions
 from ofa_tf.devices.device_table import build_device_table, conditions
 from ofa_tf.devices.model_cache import ModelCache
 from ofa_tf.devices.phone import Phone
-from ofa_tf.devices.table_summary import table_summary
+from ofa_tf.devices.table_file import table_summary
 from ofa_tf.devices.verification import verify_table
 from ofa_tf.predictors import BlockLatency, LatencyTable
 from ofa_tf.predictors.latency_table import UNFINISHED

@@ -12,7 +12,7 @@ from ofa_tf.common import InputError
 from ofa_tf.devices.benchmark_binary import find_binary
 from ofa_tf.devices.benchmark_options import BenchmarkOptions
 from ofa_tf.devices.phone import Phone
-from ofa_tf.devices.phone_lock import PhoneLock
+from ofa_tf.devices.phone_facts import PhoneLock
 from tests.phone.loopback_phone import LoopbackPhone
 
 
@@ -188,7 +188,7 @@ def test_a_governor_that_varies_is_warned_of(phone, session):
 
 def test_two_processes_do_not_measure_on_one_phone(phone, device, session):
     code = (
-        "import sys, time; from ofa_tf.devices.phone_lock import PhoneLock\n"
+        "import sys, time; from ofa_tf.devices.phone_facts import PhoneLock\n"
         "PhoneLock(sys.argv[1]).acquire(); print('held', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen([sys.executable, "-c", code, device.serial], stdout=subprocess.PIPE, text=True)

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from ofa_tf.common import InputError
-from ofa_tf.devices.adb_device import AdbError
+from ofa_tf.devices.adb import AdbError
 
 
 @pytest.mark.parametrize("fault", ["killed_runs", "garbled_runs", "partial_runs"])

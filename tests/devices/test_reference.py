@@ -1,4 +1,4 @@
-from ofa_tf.devices.reference import Reference
+from ofa_tf.devices.measure import Reference
 
 
 class _Clock:

@@ -1,6 +1,6 @@
 """The line that says what is doubtful in a table."""
 
-from ofa_tf.devices.table_summary import table_summary
+from ofa_tf.devices.table_file import table_summary
 from ofa_tf.predictors import BlockLatency, LatencyTable
 
 

@@ -13,7 +13,7 @@ from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.predictors import AccuracyPredictor, BlockLatency, LatencyCorrection, LatencyTable
 from ofa_tf.search import Budget, Constraint, evolutionary_search, random_search
-from ofa_tf.search.seen_rows import SeenRows
+from ofa_tf.search.evolution import SeenRows
 from ofa_tf.spaces import costs, population
 from ofa_tf.spaces.activation_memory import ActivationMemory
 from ofa_tf.spaces.features import feature_count

@@ -20,7 +20,7 @@ from ofa_tf.data import PUBLISHED, Augmentation, Preprocessing
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.predictors import AccuracyPredictor, BlockLatency, LatencyRegression, LatencyTable
 from ofa_tf.predictors.latency_correction import LatencyCorrection
-from ofa_tf.predictors.latency_pairs import read_latency_pairs
+from ofa_tf.predictors.latency_regression import read_latency_pairs
 from ofa_tf.predictors.pairs import PairsFile
 from ofa_tf.spaces.population import distinct_blocks
 from ofa_tf.training import RunDirectory
