@@ -40,10 +40,10 @@ setuptools.setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=setuptools.find_packages(
-        include=["ofa_tf", "ofa_tf.*", "tools", "tools.*", "mobile_bench", "mobile_bench.*"]
-    ),
-    package_data={"ofa_tf": ["**/*.html", "**/*.jpg", "**/*.js", "**/*.json", "**/*.npz"]},
+    # One top-level package: a folder "tools" of the user's own would else hide ours, or ours theirs.
+    packages=[*setuptools.find_packages(include=["ofa_tf", "ofa_tf.*"]), "ofa_tf.mobile_bench", "ofa_tf.tools"],
+    package_dir={"ofa_tf.mobile_bench": "mobile_bench", "ofa_tf.tools": "tools"},
+    package_data={"ofa_tf": ["py.typed", "**/*.html", "**/*.jpg", "**/*.js", "**/*.json", "**/*.npz"]},
     install_requires=[
         "absl-py",
         "adbutils",
@@ -78,6 +78,8 @@ setuptools.setup(
         "torch": ["torch"],
     },
     entry_points={
-        "console_scripts": [f"ofa-{binary.rpartition('.')[2].replace('_', '-')} = {binary}:run" for binary in BINARIES],
+        "console_scripts": [
+            f"ofa-{binary.rpartition('.')[2].replace('_', '-')} = ofa_tf.{binary}:run" for binary in BINARIES
+        ],
     },
 )

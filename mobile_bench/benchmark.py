@@ -17,8 +17,8 @@ import pathlib
 
 from absl import flags
 
-from mobile_bench import device_flags
 from ofa_tf.common import InputError, OfaError, cli
+from ofa_tf.devices import device_flags
 
 _DEVICE = flags.DEFINE_string("device", "host", "what is measured on: 'host', this machine, or a phone's serial")
 _MODEL = flags.DEFINE_list("model", [], "the .tflite files")

@@ -20,11 +20,10 @@ import sys
 
 from absl import flags
 
-from mobile_bench import device_flags
-from mobile_bench.adb_flag import ADB
 from ofa_tf.common import InputError, cli
 from ofa_tf.common.form import FORMS, PRECISIONS
-from ofa_tf.devices import HOST
+from ofa_tf.devices import HOST, device_flags
+from ofa_tf.devices.device_flags import ADB
 
 _AUTO, _ALL = "auto", "all"
 
@@ -61,7 +60,7 @@ def main(argv):
         from ofa_tf.devices.phone_workers import run_workers
 
         arguments = [*sys.argv[1:], "--progress=lines"]
-        run_workers("mobile_bench.build_latency_table", arguments, names, _OUTPUT.value)
+        run_workers(f"{__package__}.build_latency_table", arguments, names, _OUTPUT.value)
         return
 
     from ofa_tf.devices.table_file import table_summary

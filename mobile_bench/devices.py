@@ -12,8 +12,8 @@ import dataclasses
 
 from absl import flags
 
-from mobile_bench.adb_flag import ADB
 from ofa_tf.common import OfaError, cli, write_json
+from ofa_tf.devices.device_flags import ADB
 
 _OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the list, none unless given")
 

@@ -15,8 +15,8 @@ import pathlib
 
 from absl import flags
 
-from mobile_bench import device_flags
 from ofa_tf.common import cli
+from ofa_tf.devices import device_flags
 
 _TABLE = flags.DEFINE_string("table", None, "the latency table, from mobile_bench.build_latency_table", required=True)
 _SPACE = flags.DEFINE_string("space", None, "the space it was measured for, by name or as a .json file", required=True)

@@ -112,4 +112,4 @@ def test_every_command_is_on_the_page_of_commands(monkeypatch):
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     for entry in given["entry_points"]["console_scripts"]:
         script, _, target = entry.partition(" = ")
-        assert f"| `python -m {target.partition(':')[0]}` | `{script}` | " in page
+        assert f"| `python -m {target.partition(':')[0].removeprefix('ofa_tf.')}` | `{script}` | " in page

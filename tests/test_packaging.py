@@ -46,9 +46,43 @@ def binaries():
 
 
 def test_every_package_is_installed(setup):
-    """A folder without __init__.py would be missing from an installation, and nowhere else."""
+    """A folder without __init__.py would be missing from an installation, and nowhere else; all below ofa_tf."""
     folders = {path.parent for path in files() if path.suffix == ".py" and path.parts[0] in INSTALLED}
-    assert sorted(setup["packages"]) == sorted(".".join(folder.parts) for folder in folders)
+    names = {".".join(folder.parts) for folder in folders}
+    assert set(setup["packages"]) == {name if name.startswith("ofa_tf") else f"ofa_tf.{name}" for name in names}
+    assert {name.partition(".")[0] for name in setup["packages"]} == {"ofa_tf"}
+    # Their modules have two names, so that they may import each other by no absolute one.
+    for folder in ("mobile_bench", "tools"):
+        for path in (ROOT / folder).glob("*.py"):
+            assert not re.search(rf"^ *(from|import) {folder}\b", path.read_text(encoding="utf-8"), re.M), path
+
+
+@pytest.mark.slow
+def test_a_wheel_beside_a_folder_tools_of_the_users(tmp_path):
+    """It adds one top-level package; every command answers --help, and one exports a file."""
+    pip = [sys.executable, "-m", "pip"]
+    subprocess.run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT], check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--target", site, wheel], check=True)
+    assert sorted(path.name for path in site.iterdir() if not path.name.endswith(".dist-info")) == ["bin", "ofa_tf"]
+    home = tmp_path / "home"
+    (home / "tools").mkdir(parents=True)
+    (home / "tools" / "__init__.py").write_text("raise RuntimeError('of the user')\n")
+    variables = {**os.environ, "PYTHONPATH": str(site)}
+
+    def run(script, *arguments):
+        command = [sys.executable, site / "bin" / script, *arguments]
+        return subprocess.run(command, cwd=home, env=variables, capture_output=True, text=True, check=False)
+
+    scripts = sorted(path.name for path in (site / "bin").iterdir())
+    assert len(scripts) == len(binaries())
+    for script in scripts:
+        done = run(script, "--help")
+        assert (done.returncode, "Usage: " in done.stdout) == (0, True), script + done.stderr
+    done = run("ofa-export-tflite", "--supernet=ofa_imagenette_mbv3", "--arch=smallest", "--output=model.tflite")
+    assert done.returncode == 0, done.stderr
+    assert (home / "model.tflite").exists()
 
 
 def test_every_data_file_is_installed(setup):
@@ -62,7 +96,7 @@ def test_every_binary_is_an_installed_command(setup):
     for name in binaries():
         assert "\ndef run()" in (ROOT / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8"), name
     commands = dict(entry.split(" = ") for entry in setup["entry_points"]["console_scripts"])
-    expected = {f"ofa-{name.rpartition('.')[2].replace('_', '-')}": f"{name}:run" for name in binaries()}
+    expected = {f"ofa-{name.rpartition('.')[2].replace('_', '-')}": f"ofa_tf.{name}:run" for name in binaries()}
     assert commands == expected
 
 

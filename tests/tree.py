@@ -37,7 +37,7 @@ def distributions(folder: str) -> set[str]:
             for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Import):
                     imported |= {alias.name.partition(".")[0] for alias in node.names}
-                elif isinstance(node, ast.ImportFrom):
+                elif isinstance(node, ast.ImportFrom) and not node.level:
                     imported.add(node.module.partition(".")[0])
     others = imported - _PACKAGES - set(sys.stdlib_module_names)
     # What only extras bring is not installed everywhere: there the module's own name stands for it.

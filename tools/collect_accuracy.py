@@ -14,7 +14,8 @@ the images. Needs `pip install ray`. What a lost worker was measuring is measure
 from absl import flags
 
 from ofa_tf.common import cli
-from tools import source_flags
+
+from . import source_flags
 
 _SOURCE = source_flags.define()
 _COUNT = flags.DEFINE_integer("count", 500, "how many sub-networks the file is to hold", lower_bound=2)
@@ -32,8 +33,9 @@ def main(argv):
 
     from ofa_tf.common import InputError
     from ofa_tf.evaluation import Farm
-    from tools.opening import evaluator_of, open_source
-    from tools.pipeline import collect_pairs
+
+    from .opening import evaluator_of, open_source
+    from .pipeline import collect_pairs
 
     opened = open_source(**_SOURCE.values())
     if not _OUTPUT.value and opened.run is None:

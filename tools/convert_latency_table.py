@@ -28,7 +28,8 @@ def main(argv):
 
     from ofa_tf import interop, spaces
     from ofa_tf.predictors import LatencyTable
-    from tools.predictors import open_latency_predictor
+
+    from .predictors import open_latency_predictor
 
     if _FORMAT.value != "json" and _SPACE.value is None:
         raise InputError(f"--format={_FORMAT.value}: --space is missing, whose blocks are written; give it")

@@ -29,8 +29,8 @@ def main(argv):
     """Runs the demo."""
     del argv
     began = time.monotonic()
-    from tools.demonstration import demonstrate
-    from tools.shipped_demonstration import specialize_shipped
+    from .demonstration import demonstrate
+    from .shipped_demonstration import specialize_shipped
 
     specialize_shipped(pathlib.Path(_RUN_DIR.value) / "shipped", _SEED.value)
     if not _TRAINING.value:

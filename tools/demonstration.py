@@ -20,8 +20,9 @@ from ofa_tf.search.constraint import constraints_of
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize import Opened, export_subnet, within_limits
 from ofa_tf.training import RunDirectory, Trainer, open_experiment
-from tools.opening import of_run
-from tools.pipeline import collect_pairs, measure_ms, say
+
+from .opening import of_run
+from .pipeline import collect_pairs, measure_ms, say
 
 PRECISION = "int8"
 # Where between the smallest and the largest sub-network's latency the budgets lie, on a logarithmic scale.

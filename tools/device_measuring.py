@@ -5,15 +5,16 @@ import re
 import traceback
 from collections.abc import Sequence
 
-from mobile_bench import device_flags
 from ofa_tf import devices
 from ofa_tf.common import InputError, OfaError, write_text
 from ofa_tf.common.form import precision_of
+from ofa_tf.devices import device_flags
 from ofa_tf.search.constraint import LatencyPredictor, form_within
 from ofa_tf.spaces import Space
 from ofa_tf.specialize import Target
-from tools.pipeline import measure_ms, say
-from tools.predictors import open_latency_predictor
+
+from .pipeline import measure_ms, say
+from .predictors import open_latency_predictor
 
 # Whole networks that correct a new table, and others that tell how well.
 _CORRECTING, _CHECKING = 6, 4

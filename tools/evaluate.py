@@ -14,7 +14,8 @@ import json
 from absl import flags
 
 from ofa_tf.common import cli
-from tools import source_flags
+
+from . import source_flags
 
 _SOURCE = source_flags.define()
 _ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
@@ -28,7 +29,8 @@ def main(argv):
     """Evaluates."""
     del argv
     from ofa_tf.common import write_json
-    from tools.opening import open_source, read_arch
+
+    from .opening import open_source, read_arch
 
     opened = open_source(**_SOURCE.values())
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)

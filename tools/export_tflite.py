@@ -18,7 +18,8 @@ from absl import flags
 
 from ofa_tf.common import cli
 from ofa_tf.common.form import BORDER_TYPES, FORMS, PRECISIONS
-from tools import source_flags
+
+from . import source_flags
 
 _SOURCE = source_flags.define()
 _ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
@@ -58,7 +59,8 @@ def main(argv):
     from ofa_tf.common import InputError
     from ofa_tf.deploy.c_array import write_c_array
     from ofa_tf.specialize import export_subnet
-    from tools.opening import open_source, read_arch, written_as
+
+    from .opening import open_source, read_arch, written_as
 
     output = model = pathlib.Path(_OUTPUT.value)
     if _FORMAT.value == "cc":

@@ -16,7 +16,8 @@ from absl import flags
 
 from ofa_tf.common import cli
 from ofa_tf.common.form import PRECISIONS
-from tools import source_flags
+
+from . import source_flags
 
 _SOURCE = source_flags.define()
 _ARCH = flags.DEFINE_string("arch", None, "with a run or a supernet: largest, smallest, or a JSON file")
@@ -68,8 +69,9 @@ def main(argv):
 
 def _from_supernet():
     from ofa_tf.common import InputError
-    from tools.finetune_start import FinetuneStart
-    from tools.opening import open_source, read_arch
+
+    from .finetune_start import FinetuneStart
+    from .opening import open_source, read_arch
 
     if _ARCH.value is None or _CHECKPOINT.value is not None:
         raise InputError("--arch: give the architecture to extract (and --checkpoint only with --specialized)")
@@ -89,7 +91,8 @@ def _from_specialized():
     from ofa_tf import interop, zoo
     from ofa_tf.common import InputError
     from ofa_tf.data import PUBLISHED, Augmentation, load
-    from tools.finetune_start import FinetuneStart
+
+    from .finetune_start import FinetuneStart
 
     for flag in (_SOURCE.run_dir, _SOURCE.supernet, _SOURCE.stage, _ARCH, _RESOLUTION):
         if flag.value is not None:

@@ -15,7 +15,8 @@ from absl import flags
 
 from ofa_tf.common import cli
 from ofa_tf.common.form import FORMS
-from tools import source_flags
+
+from . import source_flags
 
 _SOURCE = source_flags.define()
 _ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
@@ -42,7 +43,8 @@ def main(argv):
     del argv
     from ofa_tf.deploy import QuantizationRecipe
     from ofa_tf.specialize import train_quantized
-    from tools.opening import open_source, read_arch
+
+    from .opening import open_source, read_arch
 
     opened = open_source(**_SOURCE.values())
     report = train_quantized(

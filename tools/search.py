@@ -32,7 +32,8 @@ from absl import flags
 
 from ofa_tf.common import cli
 from ofa_tf.common.form import PRECISIONS
-from tools import limit_flags
+
+from . import limit_flags
 
 _PREDICTOR = flags.DEFINE_string("predictor", None, "predicts the accuracy, see above", required=True)
 _LATENCY_TABLE = flags.DEFINE_string("latency_table", None, "predicts the latency, see above")
@@ -56,7 +57,8 @@ def main(argv):
     del argv
     from ofa_tf.common import InputError, write_json, write_text
     from ofa_tf.search import evolutionary_search, pareto_search
-    from tools.predictors import open_accuracy_predictor
+
+    from .predictors import open_accuracy_predictor
 
     if _FRONT.value and _POPULATION.value is not None:
         raise InputError("--population: a front keeps architectures for each part of its range; leave it out")
@@ -106,7 +108,8 @@ def _constraints() -> tuple[list, str, str]:
     from ofa_tf.common import InputError
     from ofa_tf.common.form import precision_of
     from ofa_tf.search.constraint import constraints_of, form_within
-    from tools.predictors import open_latency_predictor
+
+    from .predictors import open_latency_predictor
 
     limits = _LIMITS.limits()
     if ("latency_ms" in limits) != (_LATENCY_TABLE.value is not None):

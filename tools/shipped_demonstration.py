@@ -15,8 +15,9 @@ from ofa_tf.deploy import ExportReport, Runner
 from ofa_tf.search import Candidate, evolutionary_search
 from ofa_tf.search.constraint import constraints_of
 from ofa_tf.specialize import Opened, export_subnet, within_limits
-from tools.opening import open_source
-from tools.pipeline import measure_ms, say
+
+from .opening import open_source
+from .pipeline import measure_ms, say
 
 SUPERNET = "ofa_imagenette_mbv3"
 RESOLUTION, PRECISION = 128, "int8"

@@ -23,8 +23,9 @@ from ofa_tf.search import Candidate, pareto_search, random_search
 from ofa_tf.search.constraint import KINDS, constraints_of
 from ofa_tf.specialize import MODEL, TargetResult, Workshop
 from ofa_tf.training import RunDirectory
-from tools.device_measuring import Devices
-from tools.pipeline import measure_ms, say
+
+from .device_measuring import Devices
+from .pipeline import measure_ms, say
 
 # A front for the eye; and how far beyond the largest limit it goes.
 _GENERATIONS, _POINTS, _BEYOND = 200, 40, 1.1

@@ -23,10 +23,11 @@ import pathlib
 
 from absl import flags
 
-from mobile_bench import device_flags  # noqa: F401  defines the flags of devices
 from ofa_tf.common import InputError, cli
 from ofa_tf.common.form import PRECISIONS
-from tools import limit_flags, source_flags
+from ofa_tf.devices import device_flags  # noqa: F401  defines the flags of devices
+
+from . import limit_flags, source_flags
 
 _SOURCE = source_flags.define()
 _PREDICTOR = flags.DEFINE_string(
@@ -84,7 +85,8 @@ def main(argv):
     if _TARGETS.value is not None:
         _check_alone()
     from ofa_tf.specialize import read_targets
-    from tools.specializing import Opening, specialize_into
+
+    from .specializing import Opening, specialize_into
 
     if _BASELINES.value:
         from ofa_tf.devices.baselines import check_names

@@ -20,12 +20,13 @@ from ofa_tf.specialize import (
     source_of,
     specialize_all,
 )
-from tools.device_measuring import Devices
-from tools.opening import open_source
-from tools.output_lock import output_lock
-from tools.pipeline import say
-from tools.predictors import open_accuracy_predictor
-from tools.specialization_page import write_page
+
+from .device_measuring import Devices
+from .opening import open_source
+from .output_lock import output_lock
+from .pipeline import say
+from .predictors import open_accuracy_predictor
+from .specialization_page import write_page
 
 # What tools.fit_accuracy_predictor and the demo call it.
 _PREDICTORS = ("predictor.npz", "accuracy_predictor.npz")

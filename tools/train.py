@@ -55,7 +55,8 @@ def main(argv):
     del argv
     from ofa_tf.common import InputError
     from ofa_tf.training import Cluster, Trainer, open_experiment, set_deterministic
-    from tools.opening import evaluator_for, read_initial, read_teacher
+
+    from .opening import evaluator_for, read_initial, read_teacher
 
     if _DETERMINISTIC.value:
         set_deterministic()

@@ -4,10 +4,10 @@ import sys
 
 from absl import flags
 
-from mobile_bench.adb_flag import ADB
 from ofa_tf import devices
 from ofa_tf.devices import DELEGATES, BenchmarkOptions, Settings
 
+ADB = flags.DEFINE_string("adb", None, "the adb program; unless given the one that the package adbutils brings")
 _BINARY = flags.DEFINE_string(
     "benchmark_binary", None, "LiteRT's benchmark_model for the phone; unless given the published one, fetched once"
 )
