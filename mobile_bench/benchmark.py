@@ -20,7 +20,7 @@ from absl import flags
 from ofa_tf.common import InputError, OfaError, cli
 from ofa_tf.devices import device_flags
 
-_DEVICE = flags.DEFINE_string("device", "host", "what is measured on: 'host', this machine, or a phone's serial")
+_DEVICE = flags.DEFINE_string("device", "host", "'host', this machine, a phone's serial, or ssh:USER@HOST")
 _MODEL = flags.DEFINE_list("model", [], "the .tflite files")
 _BASELINES = flags.DEFINE_list("baselines", [], "known networks to measure beside them, see the list above")
 _RESOLUTION = flags.DEFINE_integer("resolution", 224, "image side of the baselines in pixels", lower_bound=32)

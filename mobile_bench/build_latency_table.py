@@ -27,7 +27,9 @@ from ofa_tf.devices.device_flags import ADB
 
 _AUTO, _ALL = "auto", "all"
 
-_DEVICE = flags.DEFINE_list("device", ["host"], "'host', this machine, a phone's serial, several, or 'all' phones")
+_DEVICE = flags.DEFINE_list(
+    "device", ["host"], "'host', this machine, a phone's serial, ssh:USER@HOST, several, or 'all' phones"
+)
 _SPACE = flags.DEFINE_string(
     "space", None, "a name of ofa_tf.spaces.names(), or a space's .json file (docs/spaces.md)", required=True
 )
