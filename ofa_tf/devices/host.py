@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import platform
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -51,20 +52,26 @@ class Host(Device):
         """As `Device.measure`; files are opened and timed in a process of their own, which one can bring down."""
         from ofa_tf.deploy.foreign_file import open_foreign, open_foreign_files
 
-        models = list(models)
-        # A file that cannot be run is found before anything is measured.
-        for found in open_foreign_files([path for _, path in models], threads=self.threads):
-            if isinstance(found, Exception):
-                raise found
+        options = {"min_runs": self.options.runs, "min_seconds": self.options.min_seconds}
         measurements = []
-        for name, path in models:
-            options = {"min_runs": self.options.runs, "min_seconds": self.options.min_seconds}
-            found = open_foreign(path, threads=self.threads, **options)
-            timing = found.timing
-            latency = BlockLatency(timing.median_ms, timing.p95_ms, timing.std_ms, timing.count)
-            facts = {**dataclasses.asdict(timing), "partitions": found.partitions}
-            measurements.append(Measurement(name, latency, state=f"{found.partitions} partitions", facts=facts))
-            on_result(measurements[-1])
+        with tempfile.TemporaryDirectory(prefix="ofa_tf") as folder:
+            files = []
+            for index, (name, model) in enumerate(models):
+                path = pathlib.Path(folder) / f"{index}.tflite" if isinstance(model, bytes) else model
+                if isinstance(model, bytes):
+                    path.write_bytes(model)
+                files.append((name, path))
+            # A file that cannot be run is found before anything is measured.
+            for found in open_foreign_files([path for _, path in files], threads=self.threads):
+                if isinstance(found, Exception):
+                    raise found
+            for name, path in files:
+                found = open_foreign(path, threads=self.threads, **options)
+                timing = found.timing
+                latency = BlockLatency(timing.median_ms, timing.p95_ms, timing.std_ms, timing.count)
+                facts = {**dataclasses.asdict(timing), "partitions": found.partitions}
+                measurements.append(Measurement(name, latency, state=f"{found.partitions} partitions", facts=facts))
+                on_result(measurements[-1])
         return measurements
 
     def compare(self, models: Sequence[bytes | pathlib.Path], *, rounds: int = ROUNDS, seed: int = 0) -> list[float]:

@@ -6,6 +6,7 @@ import types
 import pytest
 
 from ofa_tf.common import OfaError
+from ofa_tf.devices import BenchmarkOptions
 from ofa_tf.devices import fastest_form as module
 from ofa_tf.devices.fastest_form import fastest_form
 from ofa_tf.devices.host import Host
@@ -53,6 +54,20 @@ def test_the_network_has_the_largest_kernels(files):
         spaces.get("ofa_tiny"), "int8", types.SimpleNamespace(compare=lambda models: [1.0] * len(models)), forms=FORMS
     )
     assert {block.kernel_size for block in files[0][0][2:-1]} == {7}
+
+
+def test_this_machine_measures_files_and_bytes(model, tmp_path):
+    """As every device does; a file that cannot be run is told before anything is measured."""
+    (tmp_path / "model.tflite").write_bytes(model)
+    results = []
+    device = Host(BenchmarkOptions(runs=5, min_seconds=0.0))
+    measured = device.measure([("bytes", model), ("file", tmp_path / "model.tflite")], results.append)
+    assert measured == results
+    assert [it.name for it in measured] == ["bytes", "file"]
+    assert all(it.latency.count >= 5 and it.latency.median_ms > 0 for it in measured)
+    with pytest.raises(OfaError):
+        device.measure([("good", model), ("bad", b"no model")], results.append)
+    assert len(results) == 2
 
 
 def test_times_on_this_machine_and_on_a_phone(session, model):
