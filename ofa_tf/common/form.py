@@ -123,6 +123,6 @@ BORDER_TYPES = PRECISIONS["int8"].input_types
 
 def precision_of(name: str) -> Precision:
     """The precision of a name; raises `InputError` where it is unknown."""
-    if name not in PRECISIONS:
+    if not isinstance(name, str) or name not in PRECISIONS:
         raise InputError(f"precision {name!r} is unknown; known are {', '.join(PRECISIONS)}")
     return PRECISIONS[name]

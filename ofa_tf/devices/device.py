@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ofa_tf.devices.benchmark_options import BenchmarkOptions
 from ofa_tf.predictors.latency_table import BlockLatency, LatencyTable
 from ofa_tf.spaces import Arch, Space
 
@@ -50,6 +51,7 @@ class Device(abc.ABC):
     Attributes:
         name: as a user gives it.
         threads: of the interpreter.
+        options: how models are measured.
         conditions: the names in `describe` that must be the same where a table is gone on with.
 
     Example:
@@ -60,6 +62,7 @@ class Device(abc.ABC):
 
     name: str
     threads: int
+    options: BenchmarkOptions
     conditions: tuple[str, ...] = ()
 
     def __enter__(self) -> "Device":
@@ -95,18 +98,6 @@ class Device(abc.ABC):
             OfaError: the device is lost.
             InputError: a file cannot be read.
         """
-
-    def method(self, empty_ms: float, tolerance: float) -> str:
-        """How blocks are measured, for a table's record.
-
-        Args:
-            empty_ms: the cost of a call, which is taken off.
-            tolerance: see `build_table`.
-        """
-        return (
-            f"each block alone, in random order, less the {empty_ms * 1e3:.1f} us of an empty model; batches in which "
-            f"the reference network took more than {tolerance:g} of its fastest time were measured again"
-        )
 
     def compare(self, models: Sequence[bytes | pathlib.Path], *, rounds: int = ROUNDS, seed: int = 0) -> list[float]:
         """Times of models that are compared with each other, in milliseconds; infinite for what cannot be run.

@@ -234,7 +234,7 @@ class _Build:
         latencies = [_without_call(measurement.latency, self._empty_ms) for measurement in good.values()]
         versions = {
             **self.device.describe(),
-            "method": self.device.method(self._empty_ms, self._tolerance),
+            "method": self._method(),
             HOT: " ".join(sorted(hot)),
             **self._references(),
         }
@@ -252,6 +252,14 @@ class _Build:
             DRIFT: f"{max(max(levels_ms) / best_ms, self._earlier_drift):.3f}",
             self._unfinished_key: json.dumps({"drift": self._earlier_drift, "batches": batches}),
         }
+
+    def _method(self) -> str:
+        options = self.device.options
+        return (
+            f"each block alone by benchmark_model, at least {options.runs} runs and {options.min_seconds:g} s, in "
+            f"random order, less the {self._empty_ms * 1e3:.1f} us of an empty model; batches in which the reference "
+            f"network took more than {self._tolerance:g} of its fastest time were measured again"
+        )
 
 
 def _without_call(latency: BlockLatency, empty_ms: float) -> BlockLatency:

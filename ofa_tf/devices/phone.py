@@ -180,12 +180,6 @@ class Phone(Device):
             waiting.extend(left.values())
         return [done[job] for job in jobs]
 
-    def method(self, empty_ms: float, tolerance: float) -> str:
-        """As `Device.method`, with the options of the tool."""
-        options = self.options
-        how = f"by benchmark_model, at least {options.runs} runs and {options.min_seconds:g} s, in random order"
-        return super().method(empty_ms, tolerance).replace("in random order", how)
-
     def _prepare(self) -> set[str]:
         """An empty folder with the tool, and nothing of an earlier session running; the options that the tool knows."""
         self.device.shell(f"{_CLEAN.format(folder=FOLDER)}mkdir -p {FOLDER}")

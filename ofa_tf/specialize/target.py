@@ -87,7 +87,7 @@ class Target:
         for name in ("latency_table", "predictor"):
             if not isinstance(getattr(self, name), str | None):
                 self._refuse(name, "a path or a name")
-        if self.precision not in PRECISIONS:
+        if not (isinstance(self.precision, str) and self.precision in PRECISIONS):
             self._refuse("precision", f"one of {', '.join(PRECISIONS)}")
         if self.form is not None and not (isinstance(self.form, str) and self.form in FORMS):
             self._refuse("form", f"one of {', '.join(FORMS)}")
