@@ -11,7 +11,7 @@ import numpy as np
 from ofa_tf import devices
 from ofa_tf.common import write_json
 from ofa_tf.deploy import Runner
-from ofa_tf.devices.verification import Verification, verify_table
+from ofa_tf.devices.verification import Verification
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.predictors import AccuracyPredictor, LatencyTable
 from ofa_tf.report import Report, ReportModel, ReportPoint, format_table, write_report
@@ -65,11 +65,9 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
     say(f"4/6 measure: this machine's {PRECISION} latency table, block by block, then corrected by whole networks")
     table_path = run.path / f"host_{PRECISION}.json"
     with devices.open(devices.HOST) as device:
-        table = device.build_table(run.space, PRECISION, table_path)
-        verification, table = verify_table(
-            table, run.space, device, networks=VERIFIED, correct=CORRECTING, path=str(table_path), seed=seed
+        verification, table = devices.verified_table(
+            device, run.space, PRECISION, table_path, networks=VERIFIED, correct=CORRECTING, seed=seed, say=say
         )
-    table.save(table_path)
     say(f"    {verification.summary()}")
     say("5/6 search at three budgets, choose on the hold-out, export, measure")
     models = search_all(opened, predictor, table, seed)

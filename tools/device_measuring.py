@@ -111,16 +111,14 @@ class Devices:
     def _build(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
         options = device_flags.options(threads=target.threads, runs=_TABLE_RUNS, seconds=_TABLE_SECONDS)
         with devices.open(target.device, options, device_flags.settings(self._rounds)) as device:
-            table = device.build_table(
-                space, target.precision, path, resolutions=sides, form=_form(target), seed=self._seed
-            )
+            options = {"resolutions": sides, "form": _form(target), "seed": self._seed}
+            table = device.build_table(space, target.precision, path, **options)
             # On phones whole networks cost minutes: there the file's own measurement decides.
             if target.device != devices.HOST or table.correction is not None:
                 return
-            checked, table = devices.verify_table(
-                table, space, device, networks=_CHECKING, correct=_CORRECTING, path=str(path), seed=self._seed
+            checked, _ = devices.verified_table(
+                device, space, target.precision, path, networks=_CHECKING, correct=_CORRECTING, say=say, **options
             )
-        table.save(path)
         say(f"    {checked.summary()}")
 
     def measure(self, target: Target, path: pathlib.Path) -> float:

@@ -17,7 +17,7 @@ from ofa_tf.devices.benchmark_options import DELEGATES, BenchmarkOptions
 
 if TYPE_CHECKING:
     from ofa_tf.devices.device import Device, Measurement
-    from ofa_tf.devices.verification import verify_table
+    from ofa_tf.devices.verification import verified_table, verify_table
 
 __all__ = [
     "DELEGATES",
@@ -31,6 +31,7 @@ __all__ = [
     "attached",
     "kind_of",
     "open",
+    "verified_table",
     "verify_table",
 ]
 
@@ -142,7 +143,7 @@ def attached(name: str, settings: Settings | None = None) -> bool:
 
 
 # Bring NumPy and SciPy along, which flags and a list of devices do without.
-_LATER = {"Device": "device", "Measurement": "device", "verify_table": "verification"}
+_LATER = {"Device": "device", "Measurement": "device", "verified_table": "verification", "verify_table": "verification"}
 
 
 def __getattr__(name: str):

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from ofa_tf.predictors.latency_correction import MIN_NETWORKS, fit_correction, m
 from ofa_tf.predictors.latency_table import LatencyTable
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.spaces.population import distinct_blocks
+
+# A device whose reference network takes this much more or less of its time is not as it was measured.
+_OTHER_SPEED = 1.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +153,49 @@ def verify_table(
         speed_ratio=reference_now_ms / quiet_ms if quiet_ms else None,
     )
     return verification, table
+
+
+def verified_table(
+    device: Device,
+    space: Space,
+    precision: str,
+    path: str | os.PathLike,
+    *,
+    networks: int,
+    correct: int,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+    **options: Any,
+) -> tuple[Verification, LatencyTable]:
+    """Builds a table, or goes on with the one at a path, corrects it by whole networks, and writes it.
+
+    A device that has become much slower or faster since its table was measured gets a new one, once: a line fitted on a
+    few networks does not bring all blocks to another speed.
+
+    Args:
+        device: opened.
+        space: the space, with its number of classes.
+        precision: one of `common.form.PRECISIONS`.
+        path: the table's file.
+        networks: how many random networks are compared,
+        correct: and how many others the correction is fitted on.
+        seed: of weights, networks and order.
+        say: told where the table is measured anew.
+        options: of `Device.build_table`.
+
+    Returns:
+        As `verify_table`.
+    """
+    for again in (False, True):
+        table = device.build_table(space, precision, path, seed=seed, **options)
+        found, table = verify_table(table, space, device, networks=networks, correct=correct, path=str(path), seed=seed)
+        speed = found.speed_ratio
+        if again or speed is None or 1 / _OTHER_SPEED < speed < _OTHER_SPEED:
+            break
+        say(f"{device} takes {speed:.2f} of the time it took when {path} was measured: measuring it anew")
+        pathlib.Path(path).unlink()
+    table.save(path)
+    return found, table
 
 
 def plot(verification: Verification, path: str | os.PathLike, title: str = "") -> None:

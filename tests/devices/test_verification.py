@@ -1,8 +1,11 @@
+import types
+
 import numpy as np
 import pytest
 
 from ofa_tf.common import InputError
-from ofa_tf.devices.verification import Verification, verify_table
+from ofa_tf.devices import verification
+from ofa_tf.devices.verification import Verification, verified_table, verify_table
 from ofa_tf.predictors import LatencyTable
 
 
@@ -23,3 +26,25 @@ def test_too_few_networks_are_told_before_any_is_measured(space, networks, corre
     table = LatencyTable("phone", "int8", 1, "split")
     with pytest.raises(InputError, match=f"and {correct} for the correction, expected at least 2, and 0 or at least 4"):
         verify_table(table, space, None, networks=networks, correct=correct)
+
+
+@pytest.mark.parametrize(("speeds", "built"), [((1.1,), 1), ((1.7, 1.0), 2), ((0.5, 1.9), 2), ((None,), 1)])
+def test_a_device_of_another_speed_is_measured_anew_once(space, monkeypatch, tmp_path, speeds, built):
+    """Its table would be of another machine; what is found the second time is taken, and told."""
+    path, tables, said, left = tmp_path / "table.json", [], [], list(speeds)
+
+    def build_table(space, precision, output, **options):
+        assert not path.exists()
+        tables.append(LatencyTable("host", precision, 1, "folded-rows", versions={"build": str(len(tables))}))
+        tables[-1].save(output)
+        return tables[-1]
+
+    def verify(table, *_, **options):
+        return types.SimpleNamespace(speed_ratio=left.pop(0)), table
+
+    monkeypatch.setattr(verification, "verify_table", verify)
+    device = types.SimpleNamespace(build_table=build_table)
+    found, table = verified_table(device, space, "int8", path, networks=2, correct=4, say=said.append)
+    assert (len(tables), len(said), left) == (built, built - 1, [])
+    assert found.speed_ratio == speeds[-1]
+    assert LatencyTable.load(path) == table == tables[-1]

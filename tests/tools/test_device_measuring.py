@@ -1,6 +1,7 @@
 """Tables for targets: what one target asks for, or breaks, costs no other its table."""
 
 import contextlib
+import types
 
 import pytest
 
@@ -34,7 +35,7 @@ def _built(monkeypatch):
         return table
 
     def verify_table(table, *_, **options):
-        return type("Checked", (), {"summary": lambda self: "checked"})(), table
+        return types.SimpleNamespace(summary=lambda: "checked", speed_ratio=None), table
 
     # Flags that no command line was parsed for.
     monkeypatch.setattr(device_measuring.device_flags, "options", lambda **options: BenchmarkOptions())
@@ -50,7 +51,8 @@ def test_an_image_side_that_does_not_exist_costs_no_other_target_its_table(built
     good, bad = target("good", resolutions=(24,)), target("bad", resolutions=(25,))
     together = Devices(tmp_path / "together", rounds=1)
     together.build_tables([(it, space, it.resolutions) for it in (good, bad)])
-    assert built == [[24]]
+    # Building is asked for twice, and goes on the second time.
+    assert set(map(tuple, built)) == {(24,)}
     assert together.table(good).device == "host"
     alone = Devices(tmp_path / "alone", rounds=1)
     alone.build_tables([(bad, space, bad.resolutions)])
