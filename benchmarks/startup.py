@@ -65,7 +65,10 @@ def helps() -> dict[str, list[str]]:
     import importlib.metadata
 
     scripts = importlib.metadata.distribution("ofa_tf").entry_points.select(group="console_scripts")
-    return {f"{name} --help": [name, "--help"] for name in sorted(script.module for script in scripts)}
+    return {
+        f"{name} --help": [name, "--help"]
+        for name in sorted(script.module.removeprefix("ofa_tf.") for script in scripts)
+    }
 
 
 def commands_without_networks(folder: pathlib.Path) -> dict[str, list[str]]:
