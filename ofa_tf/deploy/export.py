@@ -103,7 +103,7 @@ def export_blocks(
         check_images: uint8 (M, r, r, 3), on which the file is compared; the representative ones unless given.
         check_labels: int (M,), the classes of `check_images`.
         max_drop: by how much top-1 may be below the Keras model's (without labels: the share of images whose top-1
-            class may differ), 0..1, besides what chance explains; the precision's unless given.
+            class may differ), 0..1; unless given the precision's, and what chance explains on so many images.
         form: how it is written, one of `common.form.FORMS`; the precision's default unless given.
         input_type: "uint8": pixels as they are; "float32": (pixel - 128) / 128; in "int8" also "int8": pixel - 128.
         output_type: in "int8" one of `BORDER_TYPES`, "uint8" unless given; else "float32".

@@ -23,7 +23,7 @@ from ofa_tf.devices.benchmark_output import OutputError, read_operations, read_o
 from ofa_tf.devices.device import Device, Measurement
 
 PREFIX = "ssh:"
-_NAME = re.compile(r"ssh:(?:(?P<user>[\w.-]+)@)?(?P<host>[\w.-]+|\[[0-9a-fA-F:]+\])(?::(?P<port>[0-9]{1,5}))?")
+_NAME = re.compile(r"ssh:(?:(?P<user>\w[\w.-]*)@)?(?P<host>\w[\w.-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>[0-9]{1,5}))?")
 # Never a question on the terminal; a connection that is dead is noticed.
 _OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "LogLevel=ERROR")
 _TIMEOUT_SECONDS = 60.0

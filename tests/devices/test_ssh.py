@@ -157,6 +157,8 @@ def test_mistakes_are_one_line(computer, server, tmp_path):
     assert "has no benchmark_model in its PATH" in said(computer(binary=None))
     with pytest.raises(InputError, match="expected ssh:host"):
         devices.open("ssh:a b")
+    with pytest.raises(InputError, match="expected ssh:host"):
+        devices.open("ssh:-G")
     assert isinstance(devices.open("ssh:me@jetson:2222"), SshComputer)
 
 
