@@ -148,10 +148,12 @@ def run_killed(command: list[str], environment: dict[str, str], out: pathlib.Pat
 
 
 def finished(out: pathlib.Path) -> dict[str, int]:
-    """The targets that have a result that is no failure, and when it was written."""
+    """The targets that are done, and when their result was written."""
     found = {}
     for path in out.glob("targets/*/result.json"):
-        if json.loads(path.read_text())["status"] != "failed":
+        result = json.loads(path.read_text())
+        # One that is still to be measured is "exported".
+        if result["status"] in ("verified", "architecture"):
             found[path.parent.name] = path.stat().st_mtime_ns
     return found
 
@@ -185,8 +187,7 @@ def compare(out: pathlib.Path) -> dict:
     from ofa_tf import zoo
     from ofa_tf.predictors import LatencyTable
     from ofa_tf.search import Constraint, random_search
-    from ofa_tf.specialize import TargetResult
-    from tools.opening import open_source
+    from ofa_tf.specialize import TargetResult, open_source
 
     opened, predictor = open_source(supernet=_SUPERNET, data_dir=_DATA_DIR.value), zoo.accuracy_predictor(_SUPERNET)
     results = [TargetResult.load(path) for path in out.glob("targets/host*/result.json")]

@@ -30,9 +30,7 @@ def main(argv):
 
     from ofa_tf.common import read_json, write_json
     from ofa_tf.search import Constraint, pareto_search
-    from ofa_tf.specialize import export_subnet, train_quantized
-    from tools.opening import open_source
-    from tools.predictors import open_accuracy_predictor
+    from ofa_tf.specialize import export_subnet, open_accuracy_predictor, open_source, train_quantized
 
     opened = open_source(**_SOURCE.values())
     space = opened.net.space

@@ -29,7 +29,7 @@ def main(argv):
     from ofa_tf.common import write_json
     from ofa_tf.predictors import AccuracyPredictor, PairsFile
     from ofa_tf.search import Constraint, evolutionary_search, random_search
-    from tools.opening import open_source
+    from ofa_tf.specialize import open_source
 
     opened = open_source(**_SOURCE.values())
     space = opened.net.space

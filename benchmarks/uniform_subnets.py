@@ -23,7 +23,7 @@ def main(argv):
     """Evaluates and prints a table."""
     del argv
     from ofa_tf.common import write_json
-    from tools.opening import open_source
+    from ofa_tf.specialize import open_source
 
     opened = open_source(**_SOURCE.values())
     space = opened.net.space

@@ -29,8 +29,9 @@ def main(argv):
     """Evaluates."""
     del argv
     from ofa_tf.common import write_json
+    from ofa_tf.specialize import open_source
 
-    from .opening import open_source, read_arch
+    from .opening import read_arch
 
     opened = open_source(**_SOURCE.values())
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)

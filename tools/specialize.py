@@ -19,13 +19,11 @@ the published weights. With `--learn`, measured networks correct the latency tab
 added to the accuracy pairs.
 """
 
-import pathlib
-
 from absl import flags
 
-from ofa_tf.common import InputError, cli
+from ofa_tf.common import InputError, OfaError, cli
 from ofa_tf.common.form import PRECISIONS
-from ofa_tf.devices import device_flags  # noqa: F401  defines the flags of devices
+from ofa_tf.devices import device_flags
 
 from . import limit_flags, source_flags
 
@@ -84,25 +82,40 @@ def main(argv):
         raise InputError("no target given; give --max_latency_ms, another limit, or --targets=FILE")
     if _TARGETS.value is not None:
         _check_alone()
-    from ofa_tf.specialize import read_targets
-
-    from .specializing import Opening, specialize_into
-
     if _BASELINES.value:
         from ofa_tf.devices.baselines import check_names
 
         check_names(_BASELINES.value)
+    from ofa_tf.specialize import open_source, read_targets, specialize
+
+    from .specialization_page import write_page
+
     targets = [_one_target()] if _TARGETS.value is None else read_targets(_TARGETS.value)
-    specialize_into(
-        pathlib.Path(_OUTPUT.value),
-        targets,
-        Opening(_SOURCE.values(), _PREDICTOR.value),
+    source = _SOURCE.values()
+    done = specialize(
+        open_source(**source) if source["run_dir"] or source["supernet"] else None,
+        targets=targets,
+        output=_OUTPUT.value,
+        predictor=_PREDICTOR.value,
         workers=_WORKERS.value,
-        table_rounds=_TABLE_ROUNDS.value,
         learn=_LEARN.value,
-        baselines=_BASELINES.value,
-        co2_lb_per_hour=_CO2.value,
+        settings=device_flags.settings(_TABLE_ROUNDS.value),
+        options=device_flags.options(threads=1, runs=1, seconds=0.0),
     )
+    page = write_page(done, _BASELINES.value, _CO2.value)
+    for result in done.results:
+        print(result.summary())
+        if result.command:
+            print(f"    its weights are not here: {result.command}")
+    print(f"report: {page}")
+    if done.failed:
+        names = ", ".join(result.target.name for result in done.failed)
+        raise OfaError(
+            f"{len(done.failed)} of {len(targets)} targets failed: {names}; {page} says why, the same command tries "
+            f"them again" + (f"; --learn: {done.unlearned}" if done.unlearned else "")
+        )
+    if done.unlearned:
+        raise done.unlearned
 
 
 def _check_alone() -> None:
