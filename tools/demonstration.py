@@ -1,8 +1,9 @@
 """The steps of the demo, from an experiment's configuration to a report."""
 
 import dataclasses
-import datetime
+import math
 import pathlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,11 +15,11 @@ from ofa_tf.deploy import Runner
 from ofa_tf.devices.verification import Verification
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.predictors import AccuracyPredictor, LatencyTable
-from ofa_tf.report import Report, ReportModel, ReportPoint, format_table, write_report
+from ofa_tf.report import format_table, write_specialization
 from ofa_tf.search import Candidate, Constraint, evolutionary_search, random_search
 from ofa_tf.search.constraint import constraints_of
-from ofa_tf.spaces import Arch
-from ofa_tf.specialize import Opened, export_subnet, within_limits
+from ofa_tf.spaces import Arch, Space
+from ofa_tf.specialize import Opened, Target, TargetResult, export_subnet, within_limits
 from ofa_tf.training import RunDirectory, Trainer, open_experiment
 
 from .opening import of_run
@@ -38,7 +39,7 @@ MAX_DROP = 0.02
 POINT = 0.01 + 1e-9
 
 
-def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: int) -> Report:
+def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: int) -> list[TargetResult]:
     """Runs every step, each from what is already in the run directory, and writes the report.
 
     Args:
@@ -75,15 +76,16 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
     return conclude(run, evaluator, predictor, table, verification, models, seed)
 
 
-def search_all(opened: Opened, predictor: AccuracyPredictor, table: LatencyTable, seed: int) -> list[ReportModel]:
+def search_all(opened: Opened, predictor: AccuracyPredictor, table: LatencyTable, seed: int) -> list[TargetResult]:
     """The smallest and the largest sub-network, and between them the best found for each budget."""
     space = opened.net.space
     smallest_ms, largest_ms = table.predict(space, [space.smallest(), space.largest()])
-    models = [finish(opened, predictor, table, "smallest", space.smallest())]
+    smallest, largest = space.smallest(), space.largest()
+    models = [finish(opened, predictor, table, "smallest", smallest, {"macs": space.count_macs(smallest)})]
     for share in BUDGETS:
         budget_ms = float(f"{smallest_ms * (largest_ms / smallest_ms) ** share:.2g}")
         models.append(search_one(opened, predictor, table, budget_ms, seed))
-    return [*models, finish(opened, predictor, table, "largest", space.largest())]
+    return [*models, finish(opened, predictor, table, "largest", largest, {"macs": space.count_macs(largest)})]
 
 
 def search_one(
@@ -92,16 +94,18 @@ def search_one(
     table: LatencyTable,
     budget_ms: float,
     seed: int,
-) -> ReportModel:
+) -> TargetResult:
     """Searches below a budget until the exported file is measured inside it."""
 
-    def attempt(limits: dict[str, float]) -> tuple[ReportModel, dict[str, float]]:
+    def attempt(limits: dict[str, float]) -> tuple[TargetResult, dict[str, float]]:
         found = evolutionary_search(opened.net.space, predictor, constraints_of(limits, table=table), seed=seed)
         chosen = max(found.top(CANDIDATES)[::EVERY], key=lambda candidate: holdout_top1(opened.evaluator, candidate))
-        model = finish(opened, predictor, table, f"{budget_ms:g} ms", chosen.arch, budget_ms)
-        return model, {"latency_ms": model.measured_ms}
+        model = finish(opened, predictor, table, f"{budget_ms:g} ms", chosen.arch, {"latency_ms": budget_ms})
+        return model, model.measured
 
-    return within_limits({"latency_ms": budget_ms}, attempt, say=lambda text: say(f"    {text}"))
+    began = time.monotonic()
+    model = within_limits({"latency_ms": budget_ms}, attempt, say=lambda text: say(f"    {text}"))
+    return dataclasses.replace(model, seconds=time.monotonic() - began)
 
 
 def holdout_top1(evaluator: Evaluator, candidate: Candidate) -> float:
@@ -115,28 +119,36 @@ def finish(
     table: LatencyTable,
     name: str,
     arch: Arch,
-    budget_ms: float | None = None,
-) -> ReportModel:
+    limits: dict[str, float],
+) -> TargetResult:
     """Exports a sub-network, checks its file on the hold-out, and measures it."""
-    path, space = model_path(opened.run, name), opened.net.space
+    began, path, space = time.monotonic(), model_path(opened.run, name), opened.net.space
     exported = export_subnet(opened, arch, path, precision=PRECISION, split="holdout", max_drop=MAX_DROP)
-    model = ReportModel(
-        name,
-        arch,
-        space.count_macs(arch),
-        budget_ms=budget_ms,
-        predicted_ms=float(table.predict(space, [arch])[0]),
-        measured_ms=measure_ms(path, table.threads),
+    predicted = counted(space, arch) | {"latency_ms": float(table.predict(space, [arch])[0])}
+    measured = {"latency_ms": measure_ms(path, table.threads), "model_bytes": float(exported.model_bytes)}
+    model = TargetResult(
+        Target(name, devices.HOST, limits, precision=PRECISION, threads=table.threads),
+        "verified",
+        arch=arch,
+        space=space.name,
+        predicted=predicted,
+        measured=counted(space, arch) | measured,
         predicted_top1=float(predictor.predict(space, [arch])[0]),
         keras_top1=exported.keras_top1,
         tflite_top1=exported.tflite_top1,
-        model_bytes=exported.model_bytes,
+        images=exported.images,
+        seconds=time.monotonic() - began,
     )
     say(
-        f"    {name}: {model.measured_ms:.3f} ms, int8 hold-out top-1 {100 * model.tflite_top1:.1f}%, "
+        f"    {name}: {measured['latency_ms']:.3f} ms, int8 hold-out top-1 {100 * model.tflite_top1:.1f}%, "
         f"{exported.partitions} partition"
     )
     return model
+
+
+def counted(space: Space, arch: Arch) -> dict[str, float]:
+    """The costs that are known of any architecture."""
+    return {"macs": float(space.count_macs(arch)), "params": float(space.count_params(arch))}
 
 
 def conclude(
@@ -145,35 +157,36 @@ def conclude(
     predictor: AccuracyPredictor,
     table: LatencyTable,
     verification: Verification,
-    models: list[ReportModel],
+    models: list[TargetResult],
     seed: int,
-) -> Report:
+) -> list[TargetResult]:
     """Adds the random sub-networks, prints the table and what it shows, and writes `report.html` and `result.json`."""
-    space = run.space
     # Everything is decided: only now are the test images looked at.
     models = [on_test_images(run, evaluator, model) for model in models]
-    comparisons, points = {}, []
+    comparisons, others = {}, checks(verification, table)
     for model in models:
-        if model.budget_ms is not None:
-            comparisons[model.name], drawn = compare_with_random(evaluator, predictor, table, model, seed)
-            points += drawn
+        if "latency_ms" in model.target.limits:
+            comparison = compare_with_random(evaluator, predictor, table, model, seed)
+            comparisons[model.target.name], drawn = comparison
+            others += drawn
     images = len(evaluator.dataset.split("val"))
-    report = Report(
-        "Once-for-all on handwritten digits",
-        f"this machine ({table.versions['cpu']}), {table.threads} thread, {PRECISION}, ai_edge_litert",
-        f"{images} test images that no decision saw",
-        space,
-        models,
-        random_points=points,
-        latency_pairs=list(zip(verification.predicted_ms, verification.measured_ms, strict=True)),
-        metrics=run.read_log("metrics"),
-        notes=notes(run, table, predictor),
+    page = write_specialization(
+        run.path,
+        machine=table.versions,
+        predictor_of=lambda target: predictor,
+        table_of=lambda target: table,
+        results=models,
+        others=others,
+        run_directory=run.path,
+        images=f"{images} test images that no decision saw",
+        title="Once-for-all on handwritten digits",
+        notes=notes(run, predictor),
+        say=say,
     )
-    write_report(run.path / "report.html", report)
     write_json(
         run.path / "result.json",
         {
-            "models": [{**dataclasses.asdict(model), "arch": model.arch.to_dict()} for model in models],
+            "models": [figures(model) for model in models],
             "comparisons": comparisons,
             "latency": verification.to_dict(),
             "predictor": dict(predictor.metrics),
@@ -192,14 +205,46 @@ def conclude(
     print(f"latency table: {verification.summary()}")
     for shortcoming in shortcomings(models, comparisons, verification):
         print(f"NOT AS IT SHOULD BE: {shortcoming}")
-    print(f"report: {run.path / 'report.html'}")
-    return report
+    print(f"report: {page}")
+    return models
 
 
-def on_test_images(run: RunDirectory, evaluator: Evaluator, model: ReportModel) -> ReportModel:
+def figures(model: TargetResult) -> dict[str, Any]:
+    """What `result.json` says of a model."""
+    return {
+        "name": model.target.name,
+        "arch": model.arch.to_dict(),
+        "macs": int(model.measured["macs"]),
+        "budget_ms": model.target.limits.get("latency_ms"),
+        "predicted_ms": model.predicted["latency_ms"],
+        "measured_ms": model.measured["latency_ms"],
+        **{name: getattr(model, name) for name in ("predicted_top1", "keras_top1", "tflite_top1")},
+        "model_bytes": int(model.measured["model_bytes"]),
+    }
+
+
+def checks(verification: Verification, table: LatencyTable) -> list[TargetResult]:
+    """The whole networks that the latency table was checked with."""
+    return [
+        TargetResult(
+            Target(
+                f"check {number}", devices.HOST, {"latency_ms": measured_ms}, precision=PRECISION, threads=table.threads
+            ),
+            "architecture",
+            arch=arch,
+            predicted={"latency_ms": predicted_ms},
+            measured={"latency_ms": measured_ms},
+        )
+        for number, (arch, predicted_ms, measured_ms) in enumerate(
+            zip(verification.archs, verification.predicted_ms, verification.measured_ms, strict=True)
+        )
+    ]
+
+
+def on_test_images(run: RunDirectory, evaluator: Evaluator, model: TargetResult) -> TargetResult:
     """The model with its accuracies on "val", in Keras and through its file."""
     images, labels = evaluator.images("val", model.arch.r)
-    classes = Runner(model_path(run, model.name)).predict(images).argmax(-1)
+    classes = Runner(model_path(run, model.target.name)).predict(images).argmax(-1)
     return dataclasses.replace(
         model,
         keras_top1=evaluator.evaluate(model.arch, split="val").top1,
@@ -212,14 +257,14 @@ def model_path(run: RunDirectory, name: str) -> pathlib.Path:
     return run.path / "models" / f"{name.replace(' ', '_')}.tflite"
 
 
-def shortcomings(models: list[ReportModel], comparisons: dict[str, dict], verification: Verification) -> list[str]:
+def shortcomings(models: list[TargetResult], comparisons: dict[str, dict], verification: Verification) -> list[str]:
     """What a demo should show and this one did not; empty where all is well."""
     found = []
     for model in models:
-        if model.over_budget:
-            found.append(f"{model.name}: measured over its budget")
+        if model.measured["latency_ms"] > model.target.limits.get("latency_ms", math.inf):
+            found.append(f"{model.target.name}: measured over its budget")
         if model.keras_top1 - model.tflite_top1 > POINT:
-            found.append(f"{model.name}: int8 is more than a point below float on the test images")
+            found.append(f"{model.target.name}: int8 is more than a point below float on the test images")
     for name, comparison in comparisons.items():
         # On the test images the bar is whichever random one is best there, though nobody could have chosen it.
         bars = {"hold-out": ("holdout", comparison["best_random"]["holdout"])}
@@ -233,26 +278,28 @@ def shortcomings(models: list[ReportModel], comparisons: dict[str, dict], verifi
 
 
 def compare_with_random(
-    evaluator: Evaluator, predictor: AccuracyPredictor, table: LatencyTable, model: ReportModel, seed: int
-) -> tuple[dict[str, Any], list[ReportPoint]]:
+    evaluator: Evaluator, predictor: AccuracyPredictor, table: LatencyTable, model: TargetResult, seed: int
+) -> tuple[dict[str, Any], list[TargetResult]]:
     """A model next to random sub-networks inside its budget.
 
     Returns:
         Top-1 of the model and of the random sub-network that the hold-out would choose, on both splits; beside them
         the best "val" of any random one, which nobody could have chosen. And the points of the random ones.
     """
-    constraint = Constraint("latency_ms", model.budget_ms, predictor=table)
+    constraint = Constraint("latency_ms", model.target.limits["latency_ms"], predictor=table)
     space = evaluator.net.space
     inside = random_search(space, [constraint], RANDOM_SUBNETS, accuracy_predictor=predictor, seed=seed)
     results = [top1_by_split(evaluator, candidate.arch) for candidate in inside]
     points = [
-        ReportPoint(
-            candidate.arch,
-            predicted_ms=candidate.costs["latency_ms"],
+        TargetResult(
+            dataclasses.replace(model.target, name=f"random {number} below {model.target.name}"),
+            "architecture",
+            arch=candidate.arch,
+            predicted=counted(space, candidate.arch) | dict(candidate.costs),
             predicted_top1=candidate.predicted_accuracy,
             keras_top1=result["val"],
         )
-        for candidate, result in zip(inside, results, strict=True)
+        for number, (candidate, result) in enumerate(zip(inside, results, strict=True))
     ]
     comparison = {
         "searched": top1_by_split(evaluator, model.arch),
@@ -268,15 +315,13 @@ def top1_by_split(evaluator: Evaluator, arch: Arch) -> dict[str, float]:
     return {split: evaluator.evaluate(arch, split=split, statistics=statistics).top1 for split in ("holdout", "val")}
 
 
-def notes(run: RunDirectory, table: LatencyTable, predictor: AccuracyPredictor) -> dict[str, str]:
+def notes(run: RunDirectory, predictor: AccuracyPredictor) -> dict[str, str]:
     """Where the report's figures come from."""
     quality = predictor.metrics
     return {
-        "date": datetime.date.today().isoformat(),
         "command": "python -m tools.demo",
         "training": f"{run.path / 'run.json'}, seed {run.recipe.seed}",
         "decisions": "search and choice use the hold-out; the table's accuracies are on the test images",
         "accuracy predictor": f"on held-out pairs: Kendall tau {quality['kendall_tau']:.2f}, "
         f"Spearman {quality['spearman']:.2f}, RMSE {100 * quality['rmse']:.2f} points",
-        "versions": ", ".join(f"{name} {version}" for name, version in table.versions.items()),
     }

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from ofa_tf import zoo
 from ofa_tf.common import InputError, OfaError
+from ofa_tf.devices import HOST, host
 from ofa_tf.predictors import AccuracyPredictor, LatencyTable
+from ofa_tf.report import write_specialization
 from ofa_tf.spaces import Space
 from ofa_tf.specialize import (
     Job,
@@ -24,9 +26,8 @@ from ofa_tf.specialize import (
 from .device_measuring import Devices
 from .opening import open_source
 from .output_lock import output_lock
-from .pipeline import say
+from .pipeline import measure_ms, say
 from .predictors import open_accuracy_predictor
-from .specialization_page import write_page
 
 # What tools.fit_accuracy_predictor and the demo call it.
 _PREDICTORS = ("predictor.npz", "accuracy_predictor.npz")
@@ -134,7 +135,20 @@ def specialize_into(
             say=lambda job, text: say(f"    {job.target.name}: {text}"),
         )
         results = [done[target.name] for target in targets]
-        page = write_page(output, results, workshop, devices, baselines, co2_lb_per_hour)
+        if baselines:
+            _measure_baselines(output / "baselines.json", results, workshop, baselines)
+        run = workshop.opened.run if workshop.opened else None
+        page = write_specialization(
+            output,
+            machine=host.describe(),
+            predictor_of=workshop.predictor,
+            table_of=devices.table,
+            results=results,
+            run_directory=run and run.path,
+            notes=_notes(workshop),
+            co2_lb_per_hour=co2_lb_per_hour,
+            say=say,
+        )
         unlearned = None
         if learn:
             try:
@@ -157,6 +171,34 @@ def specialize_into(
     if unlearned:
         raise unlearned
     return results
+
+
+def _measure_baselines(
+    path: pathlib.Path, results: Sequence[TargetResult], workshop: Workshop, names: Sequence[str]
+) -> None:
+    """Known networks on this machine, as targets' networks are measured here."""
+    from ofa_tf.devices.baselines import measure_baselines
+
+    on_host = [it.target for it in results if it.target.device == HOST and "latency_ms" in it.target.limits]
+    spaces = [(target, space) for target in on_host if (space := _space(target, workshop))]
+    for side, precision, threads in sorted({(max(s.resolutions), t.precision, t.threads) for t, s in spaces}):
+        try:
+            measure_baselines(
+                path, names, resolution=side, precision=precision, threads=threads, measure=measure_ms, say=say
+            )
+        except OfaError as error:
+            say(f"{precision}: no baselines in the report: {error}")
+
+
+def _notes(workshop: Workshop) -> dict[str, str]:
+    notes = {
+        "command": "python -m tools.specialize",
+        "decisions": "candidates are chosen on the hold-out, on which files are checked, too; the test images are not "
+        "looked at",
+    }
+    if workshop.opened is not None:
+        notes["supernet"] = ", ".join(f"{name} {value}" for name, value in workshop.opened.provenance.items())
+    return notes
 
 
 def summary(result: TargetResult) -> str:
