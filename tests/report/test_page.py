@@ -43,13 +43,18 @@ def _text(specialization):
     return render(specialization)
 
 
-def write(folder, results, *, table=None, **options):
+def no_table(target):
+    """So that no front is searched, which takes seconds."""
+    raise InputError("no table")
+
+
+def write(folder, results, *, table_of=no_table, **options):
     """The page of results in the small space, and what `report.json` says of its only device."""
     page = write_specialization(
         folder,
         machine=MACHINE,
         predictor_of=lambda target: MacsAccuracy(micro_space()),
-        table_of=lambda target: table,
+        table_of=table_of,
         results=results,
         **options,
     ).read_text(encoding="utf-8")
@@ -257,7 +262,7 @@ def test_a_folder_becomes_a_page(tmp_path):
     run = tmp_path / "run"
     for name, lines in (("metrics", metrics()), ("timing", timing())):
         write_text(run / f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    text, device = write(tmp_path, None, table=MacsLatency(), run_directory=run, notes={"seed": 3})
+    text, device = write(tmp_path, None, table_of=lambda target: MacsLatency(), run_directory=run, notes={"seed": 3})
     page = Page(text)
     assert {"mine", "a processor, 2 cores, Linux", "python 3.12", "seed", "1800 s for 1 targets"} <= set(page.texts)
     assert "Training took 5 hours, once, and a target 30.0 minutes on average" in page.text
@@ -272,7 +277,7 @@ def test_a_folder_becomes_a_page(tmp_path):
     # A damaged log leaves the old page.
     write_text(run / "metrics.jsonl", '{"stage": "full"}\n')
     with pytest.raises(InputError, match=r"metrics\.jsonl: entry 1 "):
-        write(tmp_path, None, table=MacsLatency(), run_directory=run)
+        write(tmp_path, None, run_directory=run)
     assert (tmp_path / "report.html").read_text() == text
 
 
@@ -304,7 +309,7 @@ def test_other_networks_stand_in_place_of_random_ones_and_check_the_table(tmp_pa
         TargetResult(small_target("elsewhere", device="phone"), "architecture", arch=arch, keras_top1=0.9),
     ]
     _, device = write(
-        tmp_path, [TargetResult(wanted, "failed", reason="no")], others=others, table=MacsLatency()
+        tmp_path, [TargetResult(wanted, "failed", reason="no")], others=others, table_of=lambda target: MacsLatency()
     )  # fmt: skip
     assert [point["keras_top1"] for point in device["random"]] == [0.3]
     assert device["latency_pairs"] == [[1, 2]]
@@ -315,7 +320,7 @@ def test_what_cannot_be_drawn_is_told_and_costs_nothing_else(tmp_path):
     results = [
         TargetResult(small_target(f"{side} pixels", resolutions=(side,)), "failed", reason="no") for side in (16, 17)
     ]
-    _, device = write(tmp_path, results)
+    _, device = write(tmp_path, results, table_of=lambda target: None)
     assert {point["arch"]["r"] for point in device["searched"]} == {16}
     told = []
     _, device = write(
