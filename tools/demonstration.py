@@ -131,7 +131,10 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
     table = done.devices.table(targets[0])
     with devices.open(devices.HOST) as device:
         verification, _ = devices.verify_table(table, run.space, device, networks=VERIFIED, seed=seed + 1)
-    comparisons = {it.target.name: compare_with_random(evaluator, predictor, table, it, seed) for it in results}
+    comparisons, others = {}, checks(verification, targets[0])
+    for result in results:
+        comparisons[result.target.name], drawn = compare_with_random(evaluator, predictor, table, result, seed)
+        others += drawn
     lacks = shortcomings(comparisons, verification)
     figures = {"comparisons": comparisons, "latency": verification.to_dict(), "predictor": dict(quality)}
     write_json(run.path / "result.json", {**figures, "shortcomings": lacks})
@@ -146,7 +149,20 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
     print(f"latency table: {verification.summary()}")
     for lack in lacks:
         print(f"NOT AS IT SHOULD BE: {lack}")
-    print(f"report: {write_page(done)}")
+    page = write_page(
+        done,
+        others=others,
+        title="Once-for-all on handwritten digits",
+        notes={
+            "command": "python -m tools.demo",
+            "training": f"{run.path / 'run.json'}, seed {run.recipe.seed}",
+            "decisions": "search, choice and all accuracies on this page are of the hold-out; result.json has the test "
+            "images'",
+            "accuracy predictor": f"on held-out pairs: Kendall tau {quality['kendall_tau']:.2f}, Spearman "
+            f"{quality['spearman']:.2f}, RMSE {100 * quality['rmse']:.2f} points",
+        },
+    )
+    print(f"report: {page}")
     return done
 
 
@@ -184,23 +200,52 @@ def kept(done: Specialization) -> Sequence[TargetResult]:
 
 def compare_with_random(
     evaluator: Evaluator, predictor: AccuracyPredictor, table: LatencyTable, result: TargetResult, seed: int
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[TargetResult]]:
     """A chosen sub-network next to random ones inside its budget.
 
     Returns:
         Top-1 of it and of the random sub-network that the hold-out would choose, on both splits; beside them the best
-        "val" of any random one, which nobody could have chosen, and the file's.
+        "val" of any random one, which nobody could have chosen, and the file's. And the random ones, for the page.
     """
     constraint = Constraint("latency_ms", result.target.limits["latency_ms"], predictor=table)
     inside = random_search(evaluator.net.space, [constraint], RANDOM_SUBNETS, accuracy_predictor=predictor, seed=seed)
     tops = [top1_by_split(evaluator, candidate.arch) for candidate in inside]
+    drawn = [
+        dataclasses.replace(
+            result,
+            target=dataclasses.replace(result.target, name=f"random {number} below {result.target.name}"),
+            arch=candidate.arch,
+            predicted=dict(candidate.costs),
+            measured={},
+            predicted_top1=candidate.predicted_accuracy,
+            keras_top1=top["holdout"],
+            tflite_top1=None,
+        )
+        for number, (candidate, top) in enumerate(zip(inside, tops, strict=True))
+    ]
     images, labels = evaluator.images("val", result.arch.r)
-    return {
+    comparison = {
         "searched": top1_by_split(evaluator, result.arch),
         "best_random": max(tops, key=lambda top: top["holdout"]),
         "best_random_val": max(top["val"] for top in tops),
         "file_test": float(np.mean(Runner(result.path).predict(images).argmax(-1) == labels)),
     }
+    return comparison, drawn
+
+
+def checks(verification: Verification, target: Target) -> list[TargetResult]:
+    """The whole networks that the latency table was checked with, for the page."""
+    found = zip(verification.archs, verification.predicted_ms, verification.measured_ms, strict=True)
+    return [
+        TargetResult(
+            dataclasses.replace(target, name=f"check {number}"),
+            "architecture",
+            arch=arch,
+            predicted={"latency_ms": predicted_ms},
+            measured={"latency_ms": measured_ms},
+        )
+        for number, (arch, predicted_ms, measured_ms) in enumerate(found)
+    ]
 
 
 def top1_by_split(evaluator: Evaluator, arch: Arch) -> dict[str, float]:

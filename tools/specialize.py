@@ -102,7 +102,7 @@ def main(argv):
         settings=device_flags.settings(_TABLE_ROUNDS.value),
         options=device_flags.options(threads=1, runs=1, seconds=0.0),
     )
-    page = write_page(done, _BASELINES.value, _CO2.value)
+    page = write_page(done, baselines=_BASELINES.value, co2_lb_per_hour=_CO2.value)
     for result in done.results:
         print(result.summary())
         if result.command:

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ofa_tf.common import InputError, atomic_path
+from ofa_tf.common import InputError, atomic_path, read_json, write_json
 from ofa_tf.common.form import precision_of
 from ofa_tf.deploy import convert
 from ofa_tf.devices import host
@@ -125,6 +125,45 @@ def baseline_file(
     trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     source = BASELINES[name].source if top1 else ""
     return BaselineFile(name, resolution, precision, path, macs(model), trainable, top1, source)
+
+
+def measure_baselines(
+    path: str | os.PathLike,
+    names: Sequence[str],
+    *,
+    resolution: int,
+    precision: str,
+    threads: int,
+    measure: Callable[[pathlib.Path, int], float],
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Measures baselines on this machine into a JSON file, from which a report takes them; what it has is kept.
+
+    Args:
+        path: usually `baselines.json` in the folder of a specialization.
+        names: some of `BASELINES`.
+        resolution: image side in pixels.
+        precision: one of `deploy.PRECISIONS`.
+        threads: of the interpreter.
+        measure: gives the latency of a file with so many threads, in milliseconds.
+        say: told what is measured.
+
+    Raises:
+        InputError: as `baseline_file`.
+
+    Example:
+        measure_baselines("OUT/baselines.json", ["mobilenet_v2"], resolution=224, precision="int8", threads=1,
+                          measure=lambda path, threads: Runner(path, threads=threads).time().median_ms)
+    """
+    path = pathlib.Path(path)
+    kept = read_json(path, "baselines") if path.exists() else {}
+    for name in names:
+        key = f"{name}, {resolution} pixels, {precision}, {threads} threads"
+        if key not in kept:
+            say(f"baseline {key}")
+            file = baseline_file(name, resolution, precision)
+            kept[key] = file.to_dict(measure(file.path, threads))
+            write_json(path, kept)
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -25,15 +25,38 @@ def architecture_drawing(space: Space, arch: Arch) -> str:
 
     One bar per block: as long as it has channels inside, as thick and dark as its kernel is large, with its kernel
     size, expand ratio and squeeze-and-excite beside it. Grey blocks are the same in every architecture of the space.
+
+    Args:
+        space: of the architecture.
+        arch: what is drawn.
+
+    Returns:
+        An `<svg>` element.
+
+    Raises:
+        InputError: the architecture does not fit the space.
+
+    Example:
+        architecture_drawing(spaces.get("ofa_tiny"), spaces.get("ofa_tiny").largest())
     """
-    return ElementTree.tostring(drawing_element(space, arch), encoding="unicode")
+    return ElementTree.tostring(_drawing(space, arch), encoding="unicode")
 
 
-def drawing_element(space: Space, arch: Arch) -> ElementTree.Element:
-    """The drawing as an element; each of its children stands for itself, at its own place."""
+def drawing_pieces(space: Space, arch: Arch, known: dict[str, int]) -> list[int]:
+    """The drawing in pieces, by their numbers in `known`, which new ones are added to: drawings differ in few of them.
+
+    The first piece is the empty `<svg></svg>`, what belongs inside follows.
+    """
+    drawing = _drawing(space, arch)
+    pieces = (ElementTree.Element("svg", drawing.attrib), *drawing)
+    texts = (ElementTree.tostring(piece, encoding="unicode", short_empty_elements=False) for piece in pieces)
+    return [known.setdefault(style.themed(text), len(known)) for text in texts]
+
+
+def _drawing(space: Space, arch: Arch) -> ElementTree.Element:
     arch = space.canonical(arch)
     blocks = {block.name: block for block in space.blocks(arch)}
-    widest = max(channels_inside(_largest(space, position)) for position in space.positions)
+    widest = max(_largest(space, position).mid_channels for position in space.positions)
     root = ElementTree.Element("svg")
     y = _draw_image(root, space, arch) + _GAP
     for x, text in ((_KERNEL_X, "kernel"), (_EXPAND_X, "expand"), (_SE_X, "SE")):
@@ -70,11 +93,6 @@ def architecture_legend(space: Space) -> list[tuple[str, str]]:
         (_swatch(3, _FIXED), "the same in every sub-network"),
         (_swatch(3, None), "block that this sub-network skips"),
     ]
-
-
-def channels_inside(block: Block) -> int:
-    """The channels that a bar's length stands for: those of the spatial convolution, or of a head's first."""
-    return block.mid_channels
 
 
 def _largest(space: Space, position: Position) -> Block:
@@ -134,7 +152,7 @@ def _draw_row(
 ) -> None:
     row = ElementTree.SubElement(root, "g")
     shown = block or _largest(space, position)
-    length = max(_BAR_LENGTH * channels_inside(shown) / widest, _SMALLEST_BAR)
+    length = max(_BAR_LENGTH * shown.mid_channels / widest, _SMALLEST_BAR)
     thickness = _thickness(shown.kernel_size)
     top = y + (_ROW - thickness) / 2
     if block is None:

@@ -2,16 +2,37 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from ofa_tf.common import InputError
-from ofa_tf.common.config import from_config, is_number
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from ofa_tf.common import InputError, read_json_lines
+from ofa_tf.common.config import is_number
+from ofa_tf.predictors import PairsFile
+from ofa_tf.report import style
+
+if TYPE_CHECKING:
+    from ofa_tf.specialize import TargetResult
 
 CO2_LB_PER_HOUR = 0.284
 CO2_SOURCE = "the method's published factor, for a GPU: Strubell et al., 2019"
 # How long MnasNet trains each network that its search looks at.
 EPOCHS_PER_CANDIDATE = 5
+_OFA = "Cai et al., Once for All, 2020, its comparison with others"
+TARGETS = range(1, 41)
+NAME, PUBLISHED_NAME = "design-cost", "published-cost"
+_LOOKS = (
+    (style.VERMILLION, "-"),
+    (style.BLUE, "--"),
+    (style.GREEN, "-."),
+    (style.ORANGE, (0, (1, 1))),
+    (style.PURPLE, (0, (5, 1))),
+    (style.SKY, (0, (3, 1, 1, 1))),
+    (style.MUTED, (0, (1, 2))),
+)
+Line = tuple[str, Callable[[int], float | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,15 +110,6 @@ class DesignCost:
         """Pounds of CO2 for device hours."""
         return hours * self.co2_lb_per_hour
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON."""
-        return dataclasses.asdict(self)
-
-    @staticmethod
-    def from_dict(fields: Mapping[str, Any]) -> "DesignCost":
-        """Reads what `to_dict` wrote."""
-        return from_config(DesignCost, dict(fields), "report: design cost")
-
     @staticmethod
     def from_timing(
         timing: Sequence[Mapping[str, Any]],
@@ -155,6 +167,28 @@ class DesignCost:
         )
 
 
+def cost_of_run(
+    run: pathlib.Path | None,
+    results: "Sequence[TargetResult]",
+    machine: Mapping[str, str],
+    co2_lb_per_hour: float | None = None,
+) -> DesignCost | None:
+    """The cost from the times that a run and its targets recorded, None where one of the two has none."""
+    timing = read_json_lines(run / "timing.jsonl") if run and (run / "timing.jsonl").exists() else []
+    seconds = [result.seconds for result in results if result.tflite_top1 is not None]
+    if not timing or not seconds:
+        return None
+    pairs = run / "accuracy.jsonl"
+    own = {"co2_lb_per_hour": co2_lb_per_hour, "co2_source": "given with --co2_lb_per_hour"}
+    return DesignCost.from_timing(
+        timing,
+        seconds,
+        hardware=f"{machine['cores']} cores of {machine['cpu']}",
+        candidates=len(PairsFile(pairs)) if pairs.exists() else 0,
+        **({} if co2_lb_per_hour is None else own),
+    )
+
+
 def _epoch_seconds(timing: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], float]:
     """Seconds of each (stage, epoch), of all devices together, as if it had not been interrupted."""
     seconds: dict[tuple[str, float], tuple[float, float]] = {}
@@ -168,8 +202,8 @@ def _epoch_seconds(timing: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float
             devices = line.get("replicas", 1)
             if type(devices) is not int or devices < 1:
                 raise ValueError(f"replicas {devices!r}")
-            place = str(line["stage"]), float(line["epoch"])
-            seconds[place], replicas[place] = (taken, speed), devices
+            key = str(line["stage"]), float(line["epoch"])
+            seconds[key], replicas[key] = (taken, speed), devices
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"timing.jsonl: entry {number} lacks {error} or has another form than tools.train writes; expected "
@@ -178,4 +212,68 @@ def _epoch_seconds(timing: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float
     images: dict[str, float] = {}
     for (stage, _), (taken, speed) in seconds.items():
         images[stage] = max(images.get(stage, 0.0), taken * speed)
-    return {place: images[place[0]] / speed * replicas[place] for place, (_, speed) in seconds.items()}
+    return {key: images[key[0]] / speed * replicas[key] for key, (_, speed) in seconds.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedCost:
+    """A method's cost in GPU hours, as published, for ImageNet: spent once, and for each target."""
+
+    name: str
+    once_gpu_hours: float
+    search_gpu_hours: float
+    training_gpu_hours: float
+    source: str
+
+    def gpu_hours(self, targets: int) -> float:
+        """GPU hours for N targets."""
+        return self.once_gpu_hours + targets * (self.search_gpu_hours + self.training_gpu_hours)
+
+
+PUBLISHED_NOTE = (
+    "the 48,000 of NASNet-A were published for one network and are multiplied here; the abstract's first version "
+    "counts about 1,400 GPU hours for Once-for-All in all, from which its 14, 16 and 1,142 times fewer than "
+    "ProxylessNAS, FBNet and MnasNet for 40 targets follow"
+)
+PUBLISHED_COSTS = (
+    PublishedCost("NASNet-A", 0, 48_000, 0, _OFA),
+    PublishedCost("MnasNet", 0, 40_000, 0, _OFA),
+    PublishedCost("FBNet-C", 0, 216, 360, _OFA),
+    PublishedCost("ProxylessNAS", 0, 200, 300, _OFA),
+    PublishedCost("Once-for-All, nets fine-tuned for 75 h", 1_200, 0, 75, _OFA),
+    PublishedCost("Once-for-All, nets fine-tuned for 25 h", 1_200, 0, 25, _OFA),
+    PublishedCost("Once-for-All", 1_200, 0, 0, _OFA),
+)
+
+
+def design_cost_plot(cost: DesignCost, width: float = style.WIDTH) -> str:
+    """An SVG of a run's device hours for 1 to 40 targets."""
+    lines: list[Line] = [
+        ("once-for-all", cost.once_for_all),
+        ("N trainings", cost.separate_training),
+        ("N searches and trainings", cost.separate),
+    ]
+    return _plot(NAME, [line for line in lines if line[1](1) is not None], "device hours, as recorded", width)
+
+
+def published_cost_plot(width: float = style.WIDTH) -> str:
+    """An SVG of what other methods were published to cost for 1 to 40 targets."""
+    lines = [(method.name, method.gpu_hours) for method in reversed(PUBLISHED_COSTS)]
+    return _plot(PUBLISHED_NAME, lines, "GPU hours, as published", width)
+
+
+def _plot(name: str, lines: Sequence[Line], axis: str, width: float) -> str:
+    with style.drawing(name):
+        rows = (len(lines) + 1) // 2
+        figure, (axes,) = style.new_axes(height=3.4 + 0.2 * rows, width=width)
+        for (colour, dashes), (label, hours) in zip(_LOOKS, lines, strict=False):
+            axes.plot(
+                TARGETS, [hours(count) for count in TARGETS], color=colour, linestyle=dashes, linewidth=1.6, label=label
+            )
+        axes.set(yscale="log", xlabel="targets, N", ylabel=axis, xlim=(1, TARGETS[-1]), xticks=(1, 10, 20, 30, 40))
+        # matplotlib's own labels of a logarithmic axis are formulas, which `style` does not set.
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        figure.legend(loc="outside lower center", ncols=2)
+        names = ", ".join(label for label, _ in lines)
+        return style.to_svg(figure, name, f"{axis} for 1 to {TARGETS[-1]} targets: {names}")

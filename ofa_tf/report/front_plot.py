@@ -1,14 +1,17 @@
-"""The front of a device as an SVG whose marks can be pointed at and selected."""
+"""Accuracy against cost: the front of a device, whose marks can be pointed at, and plain lines for other pages."""
 
 import dataclasses
 import math
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from ofa_tf.report.cost_kinds import COST_KINDS
+from ofa_tf.report import style
+from ofa_tf.report.text import COST_KINDS
 
 WIDTH, HEIGHT = 560, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 24, 46
+# The room of one letter or digit of a label, in the plot's own unit.
+_LETTER, _LETTER_HEIGHT = 7, 10
 # From this ratio of the largest to the smallest cost on, the axis is logarithmic.
 _LOGARITHMIC = 6
 _SHAPES = {
@@ -20,19 +23,23 @@ _SHAPES = {
     "timed": "M0 -9L5 0H-5Z",
 }
 
+_LOOKS = (
+    ("D", style.VERMILLION),
+    ("s", style.BLUE),
+    ("^", style.GREEN),
+    ("o", style.ORANGE),
+    ("v", style.PURPLE),
+    ("P", style.SKY),
+)
+# With more points than this, marks run into each other and a line says it better.
+_MOST_MARKS = 40
+
 
 @dataclasses.dataclass(frozen=True)
 class FrontMark:
-    """A mark of the plot.
+    """A mark of the plot: hollow unless measured, labelled with a few letters, `number` in the list of selectable ones.
 
-    Args:
-        group: "random", "searched", "baseline", "target", or "timed" for what has a cost only.
-        cost: in the unit of the plot's kind of cost.
-        percent: top-1 in percent; not read where the group is "timed".
-        measured: False draws it hollow.
-        name: read out where it has the focus.
-        label: a few letters above it, "" for none.
-        number: of the page's list of what can be selected.
+    The group is "random", "searched", "baseline", "target", or "timed" for what has a cost only; `name` is read aloud.
     """
 
     group: str
@@ -45,14 +52,7 @@ class FrontMark:
 
 
 def front_plot(marks: Sequence[FrontMark], limits: Sequence[float], *, kind: str, name: str) -> str:
-    """An SVG of top-1 accuracy against a cost, made for the page's script and whole without it.
-
-    Args:
-        marks: in the order in which they are drawn; later ones lie on top.
-        limits: drawn as upright lines, in the unit of the cost.
-        kind: of the cost, a key of `COST_KINDS`.
-        name: what it shows, for readers who do not see it.
-    """
+    """An SVG of top-1 accuracy against a cost, made for the page's script and whole without it; later marks on top."""
     scale = COST_KINDS[kind].scale
     root = ElementTree.Element(
         "svg", {"class": "front", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "listbox", "aria-label": name}
@@ -73,9 +73,9 @@ def front_plot(marks: Sequence[FrontMark], limits: Sequence[float], *, kind: str
         _line(frame, "grid", _LEFT, y(tick), WIDTH - _RIGHT, y(tick))
         _text(frame, "tick", _LEFT - 7, y(tick) + 4, f"{tick:g}", "end")
     for tick in across.ticks(8):
-        place = x(tick * scale)
-        _line(frame, "grid", place, _TOP, place, HEIGHT - _BOTTOM)
-        _text(frame, "tick", place, HEIGHT - _BOTTOM + 18, f"{tick:,g}", "middle")
+        left = x(tick * scale)
+        _line(frame, "grid", left, _TOP, left, HEIGHT - _BOTTOM)
+        _text(frame, "tick", left, HEIGHT - _BOTTOM + 18, f"{tick:,g}", "middle")
     _text(frame, "label", WIDTH - _RIGHT, HEIGHT - 6, COST_KINDS[kind].axis, "end")
     _text(frame, "label", 0, 13, "top-1 accuracy in %", "start")
     for limit in limits:
@@ -84,9 +84,10 @@ def front_plot(marks: Sequence[FrontMark], limits: Sequence[float], *, kind: str
     found = [f"{x(mark.cost):.1f} {y(mark.percent):.1f}" for mark in searched]
     if len(found) > 1:
         ElementTree.SubElement(frame, "path", {"class": "joined", "d": f"M{'L'.join(found)}"})
-    for mark in marks:
-        height = HEIGHT - _BOTTOM if mark.group == "timed" else y(mark.percent)
-        _draw(root, mark, x(mark.cost), height)
+    spots = [(x(mark.cost), HEIGHT - _BOTTOM if mark.group == "timed" else y(mark.percent)) for mark in marks]
+    labels = _label_offsets([mark.label for mark in marks], spots)
+    for mark, spot, offset in zip(marks, spots, labels, strict=True):
+        _draw(root, mark, *spot, offset)
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -101,7 +102,7 @@ def _classes(group: str, measured: bool) -> str:
     return f"mark {group}" + " predicted" * (not measured)
 
 
-def _draw(root: ElementTree.Element, mark: FrontMark, x: float, y: float) -> None:
+def _draw(root: ElementTree.Element, mark: FrontMark, x: float, y: float, label: tuple[float, float]) -> None:
     group = ElementTree.SubElement(
         root,
         "g",
@@ -116,8 +117,30 @@ def _draw(root: ElementTree.Element, mark: FrontMark, x: float, y: float) -> Non
     )
     ElementTree.SubElement(group, "path", {"d": _SHAPES[mark.group]})
     if mark.label:
-        # Those at the upper edge have no room above them.
-        _text(group, "number", 0, -10 if y > _TOP + 12 else 20, mark.label, "middle")
+        _text(group, "number", *label, mark.label, "middle")
+
+
+def _label_offsets(labels: Sequence[str], spots: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Where each label stands from its mark: inside, off other labels, and off as many marks as possible."""
+    taken: list[tuple[float, float, float, float]] = []
+    offsets = []
+    for label, (x, y) in zip(labels, spots, strict=True):
+        half = _LETTER * len(label) / 2
+        beside = 8 + half
+        choices = []
+        for dx, dy in ((0, -10), (0, 20), (beside, 4), (-beside, 4), (beside, -9), (-beside, -9), (0, -23), (0, 33)):
+            box = left, right, top, bottom = x + dx - half, x + dx + half, y + dy - _LETTER_HEIGHT, y + dy
+            outside = left < _LEFT or right > WIDTH or top < 0 or bottom > HEIGHT - _BOTTOM
+            covered = sum(
+                left < other[1] and other[0] < right and top < other[3] and other[2] < bottom for other in taken
+            )
+            hidden = sum(left - 4 < across < right + 4 and top - 4 < down < bottom + 4 for across, down in spots)
+            choices.append((outside, covered, hidden, len(choices), box, (dx, dy)))
+        *_, box, offset = min(choices)
+        offsets.append(offset)
+        if label:
+            taken.append(box)
+    return offsets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,10 +185,58 @@ class _Axis:
 
 
 def _line(parent: ElementTree.Element, name: str, x1: float, y1: float, x2: float, y2: float) -> None:
-    places = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
-    ElementTree.SubElement(parent, "line", {"class": name, **{key: f"{value:.1f}" for key, value in places.items()}})
+    ends = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
+    ElementTree.SubElement(parent, "line", {"class": name, **{key: f"{value:.1f}" for key, value in ends.items()}})
 
 
 def _text(parent: ElementTree.Element, name: str, x: float, y: float, text: str, anchor: str) -> None:
     attributes = {"class": name, "x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor}
     ElementTree.SubElement(parent, "text", attributes).text = text
+
+
+@dataclasses.dataclass(frozen=True)
+class TradeoffSeries:
+    """What is drawn in one colour and joined by a line.
+
+    Args:
+        label: for the legend.
+        points: (cost, top-1 in percent), in the order in which they are joined.
+    """
+
+    label: str
+    points: tuple[tuple[float, float], ...]
+
+
+def tradeoff_plot(series: Sequence[TradeoffSeries], *, name: str, cost_label: str) -> str:
+    """An SVG of top-1 accuracy against a cost.
+
+    Args:
+        series: at most six, told apart by colour and mark.
+        name: unique in the page that the plot stands in.
+        cost_label: of the horizontal axis, with the unit.
+
+    Example:
+        points = tuple((c.costs["latency_ms"], 100 * c.predicted_accuracy) for c in front.candidates)
+        tradeoff_plot([TradeoffSeries("this supernet", points)], name="front", cost_label="latency in ms")
+    """
+    if len(series) > len(_LOOKS):
+        raise ValueError(f"{len(series)} series, at most {len(_LOOKS)} can be told apart")
+    with style.drawing(name):
+        figure, (axes,) = style.new_axes()
+        for (marker, colour), line in zip(_LOOKS, series, strict=False):
+            axes.plot(
+                [cost for cost, _ in line.points],
+                [percent for _, percent in line.points],
+                color=colour,
+                marker=marker if len(line.points) <= _MOST_MARKS else "",
+                markersize=6,
+                markeredgecolor="white",
+                linewidth=1.4,
+                label=line.label,
+            )
+        axes.set_xlabel(cost_label)
+        axes.set_ylabel("top-1 accuracy in %")
+        axes.margins(x=0.06, y=0.08)
+        figure.legend(loc="outside lower center", ncols=min(3, len(series)))
+        count = sum(len(line.points) for line in series)
+        return style.to_svg(figure, name, f"Top-1 accuracy against {cost_label}: {count} points in {len(series)} lines")

@@ -24,7 +24,7 @@ _VARIABLES = {
     GRID: "--line",
     FAINT: "--faint",
     "#ffffff": "--paper",
-    **{shade: f"--shade-{place}" for place, shade in enumerate(SHADES)},
+    **{shade: f"--shade-{index}" for index, shade in enumerate(SHADES)},
 }
 
 # Inches; at 96 pixels each, as browsers count, a plot is 614 pixels wide and its text 13 pixels high.
@@ -79,13 +79,7 @@ def new_axes(
 
 
 def to_svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an `<svg>` element that can stand in a page beside others.
-
-    Args:
-        figure: drawn inside `drawing(name)`, where this is called too.
-        name: unique in the page; begins every id inside.
-        description: what it shows, for readers who do not see it.
-    """
+    """The figure, drawn inside `drawing(name)`, as an `<svg>` element whose ids all begin with that name."""
     buffer = io.StringIO()
     figure.set_facecolor("none")
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -1,8 +1,10 @@
 """Baselines are the networks that their names say, in files like ours."""
 
+import dataclasses
+
 import pytest
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, read_json
 from ofa_tf.deploy import Runner
 from ofa_tf.devices import baselines
 
@@ -24,6 +26,24 @@ def test_a_file_is_made_once_and_takes_raw_images(tmp_path):
     # An accuracy at 224 pixels is none at 32.
     assert made.to_dict(1.5)["latency_ms"] == 1.5
     assert made.to_dict(1.5)["published_top1"] is None
+
+
+def test_a_baseline_is_measured_once_for_a_folder(tmp_path, monkeypatch):
+    """For each precision and number of threads; another name is added to what is there."""
+    asked = []
+    made = baselines.BaselineFile("mobilenet_v2", 32, "int8", tmp_path / "a.tflite", 1, 1, None, "")
+    monkeypatch.setattr(baselines, "baseline_file", lambda name, *_: dataclasses.replace(made, name=name))
+
+    def measure(path, threads):
+        asked.append((path, threads))
+        return 1.5
+
+    path = tmp_path / "baselines.json"
+    for names, threads in ((["a"], 1), (["a", "b"], 1), (["b"], 2)):
+        options = {"resolution": 32, "precision": "int8", "threads": threads}
+        baselines.measure_baselines(path, names, measure=measure, **options)
+    assert [threads for _, threads in asked] == [1, 1, 2]
+    assert [figures["name"] for figures in read_json(path).values()] == ["a", "b", "b"]
 
 
 def test_unknown_names_are_answered_with_the_known():

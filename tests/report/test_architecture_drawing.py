@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.report import architecture_drawing
-from ofa_tf.report.architecture_drawing import architecture_legend
+from ofa_tf.report.architecture_drawing import architecture_legend, drawing_pieces
 from tests.report.examples import SPACE
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -116,3 +116,16 @@ def test_what_differs_between_sub_networks_is_not_drawn_as_if_it_did_not():
 def test_an_architecture_of_another_space_is_refused():
     with pytest.raises(InputError, match="expects"):
         architecture_drawing(SPACE, spaces.get("ofa_cifar_m").largest())
+
+
+def test_a_drawing_comes_back_from_its_pieces():
+    """They are numbered over all drawings of a page, which have most of them in common."""
+    known = {}
+    numbers = [drawing_pieces(SPACE, arch, known) for arch in (SPACE.largest(), SPACE.smallest(), SPACE.largest())]
+    assert numbers[0] == numbers[2] != numbers[1]
+    texts = list(known)
+    shell, *parts = (texts[number] for number in numbers[1])
+    assert shell.endswith("></svg>")
+    drawn = rows(shell.replace("></svg>", f">{''.join(parts)}</svg>"))
+    assert len(drawn) == len(SPACE.positions)
+    assert sum(skipped(bar) for bar, _, _ in drawn) == len(SPACE.positions) - len(SPACE.blocks(SPACE.smallest()))

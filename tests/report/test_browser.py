@@ -1,169 +1,236 @@
-"""The page of a specialization in a real browser: it renders without errors or network, and answers to its user.
+"""The page in a real browser: it renders without errors or network, and answers to its user.
 
-Screenshots are left in the folder that Bazel names, or in build/screenshots.
+A script that acts as the user is written into a copy of the page, which is opened once for each test and then read as
+the browser has it. Screenshots are left in the folder that Bazel names, or in build/screenshots.
 """
 
+import base64
+import hashlib
+import html
+import json
 import os
 import pathlib
+import re
+import shutil
+import subprocess
 
 import pytest
 
-from ofa_tf.report import write_report
+from ofa_tf.report.page import render
 from tests.reference import ROOT
-from tests.report.chromium import find_chromium, open_tab
-from tests.report.examples import report
-from tests.report.specialization_example import specialization_report
+from tests.report.examples import forty
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium here (Debian: apt-get install chromium)")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--hide-scrollbars",
+    # What a page says on its console, errors among it, comes out on stderr.
+    "--enable-logging=stderr",
+    # Time passes at once where a script waits.
+    "--virtual-time-budget=5000",
+)
+WIDTHS = {"desktop": 1280, "phone": 500}
+# What the acting scripts have in common.
+ACT = """
+const found = {};
+const all = (selector) => [...document.querySelectorAll(selector)];
+const one = (selector) => document.querySelector(selector);
+const panel = () => one("#device-1 .panel h4").textContent;
+const at = (type, element) => {
+  const box = element.getBoundingClientRect();
+  const point = { bubbles: true, clientX: box.x + box.width / 2, clientY: box.y + box.height / 2 };
+  document.elementFromPoint(point.clientX, point.clientY).dispatchEvent(new PointerEvent(type, point));
+};
+const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const soon = () => new Promise((done) => setTimeout(done, 50));
+addEventListener("load", async () => {
+  one("#device-1 .plot").scrollIntoView();
+  %s
+  const told = document.createElement("pre");
+  told.id = "found";
+  told.textContent = JSON.stringify(found);
+  document.body.append(told);
+});
+"""
 
-PANEL = "document.querySelector('#device-1 .panel h4').textContent"
-WIDTHS = {"desktop": 1280, "phone": 390}
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)")
 
 
-@pytest.fixture(scope="module", name="tab")
-def _tab():
-    with open_tab(find_chromium()) as tab:
-        yield tab
-
-
-@pytest.fixture(scope="module", name="address")
-def _address(tmp_path_factory):
+@pytest.fixture(scope="module", name="page")
+def _page(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_report(path, specialization_report())
-    return path.as_uri()
+    path.write_text(render(forty(path.parent)), encoding="utf-8")
+    return path
 
 
-@pytest.fixture(name="fresh")
-def _fresh(tab, address):
-    """The tab with the page just loaded, at the section of the second device."""
-    tab.problems.clear()
-    tab.requests.clear()
-    tab.open(address)
-    tab.run("document.getElementById('device-1').scrollIntoView()")
-    yield tab
-    assert not tab.problems
-    assert tab.requests == [address]
+def chromium(page, *flags, width=WIDTHS["desktop"], height=900):
+    """What the browser prints, and what the page said on its console."""
+    command = [
+        CHROMIUM,
+        *FLAGS,
+        f"--user-data-dir={page.parent / 'profile'}",
+        f"--window-size={width},{height}",
+        *flags,
+    ]
+    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
 
 
-def place(tab, selector, number=0):
-    """The middle of an element in the window."""
-    return tab.run(
-        f"(() => {{ const box = document.querySelectorAll('{selector}')[{number}].getBoundingClientRect();"
-        " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+def act(page, script, *flags, **options):
+    """What the script, with `ACT` before it, finds in the page; and the console."""
+    text, script = page.read_text(encoding="utf-8"), ACT % script
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    text = text.replace("script-src ", f"script-src 'sha256-{allowed}' ").replace(
+        "</body>", f"<script>{script}</script></body>"
     )
-
-
-def screenshots():
-    folder = pathlib.Path(os.environ.get("TEST_UNDECLARED_OUTPUTS_DIR", ROOT / "build" / "screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    acting = page.with_name("acting.html")
+    acting.write_text(text, encoding="utf-8")
+    printed, console = chromium(acting, "--dump-dom", *flags, **options)
+    return json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', printed)[1])), console
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_the_page_renders_without_errors_and_without_network(tab, address, width, dark):
-    tab.problems.clear()
-    tab.requests.clear()
-    tab.open(address, width=WIDTHS[width], dark=dark, phone=width == "phone")
-    path = screenshots() / f"specialization_{width}_{'dark' if dark else 'light'}.png"
-    tab.screenshot(path)
-    print(f"screenshot: {path}")
-    assert not tab.problems
-    assert tab.requests == [address]
-    # Nothing sticks out to the side.
-    assert tab.run("document.documentElement.scrollWidth") <= WIDTHS[width]
-    paper = tab.run("getComputedStyle(document.body).backgroundColor")
-    assert (paper == "rgb(255, 255, 255)") != dark
-    assert tab.run("document.querySelectorAll('.panel h4').length") == 5
-    assert path.stat().st_size > 50_000
+def test_the_page_renders_without_errors(page, width, dark):
+    """In light and dark, and nothing sticks out to the side."""
+    folder = pathlib.Path(os.environ.get("TEST_UNDECLARED_OUTPUTS_DIR", ROOT / "build" / "screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = folder / f"specialization_{width}_{'dark' if dark else 'light'}.png"
+    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+    _, console = chromium(page, scheme, f"--screenshot={picture}", width=WIDTHS[width], height=12_000)
+    print(f"screenshot: {picture}")
+    assert not console
+    assert picture.stat().st_size > 50_000
+    found, console = act(
+        page,
+        """
+        found.widths = [document.documentElement.scrollWidth, innerWidth];
+        // No window is narrower than 500 pixels, a phone is.
+        document.body.style.maxWidth = "390px";
+        found.narrow = document.body.scrollWidth;
+        found.paper = getComputedStyle(document.body).backgroundColor;
+        found.panels = all(".panel h4").length;
+        """,
+        scheme,
+        width=WIDTHS[width],
+    )
+    assert not console
+    assert found["widths"][0] <= found["widths"][1] == WIDTHS[width]
+    assert found["narrow"] <= 390 or width == "desktop"
+    assert (found["paper"] == "rgb(255, 255, 255)") != dark
+    assert found["panels"] == 5
 
 
-def test_an_error_would_be_seen(tab, address):
-    """The other tests rest on this: what goes wrong in a page is noted."""
-    tab.open(address)
-    tab.problems.clear()
-    tab.requests.clear()
-    tab.run("void setTimeout(() => { throw new Error('on purpose'); })")
-    tab.run("void fetch('http://localhost:9/').catch(() => 0)")
-    tab.wait(lambda: any("on purpose" in problem for problem in tab.problems))
-    # The page's own policy forbids it before anything is sent.
-    tab.wait(lambda: any("Content Security Policy" in problem for problem in tab.problems))
-    assert not any(request.startswith("http") for request in tab.requests)
-    tab.problems.clear()
+def test_an_error_or_a_request_would_be_seen(page):
+    """The other tests rest on this; the page's own policy forbids the request before it is sent."""
+    _, console = act(
+        page,
+        """
+        setTimeout(() => { throw new Error("on purpose"); });
+        fetch("http://localhost:9/").catch(() => 0);
+        await soon();
+        """,
+    )
+    assert any("on purpose" in line for line in console)
+    assert any("Content Security Policy" in line for line in console)
 
 
-def test_a_click_selects_a_point(fresh):
-    name = fresh.run(PANEL)
-    x, y = place(fresh, "#device-1 .mark.target path", 4)
-    fresh.click(x, y)
-    selected = "document.querySelectorAll('#device-1 .mark[aria-selected=true]')"
-    label = fresh.run(f"{selected}[0].getAttribute('aria-label')")
-    assert fresh.run(f"{selected}.length") == 1
-    assert fresh.run(PANEL) != name
-    assert label.startswith(fresh.run(PANEL))
-    # Its figures, the way to its file, its drawing and its row in the table.
-    assert "ms" in fresh.run("document.querySelector('#device-1 .panel dl').textContent")
-    assert fresh.run("document.querySelector('#device-1 .panel a').getAttribute('href')").endswith(".tflite")
-    blocks = "document.querySelectorAll('#device-1 .panel svg g title').length"
-    assert fresh.run(blocks) == 23
-    assert fresh.run("document.querySelectorAll('tr.selected').length") == 1
-    assert fresh.run(PANEL) in fresh.run("document.querySelector('tr.selected').textContent")
-    fresh.screenshot(screenshots() / "specialization_selected.png", whole=False)
+def test_a_click_selects_a_point(page):
+    found, console = act(
+        page,
+        """
+        found.before = panel();
+        at("click", all("#device-1 .mark.target path")[4]);
+        found.after = panel();
+        found.label = all("#device-1 .mark[aria-selected=true]").map((mark) => mark.getAttribute("aria-label"));
+        found.figures = one("#device-1 .panel dl").textContent;
+        found.link = one("#device-1 .panel a").getAttribute("href");
+        found.blocks = all("#device-1 .panel svg g title").length;
+        found.rows = all("tr.selected").map((row) => row.textContent);
+        const drawing = one(`#${one("tr.selected").id.replace("target", "drawing")} svg`);
+        found.same = one("#device-1 .panel svg").innerHTML === drawing.innerHTML;
+        """,
+    )
+    assert not console
+    assert found["before"] != found["after"]
+    (label,), (row,) = found["label"], found["rows"]
+    assert label.startswith(found["after"])
+    assert found["after"] in row
+    assert "ms" in found["figures"]
+    assert found["link"].endswith("model.tflite")
+    # The drawing in the panel is put together from pieces.
+    assert found["blocks"] == 23
+    assert found["same"]
 
 
-def test_the_drawing_of_a_selected_point_is_that_of_the_gallery(fresh):
-    fresh.click(*place(fresh, "#device-1 .mark.target path", 2))
-    row = fresh.run("document.querySelector('tr.selected').id")
-    gallery = f"document.querySelector('#{row.replace('target', 'drawing')} svg').innerHTML"
-    assert fresh.run(f"document.querySelector('#device-1 .panel svg').innerHTML === {gallery}")
+def test_pointing_shows_the_architecture_and_leaving_hides_it(page):
+    found, console = act(
+        page,
+        """
+        found.before = [one("#device-1 .tip").hidden, panel()];
+        at("pointermove", all("#device-1 .mark.searched path")[3]);
+        found.tip = [one("#device-1 .tip").hidden, panel()];
+        found.text = one("#device-1 .tip").textContent;
+        one("#device-1 .plot svg").dispatchEvent(new PointerEvent("pointerleave"));
+        found.left = one("#device-1 .tip").hidden;
+        """,
+    )
+    assert not console
+    assert (found["before"][0], found["tip"][0], found["left"]) == (True, False, True)
+    assert found["before"][1] == found["tip"][1], "only a click selects"
+    assert "kernel sizes: " in found["text"]
+    assert "latency, predicted: " in found["text"]
 
 
-def test_pointing_shows_the_architecture_and_leaving_hides_it(fresh):
-    name = fresh.run(PANEL)
-    tip = "document.querySelector('#device-1 .tip')"
-    assert fresh.run(f"{tip}.hidden")
-    fresh.move(*place(fresh, "#device-1 .mark.searched path", 3))
-    assert not fresh.run(f"{tip}.hidden")
-    text = fresh.run(f"{tip}.textContent")
-    assert "kernel sizes: " in text
-    assert "latency, predicted: " in text
-    assert fresh.run(PANEL) == name
-    fresh.move(2, 2)
-    assert fresh.run(f"{tip}.hidden")
-
-
-def test_the_keyboard_reaches_and_selects_every_point(fresh):
-    marks = fresh.run("document.querySelectorAll('#device-1 .plot .mark').length")
-    assert fresh.run("document.querySelectorAll('#device-1 .mark[tabindex=\"0\"]').length") == 1
-    fresh.run("document.querySelector('#device-1 .mark[tabindex=\"0\"]').focus()")
-    fresh.press("Home")
-    seen = set()
-    for _ in range(marks):
-        seen.add(fresh.run("document.activeElement.dataset.number"))
-        fresh.press("ArrowRight")
-    assert len(seen) == marks
-    assert not fresh.run("document.querySelector('#device-1 .tip').hidden")
-    fresh.press("Enter")
-    assert fresh.run("document.activeElement.getAttribute('aria-selected')") == "true"
-    label = fresh.run("document.activeElement.getAttribute('aria-label')")
-    assert label.startswith(fresh.run(PANEL))
+def test_the_keyboard_reaches_and_selects_every_point(page):
+    found, console = act(
+        page,
+        """
+        found.marks = all("#device-1 .plot .mark").length;
+        const stops = () => all('#device-1 .mark[tabindex="0"]').length;
+        found.stops = [stops()];
+        one('#device-1 .mark[tabindex="0"]').focus();
+        press("Home");
+        const seen = new Set();
+        for (let count = 0; count < found.marks; count++) {
+          seen.add(document.activeElement.dataset.number);
+          press("ArrowRight");
+        }
+        found.seen = seen.size;
+        found.tip = one("#device-1 .tip").hidden;
+        press("Enter");
+        found.selected = document.activeElement.getAttribute("aria-selected");
+        found.label = document.activeElement.getAttribute("aria-label");
+        found.panel = panel();
+        found.stops.push(stops());
+        press("Escape");
+        found.escaped = one("#device-1 .tip").hidden;
+        """,
+    )
+    assert not console
+    assert found["seen"] == found["marks"] > 20
+    assert (found["tip"], found["selected"], found["escaped"]) == (False, "true", True)
+    assert found["label"].startswith(found["panel"])
     # One stop for the whole plot: Tab leaves it.
-    fresh.press("Tab")
-    assert not fresh.run("document.activeElement.closest('svg')")
+    assert found["stops"] == [1, 1]
 
 
-def test_a_link_to_a_drawing_opens_the_part_that_it_lies_in(fresh):
-    assert not fresh.run("document.getElementById('drawing-33').closest('details').open")
-    fresh.run("document.querySelector('a[href=\"#drawing-33\"]').click()")
-    fresh.wait(lambda: fresh.run("document.getElementById('drawing-33').closest('details').open"))
-
-
-def test_the_page_of_the_demo_renders_too(tab, tmp_path):
-    path = tmp_path / "report.html"
-    write_report(path, report())
-    tab.problems.clear()
-    for name, width in WIDTHS.items():
-        tab.open(path.as_uri(), width=width, dark=name == "phone", phone=name == "phone")
-        tab.screenshot(screenshots() / f"demo_{name}.png")
-        assert tab.run("document.documentElement.scrollWidth") <= width
-    assert not tab.problems
+def test_a_link_to_a_drawing_opens_the_part_that_it_lies_in(page):
+    found, console = act(
+        page,
+        """
+        const part = () => document.getElementById("drawing-33").closest("details").open;
+        found.before = part();
+        one('a[href="#drawing-33"]').click();
+        await soon();
+        found.after = part();
+        """,
+    )
+    assert not console
+    assert (found["before"], found["after"]) == (False, True)

@@ -7,21 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, write_text
 from ofa_tf.report import DesignCost
-from ofa_tf.report.design_cost_plot import design_cost_plot, published_cost_plot
-from ofa_tf.report.published_costs import PUBLISHED_COSTS
+from ofa_tf.report.design_cost import (
+    CO2_LB_PER_HOUR,
+    PUBLISHED_COSTS,
+    cost_of_run,
+    design_cost_plot,
+    published_cost_plot,
+)
+from tests.report.examples import failed, result, timing
 
 HOURS = st.floats(0, 1e6)
-
-
-def timing(**changes):
-    """Two stages: four epochs of an hour each, then two of half an hour, with 1,000 images in each."""
-    return [
-        {"stage": stage, "epoch": epoch, "seconds": seconds, "images_per_second": 1000 / seconds, **changes}
-        for stage, epochs, seconds in (("full", 4, 3600.0), ("kernel", 2, 1800.0))
-        for epoch in range(1, epochs + 1)
-    ]
 
 
 def test_hours_are_those_of_the_log():
@@ -72,9 +69,19 @@ def test_the_break_even_is_where_the_lines_cross(training, each, alone, search):
             assert cost.once_for_all(targets - 1) >= other(targets - 1) * (1 - 1e-9)
 
 
-def test_a_cost_survives_json():
-    cost = DesignCost.from_timing(timing(), [1.0], hardware="a machine", candidates=3, co2_lb_per_hour=0.1)
-    assert DesignCost.from_dict(json.loads(json.dumps(cost.to_dict()))) == cost
+def test_a_run_and_its_targets_give_the_times_and_the_caller_the_factor(tmp_path):
+    """A target without a file is no specialization."""
+    machine, run = {"cpu": "a processor", "cores": "2"}, tmp_path
+    results = [result(seconds=1800.0), failed()]
+    assert cost_of_run(run, results, machine) is cost_of_run(None, results, machine) is None
+    write_text(run / "timing.jsonl", "".join(json.dumps(line) + "\n" for line in timing()))
+    assert cost_of_run(run, [failed()], machine) is None
+    cost = cost_of_run(run, results, machine)
+    assert (cost.training_hours, cost.specialization_hours) == (pytest.approx(5), 0.5)
+    assert (cost.hardware, cost.co2_lb_per_hour) == ("2 cores of a processor", CO2_LB_PER_HOUR)
+    own = cost_of_run(run, results, machine, 0.01)
+    assert own.co2_lb(own.once_for_all(2)) == pytest.approx(0.06)
+    assert own.co2_source == "given with --co2_lb_per_hour"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@
     panel.append(list(point.facts));
     if (point.links && point.links.length) {
       const line = make("p");
-      point.links.forEach(([text, href], place) => line.append(place ? ", " : "", make("a", text, { href })));
+      point.links.forEach(([text, href], index) => line.append(index ? ", " : "", make("a", text, { href })));
       panel.append(line);
     }
     if (point.arch) panel.append(list(point.arch));
@@ -132,14 +132,14 @@
     svg.addEventListener("keydown", (event) => {
       const mark = event.target.closest(".mark");
       if (!mark) return;
-      const place = ordered.indexOf(mark);
-      const places = {
-        ArrowRight: place + 1, ArrowUp: place + 1, ArrowLeft: place - 1, ArrowDown: place - 1, Home: 0, End: ordered.length - 1,
+      const index = ordered.indexOf(mark);
+      const indices = {
+        ArrowRight: index + 1, ArrowUp: index + 1, ArrowLeft: index - 1, ArrowDown: index - 1, Home: 0, End: ordered.length - 1,
       };
       if (event.key === "Enter" || event.key === " ") choose(mark);
       else if (event.key === "Escape") hide();
-      else if (event.key in places) {
-        const next = ordered[Math.min(Math.max(places[event.key], 0), ordered.length - 1)];
+      else if (event.key in indices) {
+        const next = ordered[Math.min(Math.max(indices[event.key], 0), ordered.length - 1)];
         for (const other of ordered) other.setAttribute("tabindex", other === next ? "0" : "-1");
         next.focus();
       } else return;
