@@ -64,7 +64,7 @@ class Augmentation:
     def __post_init__(self):
         config.check_numbers("augmentation: crop_scale", self.crop_scale, 2, 1e-4, 1)
         config.check_numbers("augmentation: crop_ratio", self.crop_ratio, 2, 1e-2, 1e2)
-        config.check_whole_numbers("augmentation: pad", self.pad, 0, MAX_PAD)
+        config.check_whole("augmentation: pad", self.pad, 0, MAX_PAD)
         config.check_numbers("augmentation: brightness", self.brightness, 1, 0, 1)
         config.check_numbers("augmentation: saturation", self.saturation, 1, 0, 1)
         config.check_numbers("augmentation: randaugment_factor", self.randaugment_factor, 1, 0, 1)
@@ -73,14 +73,8 @@ class Augmentation:
         for name, (low, high) in (("crop_scale", self.crop_scale), ("crop_ratio", self.crop_ratio)):
             if low > high:
                 raise InputError(f"augmentation: {name} is {(low, high)}, expected the lesser value first")
-        if not isinstance(self.flip, bool):
-            raise InputError(f"augmentation: flip is {self.flip!r}, expected true or false")
-        if (
-            isinstance(self.randaugment, bool)
-            or not isinstance(self.randaugment, int)
-            or not 0 <= self.randaugment <= 8
-        ):
-            raise InputError(f"augmentation: randaugment is {self.randaugment!r}, expected a whole number from 0 to 8")
+        config.check_bool("augmentation: flip", self.flip)
+        config.check_whole("augmentation: randaugment", self.randaugment, 0, 8)
 
     def to_config(self) -> dict[str, Any]:
         """JSON-ready fields, read back by `from_config`."""

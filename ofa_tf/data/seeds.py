@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ofa_tf.common import InputError
+from ofa_tf.common.config import check_whole
 
 SHUFFLE, AUGMENT, RESOLUTION, CALIBRATION = range(1, 5)
 
@@ -11,8 +11,7 @@ MAX_SEED = 2**32 - 1
 
 def check_seed(seed: int) -> None:
     """Raises `InputError` unless the seed is a whole number that fits into 32 bits."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-        raise InputError(f"seed is {seed!r}, expected a whole number from 0 to {MAX_SEED}")
+    check_whole("seed", seed, 0, MAX_SEED)
 
 
 def stream(seed: int, purpose: int, epoch: int | tf.Tensor, place: int | tf.Tensor) -> tf.Tensor:

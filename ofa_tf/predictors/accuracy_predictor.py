@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa_tf.common import InputError, load_npz, save_npz
+from ofa_tf.common import InputError, RecordFormat
 from ofa_tf.predictors.cost_scaling import CostScaling
 from ofa_tf.predictors.fitting import MIN_PAIRS, fit_layers
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
@@ -19,8 +19,7 @@ from ofa_tf.spaces import Arch, Space, from_config
 from ofa_tf.spaces.features import feature_count, features
 from ofa_tf.spaces.population import encode
 
-FORMAT = "ofa_tf accuracy predictor"
-VERSION = 1
+FORMAT = RecordFormat("ofa_tf accuracy predictor", "fit one with tools.fit_accuracy_predictor")
 
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 
@@ -235,9 +234,7 @@ class AccuracyPredictor:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the predictor as `.npz`, atomically; nothing in it is pickled."""
-        header = {
-            "format": FORMAT,
-            "version": VERSION,
+        fields = {
             "space": self.space.to_config(),
             "metrics": dict(self.metrics),
             "provenance": dict(self.provenance),
@@ -246,10 +243,10 @@ class AccuracyPredictor:
             "costs": self.costs and dataclasses.asdict(self.costs),
             "layers": len(self.layers),
         }
-        arrays = {"header": np.array(json.dumps(header))}
-        for place, (weights, bias) in enumerate(self.layers):
-            arrays |= {f"layer{place}_weights": weights, f"layer{place}_bias": bias}
-        save_npz(path, arrays)
+        arrays = {}
+        for index, (weights, bias) in enumerate(self.layers):
+            arrays |= {f"layer{index}_weights": weights, f"layer{index}_bias": bias}
+        FORMAT.save_npz(path, fields, arrays)
 
     @staticmethod
     def load(path: str | os.PathLike) -> "AccuracyPredictor":
@@ -258,25 +255,13 @@ class AccuracyPredictor:
         Raises:
             InputError: the file is missing, truncated, of a newer format, or something else.
         """
-        arrays = load_npz(path, "accuracy predictor")
-        try:
-            header = json.loads(str(arrays["header"]))
-            if header["format"] != FORMAT:
-                raise KeyError("format")
-        except (KeyError, TypeError, json.JSONDecodeError):
-            raise InputError(f"{path}: is not an {FORMAT!r} file; make one with tools.fit_accuracy_predictor") from None
-        if header.get("version") != VERSION:
-            raise InputError(f"{path}: version {header.get('version')!r}, this program reads {VERSION}; fit it anew")
-        try:
+        fields, arrays = FORMAT.load_npz(path)
+        with FORMAT.reading(path):
             layers = tuple(
-                (arrays[f"layer{place}_weights"], arrays[f"layer{place}_bias"]) for place in range(header["layers"])
+                (arrays[f"layer{index}_weights"], arrays[f"layer{index}_bias"]) for index in range(fields["layers"])
             )
-            trusted = header.get("trusted") and (float(header["trusted"][0]), float(header["trusted"][1]))
-            resolutions = header.get("trusted_resolutions") and tuple(map(int, header["trusted_resolutions"]))
-            costs = CostScaling.from_header(header.get("costs"))
-            facts = header["metrics"], header["provenance"], trusted, resolutions, costs
-            return AccuracyPredictor(from_config(header["space"]), layers, *facts)
-        except (KeyError, TypeError, IndexError, OverflowError) as error:
-            raise InputError(f"{path}: lacks {error}, expected a whole accuracy predictor; fit it anew") from error
-        except ValueError as error:
-            raise InputError(f"{path}: {error}; fit it anew") from error
+            trusted = fields.get("trusted") and (float(fields["trusted"][0]), float(fields["trusted"][1]))
+            resolutions = fields.get("trusted_resolutions") and tuple(map(int, fields["trusted_resolutions"]))
+            costs = CostScaling.from_header(fields.get("costs"))
+            facts = fields["metrics"], fields["provenance"], trusted, resolutions, costs
+            return AccuracyPredictor(from_config(fields["space"]), layers, *facts)

@@ -3,13 +3,15 @@
 import contextlib
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import threadpoolctl
 
 from ofa_tf.common import InputError
+from ofa_tf.common.config import check_whole
 from ofa_tf.search.budget import Budget, Candidate, NothingExact, candidates
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.spaces import Arch, Space
@@ -81,12 +83,6 @@ class SeenRows:
                 self._hashes.add(row_hash)
                 places.append(place)
         return rows[np.array(places, int)]
-
-
-def check_whole(name: str, value: Any, low: int) -> None:
-    """Raises `InputError` unless a search's argument is a whole number of at least so much."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-        raise InputError(f"search: {name} is {value!r}, expected a whole number of at least {low}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,8 +221,8 @@ def evolutionary_search(
         limit = Constraint("latency_ms", 20, predictor=LatencyTable.load("host_int8.json"))
         evolutionary_search(space, AccuracyPredictor.load("accuracy.npz"), [limit]).arch
     """
-    check_whole("population", population, 2)
-    check_whole("generations", generations, 0)
+    check_whole("search: population", population, 2, kind=numbers.Integral)
+    check_whole("search: generations", generations, 0, kind=numbers.Integral)
     variation = Variation(mutation_probability, mutation_ratio)
     if not 0 <= parent_ratio <= 1:
         raise InputError(f"search: parent_ratio is {parent_ratio!r}, expected a number from 0 to 1")

@@ -1,6 +1,5 @@
 """A training state in one file: weights, optimizer slots, and where the run stands."""
 
-import json
 import os
 import pathlib
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from ofa_tf.common import InputError, OfaError, load_npz, save_npz
+from ofa_tf.common import InputError, OfaError, RecordFormat
 from ofa_tf.networks import Supernet
 
-# 1: "net/..." and "optimizer/..." arrays, and "position", a JSON text.
-FORMAT = 1
+# "net/..." and "optimizer/..." arrays.
+FORMAT = RecordFormat("ofa_tf checkpoint", "give one from a run directory", former=(1,), header="position")
 
 
 def save_checkpoint(
@@ -40,8 +39,7 @@ def save_checkpoint(
             )
     if optimizer is not None:
         arrays |= {f"optimizer/{index}": variable.numpy() for index, variable in enumerate(optimizer.variables)}
-    header = {"format": FORMAT, "space": net.space.to_config(), **position}
-    save_npz(path, arrays | {"position": np.array(json.dumps(header))})
+    FORMAT.save_npz(path, {"space": net.space.to_config(), **position}, arrays)
 
 
 def load_checkpoint(
@@ -56,15 +54,7 @@ def load_checkpoint(
         InputError: the file is missing, truncated, of another space or without what is asked for.
     """
     path = pathlib.Path(path)
-    arrays = load_npz(path, "checkpoint")
-    try:
-        position = json.loads(str(arrays.pop("position")))
-        if position["format"] != FORMAT:
-            raise InputError(
-                f"{path}: checkpoint format {position['format']}, expected {FORMAT}; train with this version"
-            )
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not a checkpoint of ofa_tf ({error!r}); give one from a run directory") from error
+    position, arrays = FORMAT.load_npz(path)
     state = {name.removeprefix("net/"): value for name, value in arrays.items() if name.startswith("net/")}
     net.load_state(state, source=str(path))
     if optimizer is not None:

@@ -12,14 +12,19 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from ofa_tf.common import InputError, OfaError, load_npz, save_npz
+from ofa_tf.common import InputError, OfaError, RecordFormat
+from ofa_tf.common.config import check_whole
 from ofa_tf.data import ImageDataset, steps_per_epoch, training_batches
 from ofa_tf.training.finetune_recipe import FinetuneRecipe
 from ofa_tf.training.losses import class_shares, distillation_loss, top1_accuracy
 from ofa_tf.training.schedule import learning_rate
 from ofa_tf.training.train_step import decays
 
-_FORMAT = "ofa_tf fine-tuning"
+_FORMAT = RecordFormat(
+    "ofa_tf fine-tuning",
+    "delete it to begin anew, or give the former settings to resume",
+    former=("ofa_tf fine-tuning",),
+)
 
 
 def finetune(
@@ -142,24 +147,19 @@ def _save(checkpoint, model, optimizer, identity: str, epoch: int) -> None:
         return
     arrays = {f"model/{index}": variable.numpy() for index, variable in enumerate(model.variables)}
     arrays |= {f"optimizer/{index}": variable.numpy() for index, variable in enumerate(optimizer.variables)}
-    header = json.dumps({"format": _FORMAT, "identity": identity, "epoch": epoch})
-    save_npz(checkpoint, arrays | {"header": np.array(header)})
+    _FORMAT.save_npz(checkpoint, {"identity": identity, "epoch": epoch}, arrays)
 
 
 def _resumed(checkpoint, model, optimizer, identity: str) -> int:
     """Restores an interrupted run; returns how many epochs are done."""
     if checkpoint is None or not pathlib.Path(checkpoint).is_file():
         return 0
-    arrays = load_npz(checkpoint, "checkpoint of fine-tuning")
-    try:
-        header = json.loads(str(arrays["header"]))
-        if header["format"] != _FORMAT or header["identity"] != identity:
-            raise KeyError("the same recipe, images and model")
+    fields, arrays = _FORMAT.load_npz(checkpoint)
+    with _FORMAT.reading(checkpoint):
+        if fields["identity"] != identity:
+            raise InputError("is of another recipe, other images or another model")
         for name, variables in (("model", model.variables), ("optimizer", optimizer.variables)):
             for index, variable in enumerate(variables):
                 variable.assign(arrays[f"{name}/{index}"])
-        return int(header["epoch"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{checkpoint}: lacks {error}; delete it to begin anew, or give the former settings to resume"
-        ) from error
+        check_whole("epoch", fields["epoch"], 1)
+        return fields["epoch"]

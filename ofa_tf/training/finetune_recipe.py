@@ -5,9 +5,8 @@ import json
 from typing import Any
 
 from ofa_tf.common import InputError
-from ofa_tf.common.config import from_config, is_number
+from ofa_tf.common.config import check_whole, from_config, is_number
 from ofa_tf.data import PUBLISHED, Augmentation, Preprocessing
-from ofa_tf.training.recipe import check_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +36,8 @@ class FinetuneRecipe:
     preprocessing: Preprocessing = PUBLISHED
 
     def __post_init__(self):
-        check_whole("fine-tuning recipe", "epochs", self.epochs, at_least=1)
-        check_whole("fine-tuning recipe", "batch_size", self.batch_size, at_least=1)
-        check_whole("fine-tuning recipe", "seed", self.seed, at_least=0)
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            check_whole(f"fine-tuning recipe: {name}", getattr(self, name), least)
         for name in ("learning_rate", "momentum", "weight_decay", "label_smoothing"):
             value = getattr(self, name)
             if not is_number(value) or value < 0 or (name in ("momentum", "label_smoothing") and value >= 1):

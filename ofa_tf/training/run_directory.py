@@ -7,23 +7,23 @@ import warnings
 from typing import Any
 
 from ofa_tf import networks, spaces
-from ofa_tf.common import InputError, append_json_line, brief, read_json, read_json_lines, write_json, write_text
-from ofa_tf.common.config import is_number
+from ofa_tf.common import InputError, RecordFormat, append_json_line, brief, read_json_lines, write_text
+from ofa_tf.common.config import check_whole, is_number
 from ofa_tf.data import ImageDataset, load
 from ofa_tf.networks import Supernet
 from ofa_tf.spaces import Space
 from ofa_tf.training.checkpoint import load_checkpoint
-from ofa_tf.training.recipe import Recipe, check_whole
+from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.stage import stages_of
 
-FORMAT = 1
+FORMAT = RecordFormat("ofa_tf run", "train it anew", former=(1,))
 
 
 @dataclasses.dataclass(frozen=True)
 class RunDirectory:
-    """A folder with the files of one run (format 1):
+    """A folder with the files of one run:
 
-    - `run.json`: format, space, dataset and recipe;
+    - `run.json`: space, dataset and recipe;
     - `metrics.jsonl`: a line per epoch and per evaluated sub-network, the split named in each;
     - `timing.jsonl`: a line per epoch with seconds, images per second and the number of devices;
     - `checkpoints/<stage>-<step>.npz`: the last states inside the stage that is running, to resume from;
@@ -82,10 +82,9 @@ class RunDirectory:
             return old
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file, expected a folder for the run; give another --run_dir")
-        write_json(
+        FORMAT.save(
             path / "run.json",
             {
-                "format": FORMAT,
                 "space": space.to_config(),
                 "dataset": dataset,
                 "recipe": recipe.to_config(),
@@ -106,22 +105,16 @@ class RunDirectory:
         path = pathlib.Path(path)
         if not (path / "run.json").is_file():
             raise InputError(f"{path}: not a run directory (no run.json); give the --run_dir of a tools.train run")
-        description = read_json(path / "run.json", "run description")
-        try:
-            if description["format"] != FORMAT:
-                raise InputError(f"format {description['format']}, expected {FORMAT}")
-            space = spaces.from_config(description["space"])
-            recipe, initial = Recipe.from_config(description["recipe"]), description.get("initial", {})
-            replicas, teacher = description.get("replicas", 1), description.get("teacher", {})
-            check_whole("run:", "replicas", replicas, at_least=1)
-            _check_dataset(description["dataset"], initial)
+        fields = FORMAT.load(path / "run.json")
+        with FORMAT.reading(path / "run.json"):
+            space, recipe = spaces.from_config(fields["space"]), Recipe.from_config(fields["recipe"])
+            initial, teacher = fields.get("initial", {}), fields.get("teacher", {})
+            replicas = fields.get("replicas", 1)
+            check_whole("replicas", replicas, 1)
+            _check_dataset(fields["dataset"], initial)
             if not isinstance(teacher, dict):
                 raise InputError(f"teacher is {brief(repr(teacher))}, expected an object")
-            return RunDirectory(path, space, description["dataset"], recipe, initial, replicas, teacher)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}/run.json: not a run description ({error!r}); train it anew") from error
-        except InputError as error:
-            raise InputError(f"{path}/run.json: {error}; train it anew") from error
+            return RunDirectory(path, space, fields["dataset"], recipe, initial, replicas, teacher)
 
     def checkpoint(self, stage: str, step: int) -> pathlib.Path:
         """Where the state before a step of a stage is kept."""

@@ -11,11 +11,12 @@ import numpy as np
 import tqdm
 
 from ofa_tf import networks
-from ofa_tf.common import InputError, OfaError
+from ofa_tf.common import InputError, OfaError, brief
+from ofa_tf.common.config import check_whole, is_number
 from ofa_tf.data import ImageDataset, steps_per_epoch, training_batches
 from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.spaces import Arch
-from ofa_tf.training.checkpoint import load_checkpoint, save_checkpoint
+from ofa_tf.training.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from ofa_tf.training.cluster import Cluster
 from ofa_tf.training.initial import initialize
 from ofa_tf.training.run_directory import RunDirectory
@@ -38,6 +39,13 @@ class _Progress:
     loss_sum: float = 0.0  # over the epoch so far
     top1_sum: float = 0.0
     metrics_lines: int = 0  # in the run's log, when this was true
+
+    def __post_init__(self):
+        for name in ("step", "metrics_lines"):
+            check_whole(name, getattr(self, name), 0)
+        for name in ("loss_sum", "top1_sum"):
+            if not is_number(getattr(self, name)):
+                raise InputError(f"{name} is {brief(repr(getattr(self, name)))}, expected a number")
 
 
 class Trainer:
@@ -244,12 +252,12 @@ class Trainer:
         for path in reversed(self.run.checkpoints(stage.name)):
             try:
                 position = load_checkpoint(path, self.net, self.step.optimizer)
+                with FORMAT.reading(path):
+                    progress = _Progress(**{each.name: position[each.name] for each in dataclasses.fields(_Progress)})
             except InputError as error:
                 problem = error
                 warnings.warn(f"{error}; going on from the one before", stacklevel=2)
                 continue
-            fields = [field.name for field in dataclasses.fields(_Progress)]
-            progress = _Progress(**{field: position[field] for field in fields})
             self._cut_metrics(progress.metrics_lines)
             return progress
         if problem is not None:

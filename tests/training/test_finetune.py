@@ -1,6 +1,7 @@
 """Fine-tuning of a plain sub-network: it learns, decays what it should, and an interrupted one ends the same."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from ofa_tf.data import SYMMETRIC, Augmentation, load
 from ofa_tf.evaluation import evaluate_model
 from ofa_tf.training import FinetuneRecipe, finetune
 from tests.micro import micro_net
+from tests.records import assert_read_or_refused
 
 RECIPE = FinetuneRecipe(
     epochs=3, batch_size=64, learning_rate=0.05, augmentation=Augmentation(flip=False), preprocessing=SYMMETRIC
@@ -59,8 +61,11 @@ def test_an_interrupted_one_ends_like_the_uninterrupted_one(tmp_path, digits):
     with pytest.raises(Interrupted):
         finetune(net.extract(arch), digits, RECIPE, checkpoint=checkpoint, after_epoch=stop)
     other = dataclasses.replace(RECIPE, learning_rate=0.01)
-    with pytest.raises(InputError, match=r"checkpoint\.npz: lacks .*the same recipe"):
+    with pytest.raises(InputError, match=r"checkpoint\.npz: is of another recipe"):
         finetune(net.extract(arch), digits, other, checkpoint=checkpoint)
+    for data in (b"", checkpoint.read_bytes()[:200], b"PK", b"{}"):
+        read = functools.partial(finetune, net.extract(arch), digits, RECIPE)
+        assert assert_read_or_refused(lambda path, read=read: read(checkpoint=path), tmp_path / "damaged.npz", data)
     epochs = []
     resumed = finetune(
         net.extract(arch), digits, RECIPE, checkpoint=checkpoint, after_epoch=lambda epoch, _: epochs.append(epoch)

@@ -238,8 +238,25 @@ def test_run_directories_refuse_what_does_not_fit(tmp_path, digits):
     with pytest.raises(InputError, match="stage 'kernal' is unknown"):
         Trainer(run, digits).train(["kernal"])
     (path / "run.json").write_text(json.dumps({"format": 1})[:-1])
-    with pytest.raises(InputError, match=r"run\.json: not a whole run description"):
+    with pytest.raises(InputError, match=r"run\.json: not a whole run"):
         RunDirectory.open(path)
+
+
+def test_a_run_of_before_its_files_had_versions_is_opened(tmp_path, finished):
+    """Users have them: "format": 1 and no version, in run.json and in the checkpoints."""
+    shutil.copytree(finished[0].path, tmp_path / "run")
+    run = RunDirectory.open(tmp_path / "run")
+    path = run.stage_weights("depth1")
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    position = {name: value for name, value in json.loads(str(arrays["position"])).items() if name != "version"}
+    np.savez(path, **{**arrays, "position": np.array(json.dumps({**position, "format": 1}))})
+    description = json.loads((run.path / "run.json").read_text())
+    del description["version"]
+    (run.path / "run.json").write_text(json.dumps({**description, "format": 1}))
+    old, net = RunDirectory.open(run.path), nano_net()
+    assert (old.space, old.recipe, old.dataset) == (run.space, run.recipe, run.dataset)
+    assert load_checkpoint(path, net)["stage"] == "depth1"
 
 
 def test_damaged_checkpoints_are_named(tmp_path, finished):
@@ -261,5 +278,5 @@ def test_damaged_checkpoints_are_named(tmp_path, finished):
     for name, value in net.state().items():
         np.testing.assert_array_equal(value, before[name])
     np.savez(path, other=np.zeros(3))
-    with pytest.raises(InputError, match="not a checkpoint"):
+    with pytest.raises(InputError, match="is not an 'ofa_tf checkpoint' file"):
         run.load_supernet()
