@@ -77,8 +77,7 @@ def plain_step(model, images, labels):
     import tensorflow as tf
 
     from ofa_tf.data import SYMMETRIC
-    from ofa_tf.training.losses import class_shares, distillation_loss
-    from ofa_tf.training.train_step import decays
+    from ofa_tf.training.train_step import class_shares, decays, distillation_loss
 
     optimizer = keras.optimizers.SGD(1e-3, momentum=0.9, nesterov=True)
     optimizer.build(model.trainable_variables)

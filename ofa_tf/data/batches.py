@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ofa_tf.data.split import Split
+from ofa_tf.data.dataset import Split
 
 # A fixed number: tf.data's own tuning begins at one and takes seconds to leave it, and short evaluations end before.
 # More than the machine has cores does no harm, each call being short.

@@ -7,9 +7,7 @@ import numpy as np
 import tqdm
 
 from ofa_tf.common import InputError
-from ofa_tf.data.dataset import ImageDataset
-from ofa_tf.data.holdout import hold_out
-from ofa_tf.data.split import ENCODED, RANDOM_ACCESS, Split
+from ofa_tf.data.dataset import ENCODED, RANDOM_ACCESS, ImageDataset, Split, hold_out
 
 
 class _EncodedImages:

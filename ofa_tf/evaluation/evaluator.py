@@ -1,15 +1,43 @@
-"""`Evaluator`: calibrates and evaluates sub-networks of one supernet, traced once for all of them."""
+"""Accuracy of sub-networks (`Evaluator`, traced once for all of a supernet) and of plain Keras models."""
 
+import dataclasses
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from ofa_tf.data import Augmentation, ImageDataset, Preprocessing, calibration_batches, evaluation_batches
-from ofa_tf.evaluation.evaluation import Evaluation
 from ofa_tf.networks import Supernet
 from ofa_tf.spaces import TENSOR_COLUMNS, Arch
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The result of evaluating one sub-network.
+
+    Args:
+        arch: what was evaluated, its resolution included.
+        top1: share of images whose most likely class is right, 0..1.
+        top5: share of images whose class is among the five most likely, 0..1.
+        images: how many there were.
+        split: which ones: "holdout" (for decisions), "val" (for final reports only) or "train".
+        calibrated: whether batch-norm statistics were recomputed for it.
+    """
+
+    arch: Arch
+    top1: float
+    top5: float
+    images: int
+    split: str
+    calibrated: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready data."""
+        return {**dataclasses.asdict(self), "arch": self.arch.to_dict()}
+
 
 # Decoded images of a split at one resolution are kept if they fit; larger ones are decoded for every evaluation.
 _CACHE_BYTES = 1 << 30
@@ -181,3 +209,35 @@ def hits(logits: np.ndarray, labels: np.ndarray, k: int) -> int:
     own = np.take_along_axis(logits, np.asarray(labels)[:, np.newaxis], axis=1)
     not_below = np.sum(~(logits < own), axis=1)  # the label's own logit included
     return int(np.sum(not_below <= k))
+
+
+_BATCH = 100
+
+
+def evaluate_model(
+    model: keras.Model, dataset: ImageDataset, *, split: str, preprocessing: Preprocessing
+) -> dict[str, float]:
+    """Top-1 and top-5 of a plain model, whose batch norms carry their own statistics.
+
+    Args:
+        model: normalized images (batch, r, r, 3) to logits.
+        dataset: the images.
+        split: "holdout" for every decision; "val" only for the final report.
+        preprocessing: normalizes and crops the images.
+
+    Returns:
+        "top1" and "top5" (0..1), and "images", how many.
+
+    Example:
+        evaluate_model(net.extract(arch, statistics), dataset, split="holdout", preprocessing=PUBLISHED)["top1"]
+    """
+    side = model.input_shape[1]
+    batches = evaluation_batches(
+        dataset, split, resolution=side, batch_size=_BATCH, crop_fraction=preprocessing.crop_fraction
+    )
+    top1 = top5 = count = 0
+    for images, labels in batches:
+        logits = np.asarray(model(preprocessing.normalize(images), training=False))
+        top1, top5 = top1 + hits(logits, labels, 1), top5 + hits(logits, labels, 5)
+        count += len(labels)
+    return {"top1": top1 / count, "top5": top5 / count, "images": count}

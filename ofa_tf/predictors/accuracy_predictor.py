@@ -10,14 +10,120 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import threadpoolctl
+import tqdm
 
 from ofa_tf.common import InputError, RecordFormat
-from ofa_tf.predictors.cost_scaling import CostScaling
-from ofa_tf.predictors.fitting import MIN_PAIRS, fit_layers
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
-from ofa_tf.spaces import Arch, Space, from_config
+from ofa_tf.spaces import Arch, Space, costs, from_config
 from ofa_tf.spaces.features import feature_count, features
-from ofa_tf.spaces.population import encode
+from ofa_tf.spaces.population import CostTable, cost_table, encode, evaluate_all
+
+_COSTS = (costs.macs, costs.params)
+# In units of their standard deviation, next to one-hot inputs: 1 to 4 are equally good.
+_WEIGHT = 2.0
+
+
+@functools.lru_cache(maxsize=8)
+def _tables(space: Space) -> tuple[CostTable, ...]:
+    return tuple(cost_table(space, cost) for cost in _COSTS)
+
+
+@dataclasses.dataclass(frozen=True)
+class CostScaling:
+    """Centres and scales the logarithms of multiply-accumulates and of parameters.
+
+    Args:
+        means: of the two logarithms, over the architectures that a predictor was fitted on.
+        scales: what each is multiplied by.
+
+    Example:
+        scaling = CostScaling.fit(space, rows)
+        inputs = scaling.scaled(space, rows)
+    """
+
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of inputs."""
+        return len(_COSTS)
+
+    @staticmethod
+    def fit(space: Space, rows: np.ndarray) -> "CostScaling":
+        """The scaling under which the rows, int (P, G + 1), have a mean of 0 and the wanted spread."""
+        logarithms = np.log(evaluate_all(_tables(space), rows))
+        spreads = np.maximum(logarithms.std(axis=0), 1e-6)
+        return CostScaling(tuple(logarithms.mean(axis=0).tolist()), tuple((_WEIGHT / spreads).tolist()))
+
+    def scaled(self, space: Space, rows: np.ndarray) -> np.ndarray:
+        """The inputs for rows of a population: float32 (P, count)."""
+        return np.float32((np.log(evaluate_all(_tables(space), rows)) - self.means) * self.scales)
+
+    @staticmethod
+    def from_header(fields: Mapping[str, Any] | None) -> "CostScaling | None":
+        """Reads what `dataclasses.asdict` made of one; raises `KeyError`, `TypeError` or `ValueError` where
+        something is missing."""
+        if fields is None:
+            return None
+        scaling = CostScaling(*(tuple(map(float, fields[name])) for name in ("means", "scales")))
+        if (
+            not len(scaling.means) == len(scaling.scales) == scaling.count
+            or not np.isfinite(dataclasses.astuple(scaling)).all()
+        ):
+            raise TypeError(f"{scaling.count} finite means and scales of costs")
+        return scaling
+
+
+MIN_PAIRS = 10
+
+_BATCH = 32
+# scikit-learn divides this by the batch. On the 1,668 published subnets 0.03 to 0.1 are best, for 100 pairs too;
+# much less lets the gradients vanish into denormal numbers, which is slow.
+_WEIGHT_DECAY = 0.1
+_EXAMPLES_SEEN = 100_000
+_FEWEST_EPOCHS, _MOST_EPOCHS = 30, 150
+
+
+def fit_layers(
+    inputs: np.ndarray, targets: np.ndarray, seed: int, hidden: Sequence[int], epochs: int | None
+) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Fits a ReLU perceptron by Adam at 1e-3 on targets that are centred and scaled.
+
+    Args:
+        inputs: float32 (N, features).
+        targets: float (N,).
+        seed: of the initial weights and the order of training.
+        hidden: widths of the hidden layers.
+        epochs: passes over the data; chosen from N where None.
+
+    Returns:
+        (weights float32 (inputs, outputs), bias float32 (outputs,)) per layer; the last one undoes the scaling.
+    """
+    # Takes more than a second to import, and only fitting needs it.
+    from sklearn.neural_network import MLPRegressor
+
+    if epochs is None:
+        epochs = int(np.clip(_EXAMPLES_SEEN / len(inputs), _FEWEST_EPOCHS, _MOST_EPOCHS))
+    mean, scale = targets.mean(), max(targets.std(), 1e-6)
+    model = MLPRegressor(
+        hidden_layer_sizes=tuple(hidden),
+        alpha=_WEIGHT_DECAY,
+        batch_size=min(_BATCH, len(inputs)),
+        learning_rate_init=1e-3,
+        random_state=np.random.RandomState(seed),
+    )
+    scaled = ((targets - mean) / scale).astype(np.float32)
+    # The products of a small batch are small: more threads than one wait for each other longer than they work.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        # One pass at a time, so that progress shows.
+        for _ in tqdm.trange(epochs, desc="accuracy predictor", unit="epoch", leave=False, disable=None):
+            model.partial_fit(inputs, scaled)
+    weights, biases = list(model.coefs_), list(model.intercepts_)
+    weights[-1], biases[-1] = weights[-1] * scale, biases[-1] * scale + mean
+    return tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in zip(weights, biases, strict=True))
+
 
 FORMAT = RecordFormat("ofa_tf accuracy predictor", "fit one with tools.fit_accuracy_predictor")
 

@@ -7,7 +7,7 @@ from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.data import ImageDataset, load, steps_per_epoch
 from ofa_tf.networks import PackedSupernet
-from ofa_tf.training.initial import weights_digest
+from ofa_tf.training.checkpoint import weights_digest
 from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.run_directory import RunDirectory
 from ofa_tf.training.schedule import curves

@@ -1,11 +1,13 @@
 """Fine-tuning of an extracted sub-network: a plain Keras model, its own recipe, resumable at every epoch."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,12 +15,57 @@ import tensorflow as tf
 import tqdm
 
 from ofa_tf.common import InputError, OfaError, RecordFormat
-from ofa_tf.common.config import check_whole
-from ofa_tf.data import ImageDataset, steps_per_epoch, training_batches
-from ofa_tf.training.finetune_recipe import FinetuneRecipe
-from ofa_tf.training.losses import class_shares, distillation_loss, top1_accuracy
+from ofa_tf.common.config import check_whole, from_config, is_number
+from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, steps_per_epoch, training_batches
 from ofa_tf.training.schedule import learning_rate
-from ofa_tf.training.train_step import decays
+from ofa_tf.training.train_step import class_shares, decays, distillation_loss, top1_accuracy
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneRecipe:
+    """Cosine decay from a small rate; SGD and the loss are those of the supernet's training.
+
+    Args:
+        epochs: passes over the training images; 25 and 75 as published for ImageNet.
+        batch_size: images per step.
+        learning_rate: of the first step.
+        seed: of data order and augmentation.
+        momentum: Nesterov.
+        weight_decay: coupled L2, on everything but batch norms and biases.
+        label_smoothing: of the labels.
+        augmentation: of training images.
+        preprocessing: of all images.
+    """
+
+    epochs: int = 25
+    batch_size: int = 64
+    learning_rate: float = 7.5e-3
+    seed: int = 0
+    momentum: float = 0.9
+    weight_decay: float = 3e-5
+    label_smoothing: float = 0.1
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    preprocessing: Preprocessing = PUBLISHED
+
+    def __post_init__(self):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            check_whole(f"fine-tuning recipe: {name}", getattr(self, name), least)
+        for name in ("learning_rate", "momentum", "weight_decay", "label_smoothing"):
+            value = getattr(self, name)
+            if not is_number(value) or value < 0 or (name in ("momentum", "label_smoothing") and value >= 1):
+                raise InputError(f"fine-tuning recipe: {name} is {value!r}, expected a number of at least 0")
+
+    def to_config(self) -> dict[str, Any]:
+        """The recipe as JSON-ready data, read back by `from_config`."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @staticmethod
+    def from_config(config: dict[str, Any]) -> "FinetuneRecipe":
+        """Reads what `to_config` wrote, or a part of it; raises `InputError` where a field is unusable."""
+        readers = {"augmentation": Augmentation.from_config, "preprocessing": Preprocessing.from_config}
+        values = {name: readers[name](value) if name in readers else value for name, value in config.items()}
+        return from_config(FinetuneRecipe, values, "fine-tuning recipe")
+
 
 _FORMAT = RecordFormat(
     "ofa_tf fine-tuning",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ofa_tf import data
 from ofa_tf.common import InputError
-from ofa_tf.data.holdout import holdout_count, stratified_places
+from ofa_tf.data.dataset import holdout_count, stratified_places
 from tests.data.image_files import write_folder
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ofa_tf import data
 from ofa_tf.common import InputError
-from ofa_tf.data import split as split_module
+from ofa_tf.data import dataset as dataset_module
 from tests.data.image_files import encoded, gradient, write_folder
 
 AUGMENTATION = data.Augmentation()
@@ -285,9 +285,9 @@ def test_small_images_are_decoded_once_and_give_the_same_batches(tmp_path, monke
     """In memory or read for every batch, the images are equal; a later epoch reads no file."""
     write_folder(tmp_path / "train", {"ant": 9, "bee": 14}, size=(24, 24))
     options = {"augmentation": PADDED, "resolutions": resolutions, "steps": 9}
-    monkeypatch.setattr(split_module, "MEMORY_BYTES", 20 * 24 * 24 * 3 - 1)
+    monkeypatch.setattr(dataset_module, "MEMORY_BYTES", 20 * 24 * 24 * 3 - 1)
     read = list(training(data.load("folder", tmp_path, holdout=3), **options))
-    monkeypatch.setattr(split_module, "MEMORY_BYTES", 20 * 24 * 24 * 3)
+    monkeypatch.setattr(dataset_module, "MEMORY_BYTES", 20 * 24 * 24 * 3)
     photos = data.load("folder", tmp_path, holdout=3)
     assert photos.split("train").in_memory.kind == "pixels"
     for path in sorted((tmp_path / "train").rglob("*.jpg")):

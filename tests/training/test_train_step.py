@@ -10,7 +10,7 @@ from ofa_tf.data import SYMMETRIC
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.spaces import IN, MID, OUT
 from ofa_tf.training import TrainStep
-from ofa_tf.training.losses import class_shares, distillation_loss
+from ofa_tf.training.train_step import class_shares, distillation_loss
 from tests.micro import micro_net
 
 
