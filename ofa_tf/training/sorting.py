@@ -21,7 +21,7 @@ def sort_channels(net: Supernet, supported: tuple, slots: Mapping[int, Sequence]
         supported: the expand ratios trained so far.
         slots: by `id` of a variable, what an optimizer keeps for it, which then moves with it.
 
-    Source: Cai et al., section 3.3 ("Elastic Width"); reference facts, "Width".
+    Source: Cai et al., section 3.3 ("Elastic Width"); docs/method.md, "Width".
     """
 
     def reorder(variables: list, order: np.ndarray, axis: int) -> None:

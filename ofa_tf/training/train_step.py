@@ -48,7 +48,7 @@ class TrainStep:
     Raises:
         InputError: `jit_compile` with several devices.
 
-    Source: reference facts, "Progressive shrinking as published".
+    Source: docs/method.md, "Progressive shrinking".
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class Trainer:
         cluster: the devices; one unless given.
         teacher: the trained network that the run's description names, None for none.
 
-    Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
+    Source: Cai et al., section 3.3; docs/method.md, "Progressive shrinking".
 
     Example:
         run, dataset = open_experiment("runs/digits", config)
