@@ -1,6 +1,6 @@
 """Images per second of the training pipeline, against a bare loop of `tf.image.decode_and_crop_jpeg` and resize.
 
-    python -m benchmarks.data_throughput --images=../shared/data/imagenet_sample_1000.tar \\
+    python -m benchmarks.data_throughput --images=imagenet_sample.tar \\
         --output=benchmarks/results/data_throughput.json
 
 The bare loop is `tf.data` with as many calls in parallel, and is handed the crops that the pipeline draws: it need not

@@ -1,6 +1,6 @@
 """The published tutorial, remade: its sub-network's figures, its searches, its plots with the same baselines.
 
-    python -m benchmarks.tutorial --official=../shared/data/ofa_official --output=docs/tutorial
+    python -m benchmarks.tutorial --official=DIR --output=docs/tutorial
 
 Writes `result.json`, `latency.svg` and `macs.svg` into the folder; docs/tutorial.md explains them. Needs torch, for the
 published accuracy predictor.
@@ -25,7 +25,7 @@ SUBNET = {
     "e": [[3, 3], [4, 4], [6, 3, 4], [4, 4, 4, 3], [6, 6, 6]],
     "r": 192,
 }
-# ImageNet top-1 in percent, as published with the tutorial (reference facts).
+# ImageNet top-1 in percent, as published with the tutorial: docs/method.md, "Baselines".
 PUBLISHED_LATENCY = {
     "MobileNetV3": ((15.3, 73.3), (22.0, 75.2), (31.0, 76.6)),
     "ProxylessNAS": ((26.0, 74.6), (45.0, 76.7)),

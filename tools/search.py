@@ -135,12 +135,13 @@ def _constraints() -> tuple[list, str, str]:
 
 def _tell_about_weights(space_name: str) -> None:
     """A predictor of a published space comes without the weights it speaks of."""
+    from ofa_tf.common import as_called
     from ofa_tf.interop import import_command
 
     if command := import_command(space_name):
         print(
             f"the weights of space {space_name} are not here; {command} fetches them, then give "
-            f"--supernet={space_name}.npz to tools.export_tflite",
+            f"--supernet={space_name}.npz to {as_called('tools.export_tflite')}",
             file=sys.stderr,
         )
 

@@ -1,6 +1,7 @@
 """What every room may use: errors for users, atomic files, files with a header. Imports no other room."""
 
 from ofa_tf.common.brief import brief
+from ofa_tf.common.commands import as_called
 from ofa_tf.common.errors import InputError, OfaError
 from ofa_tf.common.files import (
     append_json_line,
@@ -21,6 +22,7 @@ __all__ = [
     "OfaError",
     "RecordFormat",
     "append_json_line",
+    "as_called",
     "atomic_path",
     "brief",
     "check_writable",

@@ -33,6 +33,7 @@ from typing import Any, NoReturn
 from absl import app, flags
 
 from ofa_tf.common.brief import brief
+from ofa_tf.common.commands import as_called
 from ofa_tf.common.errors import OfaError
 from ofa_tf.common.quiet import quiet_tensorflow
 
@@ -154,7 +155,7 @@ def _help(main: Callable) -> str:
     sections = [main.__globals__.get("__doc__") or "", f"Usage: {_program()} [--flag=value ...]"]
     sections += [flags.FLAGS.module_help(name) for name in flag_modules(own)]
     sections.append(f"{_program()} --helpfull lists the flags of the libraries too.")
-    return "\n\n".join(section.strip("\n") for section in sections if section.strip())
+    return as_called("\n\n".join(section.strip("\n") for section in sections if section.strip()))
 
 
 def _program() -> str:

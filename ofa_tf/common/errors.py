@@ -1,10 +1,18 @@
 """Errors that are shown to a user as one line; everything else is a bug and keeps its traceback."""
 
+from ofa_tf.common.commands import as_called
+
 
 class OfaError(Exception):
-    """Work that was asked for correctly failed. Binaries print the message and exit with code 1."""
+    """Work that was asked for correctly failed. Binaries print the message and exit with code 1.
+
+    A message names a command by its module ("tools.search"), and reads as the command is called (see `as_called`).
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = ""):
+        super().__init__(as_called(message))
 
 
 class InputError(OfaError, ValueError):

@@ -11,7 +11,7 @@ each stage but the short ones warms up from the rate of one device.
 Published cost: 1,200 GPU hours on V100s. This project has no such machines and did not run it; what it ran is in
 docs/results.
 
-Source: reference facts, "Progressive shrinking as published".
+Source: docs/method.md, "Progressive shrinking".
 """
 
 from ml_collections import ConfigDict

@@ -5,7 +5,7 @@ seed: epoch = step // steps per epoch, then a shuffled index of the epoch; the r
 draws are keyed on (seed, step) and drawn for the whole batch at once. So a run that goes on at step k sees the batches
 that it would have seen, and each of several workers its rows of the batch that one alone would have.
 
-Source: systems notes, "A pipeline that resumes exactly".
+Source: docs/design_notes.md, "A pipeline that resumes exactly".
 """
 
 from collections.abc import Callable, Sequence
@@ -225,7 +225,7 @@ def calibration_batches(
     Returns:
         `Batches` of uint8 images (batch_size, resolution, resolution, 3) and int32 labels (batch_size,).
 
-    Source: reference facts, "Elastic kernels, depth, width" (2,000 images in batches of 200).
+    Source: docs/method.md, "Calibration" (2,000 images in batches of 200).
     """
     (resolution,) = _checked_resolutions([resolution])
     check_seed(seed)

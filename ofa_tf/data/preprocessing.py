@@ -125,7 +125,7 @@ class Preprocessing:
         return config.from_config(Preprocessing, fields, "preprocessing")
 
 
-# Source: reference facts, "Images".
+# Source: docs/method.md, "Images".
 PUBLISHED = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 # (x - 128) / 128, exact in binary: what int8 inputs of scale 1/128 hold without any rounding.
@@ -149,7 +149,7 @@ def evaluation_image(image: tf.Tensor, resolution: int, crop_fraction: float) ->
     Raises:
         InputError: the resolution is less than 1.
 
-    Source: reference facts, "Images".
+    Source: docs/method.md, "Images".
     """
     if resolution < 1:
         raise InputError(f"resolution is {resolution}, expected an image side of at least 1 pixel")

@@ -71,7 +71,7 @@ class Farm:
         workers: how many.
         timeout_s: how long one evaluation may take before its worker counts as lost.
 
-    Source: systems notes, "Ray with TensorFlow".
+    Source: docs/design_notes.md, "Ray".
 
     Example:
         farm = Farm(functools.partial(evaluator_of, run_dir="runs/photos"), "local", workers=2)

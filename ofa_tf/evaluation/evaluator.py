@@ -57,7 +57,7 @@ class Evaluator:
         batch_size: images per batch, in calibration and in evaluation.
         seed: of the choice of calibration images.
 
-    Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
+    Source: Cai et al., section 3.3; docs/method.md, "Calibration".
 
     Example:
         evaluator = Evaluator(net, dataset, preprocessing=recipe.preprocessing, augmentation=recipe.augmentation)

@@ -37,7 +37,7 @@ def load_ofa_accuracy_predictor(path: str | os.PathLike) -> AccuracyPredictor:
     Raises:
         InputError: torch is missing, or the file is not such a predictor.
 
-    Source: reference facts, "Accuracy predictor".
+    Source: docs/method.md, "Accuracy predictor".
 
     Example:
         predictor = load_ofa_accuracy_predictor("acc_predictor.pth")

@@ -112,7 +112,7 @@ def load_ofa_checkpoint(net: "Supernet", path: str | os.PathLike) -> list[Mapped
     Raises:
         InputError: torch is missing, the file cannot be read, or a tensor is missing, left over or of another shape.
 
-    Source: reference facts, "Files here"; the names are those of the authors' code.
+    Source: docs/method.md, "Checkpoints"; the names are those of the authors' code.
 
     Example:
         net = networks.build(spaces.get("ofa_mbv3_d234_e346_k357_w1.0"))

@@ -93,7 +93,7 @@ def descending(importance: np.ndarray, bounds: list[int] | None = None) -> np.nd
         importance: one value per channel.
         bounds: ascending ends of the groups, the last being the number of channels; None for one group.
 
-    Source: reference facts, "Width".
+    Source: docs/method.md, "Width".
     """
     bounds = [len(importance)] if bounds is None else bounds
     starts = [0, *bounds[:-1]]

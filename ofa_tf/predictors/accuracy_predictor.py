@@ -170,7 +170,7 @@ class AccuracyPredictor:
     Raises:
         InputError: the shapes of the layers do not fit each other or the space.
 
-    Source: reference facts, "Accuracy predictor"; Cai et al., section 3.4.
+    Source: docs/method.md, "Accuracy predictor"; Cai et al., section 3.4.
 
     Example:
         predictor = AccuracyPredictor.load("accuracy_predictor.npz")

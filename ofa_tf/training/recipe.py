@@ -86,7 +86,7 @@ class Recipe:
         augmentation: of training images.
         preprocessing: of all images.
 
-    Source: reference facts, "Progressive shrinking as published".
+    Source: docs/method.md, "Progressive shrinking".
     """
 
     stages: dict[str, StageRecipe]

@@ -25,7 +25,7 @@ class Stage:
         sandwich: the sub-networks of a step are the largest, which learns from the labels and teaches the others, the
             smallest, and random ones.
 
-    Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
+    Source: Cai et al., section 3.3; docs/method.md, "Progressive shrinking".
     """
 
     name: str

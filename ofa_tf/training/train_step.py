@@ -37,7 +37,7 @@ def distillation_loss(logits, shares, teacher_probabilities, *, label_smoothing,
     Returns:
         float32 scalar, the mean over the batch.
 
-    Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
+    Source: Cai et al., section 3.3; docs/method.md, "Progressive shrinking".
     """
     classes = tf.cast(tf.shape(logits)[1], tf.float32)
     targets = shares * (1.0 - label_smoothing) + label_smoothing / classes
@@ -104,7 +104,7 @@ class TrainStep:
     Raises:
         InputError: `jit_compile` with several devices.
 
-    Source: reference facts, "Progressive shrinking as published".
+    Source: docs/method.md, "Progressive shrinking".
     """
 
     def __init__(

@@ -39,7 +39,7 @@ def sort_channels(net: Supernet, supported: tuple, slots: Mapping[int, Sequence]
         supported: the expand ratios trained so far.
         slots: by `id` of a variable, what an optimizer keeps for it, which then moves with it.
 
-    Source: Cai et al., section 3.3 ("Elastic Width"); reference facts, "Width".
+    Source: Cai et al., section 3.3 ("Elastic Width"); docs/method.md, "Width".
     """
 
     def reorder(variables: list, order: np.ndarray, axis: int) -> None:
@@ -139,7 +139,7 @@ class Trainer:
         cluster: the devices; one unless given.
         teacher: the trained network that the run's description names, None for none.
 
-    Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
+    Source: Cai et al., section 3.3; docs/method.md, "Progressive shrinking".
 
     Example:
         run, dataset = open_experiment("runs/digits", config)

@@ -29,7 +29,7 @@ class Watchdog:
     Args:
         limit_s: how long to wait.
 
-    Source: systems notes, "MultiWorkerMirroredStrategy in a custom loop".
+    Source: docs/design_notes.md, "Several workers".
 
     Example:
         with Watchdog(45).limit("stage full, step 7"):
