@@ -60,7 +60,7 @@ def pipeline_batches(paths: list[str], resolution: int):
     from ofa_tf import data
 
     split = data.Split.make("sample train", "files", paths, [0] * len(paths))
-    dataset = data.ImageDataset("sample", ("photo", "other"), {"train": split, "holdout": split})
+    dataset = data.ImageDataset("sample", ("photo", "other"), {"train": split, "validation": split})
     steps = data.steps_per_epoch(dataset, _BATCH.value)
     return data.training_batches(
         dataset, batch_size=_BATCH.value, resolutions=(resolution,), augmentation=data.Augmentation(), seed=0,

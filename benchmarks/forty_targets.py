@@ -200,7 +200,7 @@ def compare(out: pathlib.Path) -> dict:
             drawn = random_search(
                 opened.net.space, [constraint], _RANDOM.value, accuracy_predictor=predictor, resolutions=_RESOLUTIONS
             )
-            best = max(opened.evaluator.evaluate(it.arch, split="holdout").top1 for it in drawn)
+            best = max(opened.evaluator.evaluate(it.arch, split="validation").top1 for it in drawn)
             rows[result.target.name] = {"chosen": result.keras_top1, "best_random": best, "drawn": len(drawn)}
             print(result.target.name, rows[result.target.name], flush=True)
     return rows

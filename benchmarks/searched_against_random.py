@@ -44,7 +44,7 @@ def main(argv):
         limit = Constraint("macs", smallest * (largest / smallest) ** share)
         found = evolutionary_search(space, predictor, limit, seed=_SEED.value).top(1)[0]
         drawn = random_search(space, limit, _COUNT.value, accuracy_predictor=predictor, seed=_SEED.value)
-        tops = [opened.evaluator.evaluate(each.arch, split="holdout").top1 for each in (found, *drawn)]
+        tops = [opened.evaluator.evaluate(each.arch, split="validation").top1 for each in (found, *drawn)]
         rows.append(
             {
                 "max_macs": limit.limit,

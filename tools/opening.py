@@ -85,7 +85,7 @@ def open_packed(
 ) -> Opened:
     """Opens a supernet outside a run, with images of its classes; the name is for what is made of it."""
     known = packed.dataset
-    images = load(dataset or "folder", data_dir, holdout=known.get("holdout"), seed=known.get("seed", 0))
+    images = load(dataset or "folder", data_dir, validation=known.get("validation"), seed=known.get("seed", 0))
     space = packed.net.space
     if images.num_classes != space.num_classes or packed.class_names not in ((), images.class_names):
         raise InputError(
@@ -95,7 +95,8 @@ def open_packed(
         )
     if known and images.digest != known.get("digest"):
         warnings.warn(
-            f"{data_dir or images.name}: not the images that the supernet was trained on; its hold-out may hold such",
+            f"{data_dir or images.name}: not the images that the supernet was trained on; those may be among its "
+            f"validation images",
             stacklevel=2,
         )
     return opened_with(packed, images, name)

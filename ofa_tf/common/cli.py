@@ -131,10 +131,15 @@ def _parse(argv: Sequence[str], main: Callable) -> list[str]:
     except (AttributeError, KeyError) as error:
         if not any(argument.lstrip("-").startswith("config.") for argument in own):
             raise
-        _usage_error(f"--config: its file has no field {_innermost(error)}")
+        _usage_error(f"--config: its file has no field {_innermost(error)}{_renamed(own)}")
     if rest:
         _usage_error(f"unexpected argument {rest[0]!r}, expected only flags such as --name=value")
     return list(argv[:1])
+
+
+def _renamed(arguments: Sequence[str]) -> str:
+    former = any(argument.lstrip("-").startswith("config.holdout") for argument in arguments)
+    return "; holdout is called validation now" if former else ""
 
 
 def _innermost(error: BaseException) -> str:

@@ -38,7 +38,7 @@ class Batches:
             number of batches and their size stay what they were.
 
     Example:
-        for images, labels in evaluation_batches(digits, "val", resolution=40, batch_size=100, crop_fraction=1.0):
+        for images, labels in evaluation_batches(digits, "test", resolution=40, batch_size=100, crop_fraction=1.0):
             ...
     """
 

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError
+from ofa_tf.common.splits import split_name
 from ofa_tf.data.preprocessing import decode_image
 
 # A few broken files in a large set are usual; this share and at least one image are passed over.
@@ -195,8 +196,8 @@ class ImageDataset:
     Args:
         name: as given to `load`.
         class_names: one per class; labels are indices into it.
-        splits: "train", "holdout" (training images that are kept out of training, for decisions) and, where the data
-            has one, "val" (the test set, for final reports only).
+        splits: "train", "validation" (kept out of training, for every decision) and, where the data has one, "test"
+            (for final reports only).
     """
 
     name: str
@@ -210,9 +211,10 @@ class ImageDataset:
         Where they lie does not count: of a file, its class folder and name do.
         """
         sha256 = hashlib.sha256(json.dumps(self.class_names).encode())
-        for name in ("train", "holdout"):
+        # Runs of before the split was called "validation" keep their digest.
+        for word, name in (("train", "train"), ("holdout", "validation")):
             split = self.split(name)
-            sha256.update(f"{name} {len(split)}".encode())
+            sha256.update(f"{word} {len(split)}".encode())
             for index, label in zip(split.indices, split.labels, strict=True):
                 sha256.update(f"{split.identity(int(index))} {label}\n".encode())
         return sha256.hexdigest()[:16]
@@ -223,7 +225,8 @@ class ImageDataset:
         return len(self.class_names)
 
     def split(self, name: str) -> Split:
-        """The split of a name; raises `InputError`, naming those there are, where there is none."""
+        """The split of a name, a former one too; raises `InputError`, naming those there are, where there is none."""
+        name = split_name(name)
         if name not in self.splits:
             raise InputError(f"--split={name}: dataset {self.name} has no such split, it has {', '.join(self.splits)}")
         return self.splits[name]
@@ -232,27 +235,21 @@ class ImageDataset:
 DEFAULT_FRACTION, DEFAULT_LIMIT = 0.1, 10_000
 
 
-def holdout_count(images: int, holdout: float | None) -> int:
-    """How many of `images` training images are held out.
-
-    Args:
-        images: the number of training images.
-        holdout: a number of images, a fraction if below 1, or None for 10 percent and at most 10,000.
-
-    Raises:
-        InputError: nothing would be held out, or nothing be left to train on.
-    """
-    if holdout is None:
+def validation_count(images: int, validation: float | None) -> int:
+    """How many of the training images are held out: as given, a fraction if below 1; else 10%, at most 10,000."""
+    if validation is None:
         count = max(1, min(round(DEFAULT_FRACTION * images), DEFAULT_LIMIT))
-    elif 0 < holdout < 1:
-        count = max(1, round(holdout * images))
-    elif holdout >= 1 and int(holdout) == holdout:
-        count = int(holdout)
+    elif 0 < validation < 1:
+        count = max(1, round(validation * images))
+    elif validation >= 1 and int(validation) == validation:
+        count = int(validation)
     else:
-        raise InputError(f"holdout={holdout}: expected a whole number of images, or a fraction above 0 and below 1")
+        raise InputError(
+            f"validation={validation}: expected a whole number of images, or a fraction above 0 and below 1"
+        )
     if count >= images:
         raise InputError(
-            f"holdout={holdout}: the training set has {images} images, so at most {images - 1} can be held out; "
+            f"validation={validation}: the training set has {images} images, so at most {images - 1} can be held out; "
             f"give fewer"
         )
     return count
@@ -282,8 +279,8 @@ def stratified_places(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(drawn))
 
 
-def hold_out(name: str, split: Split, holdout: float | None, seed: int) -> dict[str, Split]:
-    """Divides the training images into the splits "train" and "holdout", each in the original order."""
-    places = stratified_places(split.labels, holdout_count(len(split), holdout), seed)
+def hold_out(name: str, split: Split, validation: float | None, seed: int) -> dict[str, Split]:
+    """Divides the training images into the splits "train" and "validation", each in the original order."""
+    places = stratified_places(split.labels, validation_count(len(split), validation), seed)
     rest = np.setdiff1d(np.arange(len(split)), places)
-    return {"train": split.take(f"{name} train", rest), "holdout": split.take(f"{name} holdout", places)}
+    return {"train": split.take(f"{name} train", rest), "validation": split.take(f"{name} validation", places)}

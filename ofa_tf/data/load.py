@@ -13,23 +13,17 @@ from ofa_tf.data.tfds import load_tfds
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
-LAYOUT = "expected train/<class>/*.jpg in it (and perhaps holdout/<class>/*.jpg, val/<class>/*.jpg)"
+# Where a folder has its own, by their names of today and of before.
+VALIDATION_FOLDERS, TEST_FOLDERS = ("validation", "holdout"), ("test", "val")
+
+LAYOUT = "expected train/<class>/*.jpg in it (and perhaps validation/<class>/*.jpg, test/<class>/*.jpg)"
 
 
-def load_folder(data_dir: str | os.PathLike | None, holdout: float | None, seed: int) -> ImageDataset:
-    """Reads the names of the images under `data_dir`/train/<class>/, and under holdout/ and val/ where there are such.
+def load_folder(data_dir: str | os.PathLike | None, validation: float | None, seed: int) -> ImageDataset:
+    """Reads the names of the images under `data_dir`/train/<class>/, and of its other splits where there are such.
 
-    Args:
-        data_dir: the folder. Files that are hidden or no images (JPEG, PNG, BMP, GIF by their suffix) are ignored.
-        holdout: see `holdout_count`. None where the folder has its own hold-out, `data_dir`/holdout/<class>/.
-        seed: draws the hold-out.
-
-    Returns:
-        The data set; its classes are the names of the class folders, sorted.
-
-    Raises:
-        InputError: the folder, its training images or a second class are missing, val or holdout has a class of its
-            own, or both the folder and `holdout` say what is held out.
+    Classes are the names of the class folders, sorted. Files that are hidden, or no images by their suffix, are
+    ignored.
     """
     if not data_dir:
         raise InputError(f"--data_dir: not given, --dataset=folder needs it; {LAYOUT}")
@@ -43,17 +37,26 @@ def load_folder(data_dir: str | os.PathLike | None, holdout: float | None, seed:
         found = f"only one class folder ({class_names[0]})" if class_names else "no class folders"
         raise InputError(f"{root / 'train'}: {found}; expected two or more, one per class, with images in each")
     train = _split(root / "train", class_names, class_names)
-    if (root / "holdout").is_dir():
-        if holdout is not None:
-            raise InputError(
-                f"holdout={holdout}: {root / 'holdout'} says already what is held out; leave one of them out"
-            )
-        splits = {"train": train, "holdout": _other_split(root / "holdout", class_names)}
+    own, test = _only_one(root, VALIDATION_FOLDERS), _only_one(root, TEST_FOLDERS)
+    if own is None:
+        splits = hold_out("folder", train, validation, seed)
+    elif validation is None:
+        splits = {"train": train, "validation": _other_split(own, class_names)}
     else:
-        splits = hold_out("folder", train, holdout, seed)
-    if (root / "val").is_dir():
-        splits["val"] = _other_split(root / "val", class_names)
+        raise InputError(f"validation={validation}: {own} says already which images; leave one of them out")
+    if test is not None:
+        splits["test"] = _other_split(test, class_names)
     return ImageDataset("folder", tuple(class_names), splits)
+
+
+def _only_one(root: pathlib.Path, names: tuple[str, ...]) -> pathlib.Path | None:
+    """The folder of a split under one of its names."""
+    found = [root / name for name in names if (root / name).is_dir()]
+    if len(found) > 1:
+        raise InputError(
+            f"{root}: has the folders {' and '.join(names)}, which both name the {names[0]} split; rename or remove one"
+        )
+    return found[0] if found else None
 
 
 def _other_split(folder: pathlib.Path, class_names: list[str]) -> Split:
@@ -96,16 +99,11 @@ def _split(folder: pathlib.Path, names: list[str], class_names: list[str]) -> Sp
 
 
 SIDE = 40
-VAL_IMAGES, HOLDOUT_IMAGES = 360, 400
+TEST_IMAGES, VALIDATION_IMAGES = 360, 400
 
 
-def load_digits(holdout: float | None, seed: int) -> ImageDataset:
-    """1,797 digits of 8x8 grey values, enlarged smoothly to 40x40 RGB.
-
-    Args:
-        holdout: see `holdout_count`; 400 images unless given.
-        seed: draws the hold-out. "val", 360 images, is the same for every seed.
-    """
+def load_digits(validation: float | None, seed: int) -> ImageDataset:
+    """1,797 digits of 8x8 grey values, enlarged smoothly to 40x40 RGB; "test", 360, is the same for every seed."""
     # Takes seconds to import, and only this data set needs it.
     from sklearn.datasets import load_digits as read_digits
 
@@ -115,15 +113,15 @@ def load_digits(holdout: float | None, seed: int) -> ImageDataset:
         enlarged = tf.image.resize(values, (SIDE, SIDE), method="bicubic").numpy()
     pixels = np.repeat(np.clip(np.rint(enlarged), 0, 255).astype(np.uint8), 3, axis=-1)
     everything = Split.make("digits", PIXELS, pixels, data.target)
-    val = stratified_places(everything.labels, VAL_IMAGES, seed=0)
-    rest = everything.take("digits", np.setdiff1d(np.arange(len(everything)), val))
-    splits = hold_out("digits", rest, HOLDOUT_IMAGES if holdout is None else holdout, seed)
-    splits["val"] = everything.take("digits val", val)
+    test = stratified_places(everything.labels, TEST_IMAGES, seed=0)
+    rest = everything.take("digits", np.setdiff1d(np.arange(len(everything)), test))
+    splits = hold_out("digits", rest, VALIDATION_IMAGES if validation is None else validation, seed)
+    splits["test"] = everything.take("digits test", test)
     return ImageDataset("digits", tuple(str(name) for name in data.target_names), splits)
 
 
 def load(
-    dataset: str, data_dir: str | os.PathLike | None = None, holdout: float | None = None, seed: int = 0
+    dataset: str, data_dir: str | os.PathLike | None = None, validation: float | None = None, seed: int = 0
 ) -> ImageDataset:
     """Opens a data set and holds some of its training images out.
 
@@ -131,22 +129,22 @@ def load(
         dataset: "folder", "digits", or the name of a TensorFlow Datasets image-classification set
             ("cifar10", "imagenet2012:5.1.0").
         data_dir: the folder of images, or where TensorFlow Datasets keeps its prepared data.
-        holdout: a number of training images, a fraction if below 1, or None for the default (digits: 400; else 10
-            percent, at most 10,000).
-        seed: draws the hold-out, evenly over the classes.
+        validation: how many training images become the validation split: a number, a fraction if below 1, or None for
+            the default (digits: 400; else 10 percent, at most 10,000) and for a folder that has its own.
+        seed: draws them, evenly over the classes.
 
     Returns:
-        An `ImageDataset` with the splits "train", "holdout" and, where the data has one, "val".
+        An `ImageDataset` with the splits "train", "validation" and, where the data has one, "test".
 
     Raises:
         InputError: the data is missing or does not fit.
 
     Example:
-        load("folder", "photos", holdout=0.2).num_classes
+        load("folder", "photos", validation=0.2).num_classes
     """
     check_seed(seed)
     if dataset == "folder":
-        return load_folder(data_dir, holdout, seed)
+        return load_folder(data_dir, validation, seed)
     if dataset == "digits":
-        return load_digits(holdout, seed)
-    return load_tfds(dataset, data_dir, holdout, seed)
+        return load_digits(validation, seed)
+    return load_tfds(dataset, data_dir, validation, seed)

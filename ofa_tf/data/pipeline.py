@@ -170,7 +170,7 @@ def evaluation_batches(
 
     Args:
         dataset: the data set.
-        split: "holdout" or "val" ("train" too).
+        split: "validation" or "test" ("train" too).
         resolution: image side, in pixels.
         batch_size: images per batch.
         crop_fraction: see `Preprocessing`.

@@ -42,7 +42,7 @@ def collect(
     Args:
         evaluator: of the supernet.
         archs: what to evaluate.
-        split: which images, "holdout" for a predictor's data.
+        split: which images, "validation" for a predictor's data.
         limit: at most so many images, evenly spaced over the split.
         known: says which architectures are measured already and are passed over.
 
@@ -75,7 +75,7 @@ class Farm:
 
     Example:
         farm = Farm(functools.partial(evaluator_of, run_dir="runs/photos"), "local", workers=2)
-        for evaluation in farm.collect(archs, split="holdout", known=lambda arch: False):
+        for evaluation in farm.collect(archs, split="validation", known=lambda arch: False):
             ...
     """
 

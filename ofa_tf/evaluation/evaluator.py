@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ofa_tf.common.splits import split_name
 from ofa_tf.data import Augmentation, ImageDataset, Preprocessing, calibration_batches, evaluation_batches
 from ofa_tf.networks import Supernet
 from ofa_tf.spaces import TENSOR_COLUMNS, Arch
@@ -23,7 +24,7 @@ class Evaluation:
         top1: share of images whose most likely class is right, 0..1.
         top5: share of images whose class is among the five most likely, 0..1.
         images: how many there were.
-        split: which ones: "holdout" (for decisions), "val" (for final reports only) or "train".
+        split: which ones: "validation" (for decisions), "test" (for final reports only) or "train".
         calibrated: whether batch-norm statistics were recomputed for it.
     """
 
@@ -61,7 +62,7 @@ class Evaluator:
 
     Example:
         evaluator = Evaluator(net, dataset, preprocessing=recipe.preprocessing, augmentation=recipe.augmentation)
-        evaluator.evaluate(net.space.smallest(), split="holdout").top1
+        evaluator.evaluate(net.space.smallest(), split="validation").top1
     """
 
     def __init__(
@@ -120,12 +121,12 @@ class Evaluator:
 
         Args:
             arch: the sub-network.
-            split: "holdout" for every decision; "val" only for the final report.
+            split: "validation" for every decision; "test" only for the final report.
             statistics: from `calibrate`, which is called unless they are given.
             calibrate: False uses the supernet's moving statistics, which warns.
             limit: at most so many images, evenly spaced over the split.
         """
-        trained = self.net.space.resolutions
+        split, trained = split_name(split), self.net.space.resolutions
         if not trained[0] <= arch.r <= trained[-1]:
             warnings.warn(
                 f"evaluating at {arch.r} pixels, but the supernet was trained on {trained[0]} to {trained[-1]}",
@@ -222,14 +223,14 @@ def evaluate_model(
     Args:
         model: normalized images (batch, r, r, 3) to logits.
         dataset: the images.
-        split: "holdout" for every decision; "val" only for the final report.
+        split: "validation" for every decision; "test" only for the final report.
         preprocessing: normalizes and crops the images.
 
     Returns:
         "top1" and "top5" (0..1), and "images", how many.
 
     Example:
-        evaluate_model(net.extract(arch, statistics), dataset, split="holdout", preprocessing=PUBLISHED)["top1"]
+        evaluate_model(net.extract(arch, statistics), dataset, split="validation", preprocessing=PUBLISHED)["top1"]
     """
     side = model.input_shape[1]
     batches = evaluation_batches(

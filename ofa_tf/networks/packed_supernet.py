@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ofa_tf.common import InputError, RecordFormat
+from ofa_tf.common.splits import with_validation
 from ofa_tf.networks.supernet import Supernet, build
 from ofa_tf.spaces import from_config
 
@@ -25,8 +26,8 @@ class PackedSupernet:
         preprocessing: `data.Preprocessing` as JSON-ready data; empty for the published one.
         augmentation: `data.Augmentation` of the images that calibrate, likewise.
         class_names: what the outputs mean, empty where that is not known (an imported checkpoint).
-        dataset: what it was trained on, empty where that is not known: the arguments `holdout` and `seed` of
-            `data.load`, from which its hold-out follows, and the `digest` of the images.
+        dataset: what it was trained on, empty where that is not known: the arguments `validation` and `seed` of
+            `data.load`, from which its validation split follows, and the `digest` of the images.
         provenance: where the weights come from, JSON-ready.
 
     Example:
@@ -81,6 +82,7 @@ class PackedSupernet:
                 raise InputError(f"expected an object for each of {', '.join(facts)}")
             if not all(isinstance(name, str) for name in class_names):
                 raise InputError("class_names are not all names")
+            facts["dataset"] = with_validation(facts["dataset"], "dataset")
             weights = sum(value.size for value in arrays.values())
             # Before that many are made: there may not be the memory.
             if space.supernet_params > weights:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ofa_tf.common import InputError, RecordFormat, append_json_line, read_json_lines
 from ofa_tf.common.config import check_numbers, check_whole
+from ofa_tf.common.splits import split_name
 from ofa_tf.spaces import Arch, Space, from_config
 
 
@@ -58,8 +59,8 @@ class PairsFile:
     Example:
         pairs = PairsFile("run/accuracy_pairs.jsonl", space)
         for arch in archs:
-            if not pairs.holds(arch, images=2000, split="train-holdout"):
-                pairs.add(arch, evaluate(arch), images=2000, split="train-holdout")
+            if not pairs.holds(arch, images=2000, split="validation"):
+                pairs.add(arch, evaluate(arch), images=2000, split="validation")
     """
 
     def __init__(self, path: str | os.PathLike, space: Space | None = None, **provenance: Any):
@@ -119,7 +120,7 @@ class PairsFile:
         check_whole("images", images, 1)
         if not isinstance(split, str) or not split:
             raise InputError(f"split is {split!r}, expected the name of a split")
-        return Pair(self.space.canonical(arch), float(top1), images, split, extra)
+        return Pair(self.space.canonical(arch), float(top1), images, split_name(split), extra)
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -129,7 +130,7 @@ class PairsFile:
 
     def holds(self, arch: Arch, *, images: int, split: str) -> bool:
         """Whether this measurement is there already."""
-        return (self.space.canonical(arch), split, images) in self._pairs
+        return (self.space.canonical(arch), split_name(split), images) in self._pairs
 
     def add(self, arch: Arch, top1: float, *, images: int, split: str, **extra: Any) -> bool:
         """Appends one pair and pushes it to the disk.
@@ -169,7 +170,7 @@ class PairsFile:
         Raises:
             InputError: there is no pair of that split, or there are several splits and none was named.
         """
-        splits = sorted({pair.split for pair in self})
+        split, splits = split and split_name(split), sorted({pair.split for pair in self})
         if split is None and len(splits) > 1:
             raise InputError(f"{self.path}: holds the splits {', '.join(splits)}; name the one to use")
         best: dict[Arch, Pair] = {}

@@ -9,6 +9,7 @@ from typing import Any
 from ofa_tf import networks, spaces
 from ofa_tf.common import InputError, RecordFormat, append_json_line, brief, read_json_lines, write_text
 from ofa_tf.common.config import check_whole, is_number
+from ofa_tf.common.splits import with_validation
 from ofa_tf.data import ImageDataset, load
 from ofa_tf.networks import Supernet
 from ofa_tf.spaces import Space
@@ -111,10 +112,11 @@ class RunDirectory:
             initial, teacher = fields.get("initial", {}), fields.get("teacher", {})
             replicas = fields.get("replicas", 1)
             check_whole("replicas", replicas, 1)
-            _check_dataset(fields["dataset"], initial)
+            dataset = with_validation(fields["dataset"], "dataset")
+            _check_dataset(dataset, initial)
             if not isinstance(teacher, dict):
                 raise InputError(f"teacher is {brief(repr(teacher))}, expected an object")
-            return RunDirectory(path, space, fields["dataset"], recipe, initial, replicas, teacher)
+            return RunDirectory(path, space, dataset, recipe, initial, replicas, teacher)
 
     def checkpoint(self, stage: str, step: int) -> pathlib.Path:
         """Where the state before a step of a stage is kept."""
@@ -144,7 +146,7 @@ class RunDirectory:
         arguments = {key: value for key, value in self.dataset.items() if key not in ("class_names", "digest")}
         others = dataset is not None or data_dir is not None
         if dataset is not None and dataset != arguments["dataset"]:
-            arguments |= {"dataset": dataset, "data_dir": None, "holdout": None}
+            arguments |= {"dataset": dataset, "data_dir": None, "validation": None}
         if data_dir is not None:
             arguments["data_dir"] = data_dir
         images = load(**arguments)
@@ -154,11 +156,11 @@ class RunDirectory:
                 f"trained on {_few(self.dataset['class_names'])}; give the data the run was trained on"
             )
         if images.digest != self.dataset["digest"]:
-            # Drawn from other images, the hold-out may hold what was trained on.
+            # Drawn from other images, the validation split may hold what was trained on.
             problem = f"{arguments['data_dir'] or images.name}: training and held-out images are not those of the run"
             if not others:
                 raise InputError(f"{problem}; restore the folder, or give --data_dir to use it as other images")
-            warnings.warn(f"{problem}; its hold-out may hold images that were trained on", stacklevel=2)
+            warnings.warn(f"{problem}; its validation split may hold images that were trained on", stacklevel=2)
         return images
 
     def load_supernet(self, stage: str | None = None) -> Supernet:
@@ -204,13 +206,13 @@ def _check_dataset(dataset: Any, initial: Any) -> None:
     for name in ("dataset", "digest"):
         if not isinstance(dataset[name], str):
             raise InputError(f"{name} is {brief(repr(dataset[name]))}, expected a text")
-    unknown = sorted(set(dataset) - {"dataset", "data_dir", "holdout", "seed", "class_names", "digest"})
+    unknown = sorted(set(dataset) - {"dataset", "data_dir", "validation", "seed", "class_names", "digest"})
     if unknown:
         raise InputError(f"dataset has the field {brief(repr(unknown[0]))}, which is unknown")
-    data_dir, holdout = dataset.get("data_dir"), dataset.get("holdout")
-    if not isinstance(data_dir, (str, type(None))) or not (holdout is None or is_number(holdout)):
+    data_dir, validation = dataset.get("data_dir"), dataset.get("validation")
+    if not isinstance(data_dir, (str, type(None))) or not (validation is None or is_number(validation)):
         raise InputError(
-            f"data_dir is {brief(repr(data_dir))} and holdout {brief(repr(holdout))}, expected a path, a number"
+            f"data_dir is {brief(repr(data_dir))} and validation {brief(repr(validation))}, expected a path, a number"
         )
     if not isinstance(initial, dict):
         raise InputError(f"initial is {brief(repr(initial))}, expected an object")

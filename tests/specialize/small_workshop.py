@@ -39,7 +39,7 @@ class MacsAccuracy:
 def open_small_workshop() -> Workshop:
     """Digits and a network that knows nothing of them. The predictor "dies" ends the process that asks for it."""
     net = micro_net()
-    dataset = load("digits", holdout=50)
+    dataset = load("digits", validation=50)
     evaluator = Evaluator(
         net,
         dataset,

@@ -54,7 +54,8 @@ def trained(tmp_path_factory, photos, space) -> pathlib.Path:
     short = [f"--config.stages.{stage}.epochs=1" for stage in stages]
     run(
         "tools.train", f"--run_dir={run_dir}", "--config=ofa_tf/configs/digits.py", f"--space={space}",
-        "--dataset=folder", f"--data_dir={photos}", "--config.holdout=30", "--config.batch_size=60", *short, anew=True,
+        "--dataset=folder", f"--data_dir={photos}", "--config.validation=30", "--config.batch_size=60", *short,
+        anew=True,
     )  # fmt: skip
     return run_dir
 
@@ -62,14 +63,14 @@ def trained(tmp_path_factory, photos, space) -> pathlib.Path:
 def test_whole_path_on_a_folder(tmp_path, photos, trained):
     """Train, evaluate, collect, fit, search, export: each a new process that reads what the one before wrote."""
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
-    assert {line["split"] for line in lines} == {"train", "holdout"}
+    assert {line["split"] for line in lines} == {"train", "validation"}
     result = tmp_path / "result.json"
     run(
         "tools.evaluate", f"--run_dir={trained}", "--arch=largest", "--resolution=32", "--dataset=folder",
         f"--data_dir={photos}", "--split=val", f"--output={result}", anew=True,
     )  # fmt: skip
     found = json.loads(result.read_text())
-    assert (found["images"], found["split"], found["arch"]["r"]) == (30, "val", 32)
+    assert (found["images"], found["split"], found["arch"]["r"]) == (30, "test", 32)
     assert 0 <= found["top1"] <= found["top5"] == 1
 
     run("tools.collect_accuracy", f"--run_dir={trained}", "--count=12", anew=True)
@@ -127,7 +128,7 @@ def test_unreadable_images(tmp_path, photos, space):
         broken.write_bytes(broken.read_bytes()[:40])
     check_mistake(
         "tools.train", f"--run_dir={tmp_path / 'run'}", "--config=ofa_tf/configs/digits.py", f"--space={space}",
-        "--dataset=folder", f"--data_dir={tmp_path / 'photos'}", "--config.holdout=3", "--config.batch_size=60",
+        "--dataset=folder", f"--data_dir={tmp_path / 'photos'}", "--config.validation=3", "--config.batch_size=60",
         says="cannot be read",
     )  # fmt: skip
 
@@ -162,7 +163,7 @@ def test_mistakes_after_training(tmp_path, photos, trained):
     check_mistake("tools.evaluate", f"--run_dir={tmp_path}", "--arch=largest", says="run.json")
     check_mistake(
         "tools.train", f"--run_dir={trained}", "--config=ofa_tf/configs/digits.py", "--space=ofa_cifar_m",
-        "--dataset=folder", f"--data_dir={photos}", "--config.holdout=30", says="another space",
+        "--dataset=folder", f"--data_dir={photos}", "--config.validation=30", says="another space",
     )  # fmt: skip
     damaged = tmp_path / "damaged"
     shutil.copytree(trained, damaged)

@@ -109,7 +109,7 @@ if sys.argv[1] == "keras":
 else:
     given = SupernetTeacher(PackedSupernet(nano_net(1), SYMMETRIC.to_config()))
 recipe = Recipe({}, calibration_images=100, preprocessing=SYMMETRIC)
-answers = None if sys.argv[1] == "own" else given.answers(load("digits", holdout=1000), recipe, (16,))
+answers = None if sys.argv[1] == "own" else given.answers(load("digits", validation=1000), recipe, (16,))
 
 def trained(cluster, images, labels):
     with cluster.strategy.scope():

@@ -20,7 +20,7 @@ RECIPE = FinetuneRecipe(
 
 @pytest.fixture(scope="module", name="digits")
 def _digits():
-    return load("digits", holdout=1000)
+    return load("digits", validation=1000)
 
 
 @pytest.fixture(name="model")
@@ -35,11 +35,11 @@ class Interrupted(Exception):
 
 def test_it_learns(model, digits):
     """A few epochs on digits: better than it was, and than chance."""
-    before = evaluate_model(model, digits, split="holdout", preprocessing=SYMMETRIC)
+    before = evaluate_model(model, digits, split="validation", preprocessing=SYMMETRIC)
     figures = []
     recipe = dataclasses.replace(RECIPE, epochs=12)
     finetune(model, digits, recipe, after_epoch=lambda epoch, means: figures.append((epoch, means["loss"])))
-    after = evaluate_model(model, digits, split="holdout", preprocessing=SYMMETRIC)
+    after = evaluate_model(model, digits, split="validation", preprocessing=SYMMETRIC)
     assert after["top1"] > max(0.3, before["top1"])
     assert after["images"] == 1000
     assert after["top1"] <= after["top5"] <= 1

@@ -21,7 +21,7 @@ CONFIG = {
     "resolutions": (16, 24),
     "dataset": "digits",
     "data_dir": "",
-    "holdout": 1000,
+    "validation": 1000,
     "data_seed": 0,
     "batch_size": 128,
     "schedule": "delayed",
@@ -34,7 +34,7 @@ RECIPE = Recipe({"joint": StageRecipe(1)}, schedule="joint", calibration_images=
 
 @pytest.fixture(scope="module")
 def digits():
-    return load("digits", holdout=1000)
+    return load("digits", validation=1000)
 
 
 def images(side: int) -> np.ndarray:

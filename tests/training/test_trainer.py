@@ -17,7 +17,7 @@ STAGES = ("full", "kernel", "depth1")
 
 @pytest.fixture(scope="module")
 def digits():
-    return load("digits", holdout=1000)
+    return load("digits", validation=1000)
 
 
 def open_run(path, digits, **changes) -> RunDirectory:
@@ -39,7 +39,7 @@ class Interrupted(Exception):
 
 def evaluate(arch):
     """Stands for an evaluation."""
-    return {"split": "holdout", "top1": float(arch.r)}
+    return {"split": "validation", "top1": float(arch.r)}
 
 
 @pytest.fixture(scope="module", name="finished")
@@ -89,7 +89,7 @@ def test_interrupted_run_ends_like_the_uninterrupted_one(tmp_path, digits, finis
         }
         if "loss" in line:
             assert line["loss"] == pytest.approx(other["loss"], abs=1e-3)
-    assert {line["split"] for line in lines} == {"train", "holdout"}
+    assert {line["split"] for line in lines} == {"train", "validation"}
 
 
 def test_delayed_keeps_its_momentum_over_the_end_of_a_process(tmp_path, digits):
@@ -253,9 +253,11 @@ def test_a_run_of_before_its_files_had_versions_is_opened(tmp_path, finished):
     np.savez(path, **{**arrays, "position": np.array(json.dumps({**position, "format": 1}))})
     description = json.loads((run.path / "run.json").read_text())
     del description["version"]
+    description["dataset"]["holdout"] = description["dataset"].pop("validation", None)
     (run.path / "run.json").write_text(json.dumps({**description, "format": 1}))
     old, net = RunDirectory.open(run.path), nano_net()
-    assert (old.space, old.recipe, old.dataset) == (run.space, run.recipe, run.dataset)
+    assert (old.space, old.recipe) == (run.space, run.recipe)
+    assert old.dataset == {"validation": None, **run.dataset}
     assert load_checkpoint(path, net)["stage"] == "depth1"
 
 
