@@ -40,7 +40,7 @@ _OUTPUT_TYPE = flags.DEFINE_enum(
     "output_type", None, list(BORDER_TYPES), "of the logits; uint8 in int8 and float32 in all others unless given"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "images that the file takes at once", lower_bound=1)
-_IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check, evenly spaced", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float(
     "max_drop",
     None,

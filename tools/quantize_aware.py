@@ -28,7 +28,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_
 _FORM = flags.DEFINE_enum(
     "form", "folded-rows", [name for name, form in FORMS.items() if form.hard_swish != "fused"], "how it is written"
 )
-_IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check, evenly spaced", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float(
     "max_drop",
     None,
