@@ -48,11 +48,7 @@ _ERROR_CHARACTERS = 2000
 
 
 def run(main: Callable[[Sequence[str]], Any]) -> NoReturn:
-    """Parses the flags, calls `main([program])` and exits the process.
-
-    Args:
-        main: the binary's main function, defined in the binary's own module. What it returns is ignored.
-    """
+    """Parses the flags, calls `main([program])`, defined in the binary's own module, and exits the process."""
     quiet_tensorflow()
     try:
         _run(main)
@@ -71,16 +67,8 @@ def run(main: Callable[[Sequence[str]], Any]) -> NoReturn:
 def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
     """Defines `--config`, an ml_collections file, with fields that `--config.name=value` overrides.
 
-    Args:
-        default: path of the default file, None for none. It, and one that is given, is looked for beside the installed
-            packages where the working folder has no such file.
-        help_text: what the file holds.
-
-    Returns:
-        The flag's holder; its value is a locked `ConfigDict`.
-
-    Example:
-        _CONFIG = cli.define_config(None, "the experiment, for example ofa_tf/configs/digits.py")
+    A file that the working folder does not have is looked for beside the installed packages. The flag's value is a
+    locked `ConfigDict`.
     """
     from ml_collections import config_flags
 

@@ -17,16 +17,7 @@ def to_config(value: Any) -> dict[str, Any]:
 
 
 def from_config(cls: type[T], config: Any, what: str) -> T:
-    """Reads what `to_config` wrote.
-
-    Args:
-        cls: the dataclass; fields that are left out take its defaults.
-        config: the dictionary.
-        what: its name in errors ("preprocessing").
-
-    Raises:
-        InputError: it is no dictionary, or a field is missing, unknown or of a wrong form.
-    """
+    """Reads what `to_config` wrote; `InputError`, which says `what`, where a field is missing, unknown or unusable."""
     if not isinstance(config, dict):
         raise InputError(f"{what}: found {type(config).__name__}, expected an object with fields")
     fields = {field.name: field for field in dataclasses.fields(cls)}

@@ -89,32 +89,16 @@ class Augmentation:
 
 
 class Draws(NamedTuple):
-    """What was drawn for one image, or for a batch of them with one dimension more in front.
+    """What was drawn for one image, or for a batch of them with one dimension more in front."""
 
-    Args:
-        sides: float32 (ATTEMPTS, 2), height and width of the crops to try, in units of the root of the image's area.
-        place: float32 (2,), where the crop lies, top and left, in [0, 1).
-        mirror: bool (), whether the image is flipped.
-        colour: float32 (3, 3), the matrix that a pixel (a row of red, green, blue) is multiplied by.
-    """
-
-    sides: tf.Tensor
-    place: tf.Tensor
-    mirror: tf.Tensor
-    colour: tf.Tensor
+    sides: tf.Tensor  # float32 (ATTEMPTS, 2), height and width of the crops to try, in roots of the image's area
+    place: tf.Tensor  # float32 (2,), where the crop lies, top and left, in [0, 1)
+    mirror: tf.Tensor  # bool (), whether the image is flipped
+    colour: tf.Tensor  # float32 (3, 3), what a pixel (a row of red, green, blue) is multiplied by
 
 
 def draw(augmentation: Augmentation, seed: tf.Tensor, count: int) -> Draws:
-    """Draws for `count` images at once, which costs hardly more than for one.
-
-    Args:
-        augmentation: what is drawn.
-        seed: int64 (2,); the same seed gives the same draws, always.
-        count: images.
-
-    Returns:
-        `Draws` of a batch.
-    """
+    """Draws for `count` images at once, decided by an int64 (2,) seed; this costs hardly more than for one."""
     uniform = tf.random.stateless_uniform([count, 2 * ATTEMPTS + 5], seed, alg="philox")
     low, high = augmentation.crop_scale
     least, most = augmentation.crop_ratio
@@ -174,15 +158,7 @@ def finished(images: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.
 
 
 def centre_square(images: tf.Tensor, resolution: int | tf.Tensor) -> tf.Tensor:
-    """The largest square in the middle, resized.
-
-    Args:
-        images: uint8 (..., height, width, 3).
-        resolution: side of the result, in pixels.
-
-    Returns:
-        uint8 (..., resolution, resolution, 3).
-    """
+    """The largest square in the middle of uint8 images (..., height, width, 3), resized to the resolution."""
     if images.shape[-3:-1] == (resolution, resolution):
         return images
     sides = tf.shape(images)[-3:-1]
@@ -194,17 +170,7 @@ def centre_square(images: tf.Tensor, resolution: int | tf.Tensor) -> tf.Tensor:
 
 
 def pad_and_crop(images: tf.Tensor, place: tf.Tensor, mirror: tf.Tensor, pad: int) -> tf.Tensor:
-    """A window of each image after padding with black, mirrored or not.
-
-    Args:
-        images: uint8 (batch, r, r, 3).
-        place: float32 (batch, 2), see `Draws`.
-        mirror: bool (batch,), see `Draws`.
-        pad: pixels on each side.
-
-    Returns:
-        uint8 (batch, r, r, 3).
-    """
+    """A window of each uint8 image (batch, r, r, 3) after padding with black, mirrored or not."""
     count, side = tf.shape(images)[0], tf.shape(images)[1]
     padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
     top, left = tf.unstack(tf.cast(place * (2 * pad + 1), tf.int32), axis=1)
@@ -236,16 +202,7 @@ def crop(image: tf.Tensor, resolution: int | tf.Tensor, draws: Draws, augmentati
 # colours alone take as long as decoding.
 @tf.function(jit_compile=True, autograph=False)
 def finish(images: tf.Tensor, mirror: tf.Tensor, colour: tf.Tensor) -> tf.Tensor:
-    """Colour and flip of a batch of cropped images.
-
-    Args:
-        images: uint8 (batch, r, r, 3).
-        mirror: bool (batch,), see `Draws`.
-        colour: float32 (batch, 3, 3), see `Draws`.
-
-    Returns:
-        uint8 (batch, r, r, 3).
-    """
+    """Colour and flip of a batch of cropped uint8 images (batch, r, r, 3)."""
     channels = tf.unstack(tf.cast(images, tf.float32), axis=-1)
     factors = colour[..., None, None]
     mixed = [sum(channels[source] * factors[:, source, target] for source in range(3)) for target in range(3)]
@@ -254,14 +211,7 @@ def finish(images: tf.Tensor, mirror: tf.Tensor, colour: tf.Tensor) -> tf.Tensor
 
 
 def _window(size: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
-    """The first drawn crop that fits into the image, else the largest one of an allowed ratio.
-
-    Args:
-        size: int32 (2,), height and width of the image.
-
-    Returns:
-        int32 (4,): top, left, height, width.
-    """
+    """Top, left, height, width of the first drawn crop that fits, else of the largest one of an allowed ratio."""
     height_width = tf.cast(size, tf.float32)
     least, most = augmentation.crop_ratio
     # height <= width / least and width <= height * most.
@@ -276,20 +226,11 @@ def _window(size: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Ten
 
 
 class Mixing:
-    """What is done to a batch after its images were cropped; the same (seed, step) gives the same batch, always.
+    """RandAugment, mixup and CutMix of whole batches, by Keras' layers, whose random state is set before each batch.
 
-    Keras' layers keep the state of their random numbers; it is set before each batch. RandAugment draws its operations
-    once for the batch, and their strengths for each image.
-
-    Args:
-        augmentation: says which of them.
-        num_classes: of the labels.
-        seed: of everything drawn.
+    RandAugment draws its operations once for the batch, and their strengths for each image.
 
     Source: Cubuk et al., "RandAugment", 2020; Zhang et al., "mixup", 2018; Yun et al., "CutMix", 2019.
-
-    Example:
-        images, targets = Mixing(Augmentation(mixup=0.2), num_classes=10, seed=0)(step, images, labels)
     """
 
     def __init__(self, augmentation: Augmentation, num_classes: int, seed: int):
@@ -312,16 +253,7 @@ class Mixing:
         return bool(augmentation.randaugment or augmentation.mixup or augmentation.cutmix)
 
     def __call__(self, step: int, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Changes a batch.
-
-        Args:
-            step: the batch's number in the run.
-            images: uint8 (batch, r, r, 3).
-            labels: int32 (batch,).
-
-        Returns:
-            The images, uint8, and the labels, or where images were blended float32 (batch, classes), their shares.
-        """
+        """The uint8 images of a step, and their labels or, where images were blended, soft targets (batch, classes)."""
         with tf.device("CPU:0"):
             images = tf.cast(images, tf.float32)
             if self._operations is not None:

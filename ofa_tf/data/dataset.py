@@ -256,16 +256,7 @@ def validation_count(images: int, validation: float | None) -> int:
 
 
 def stratified_places(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draws images so that the classes keep their shares as nearly as whole numbers can.
-
-    Args:
-        labels: int (images,).
-        count: how many to draw.
-        seed: the same seed draws the same images.
-
-    Returns:
-        int64 (count,), ascending.
-    """
+    """Draws `count` images so that the classes keep their shares as nearly as whole numbers can; ascending."""
     rng = np.random.default_rng(seed)
     classes, sizes = np.unique(labels, return_counts=True)
     shares = sizes * count / len(labels)

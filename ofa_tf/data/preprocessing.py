@@ -42,16 +42,10 @@ def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def decode_and_crop(image: tf.Tensor, window: Window, resolution: int | tf.Tensor) -> tf.Tensor:
-    """A part of an image; of a JPEG file, only the part that is needed is decoded, and no finer than is needed.
+    """A window (top, left, height, width) of an image, encoded or not, as uint8 pixels.
 
-    Args:
-        image: scalar string (encoded), or uint8 (height, width, 3).
-        window: called with the image's int32 (height, width), returns int32 (top, left, crop height, crop width).
-        resolution: the side, in pixels, that the part is resized to afterwards.
-
-    Returns:
-        uint8 (crop height, crop width, 3), of a JPEG file at a half, quarter or eighth where no side of that is less
-        than `resolution`: the decoder then averages pixels, and has less to do.
+    Of a JPEG file only the window is decoded, at a half, quarter or eighth where no side of that is less than the
+    resolution that it is resized to: the decoder then averages pixels, and has less to do.
     """
     if image.dtype != tf.string:
         return _crop(image, window)

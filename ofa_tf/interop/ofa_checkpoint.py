@@ -13,11 +13,7 @@ from ofa_tf.spaces import Block, Space
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The tensors of a PyTorch file, in either of its formats, by name.
-
-    Raises:
-        InputError: torch is missing, or the file cannot be read or holds something else.
-    """
+    """The tensors of a PyTorch file, in either of its formats, by name; nothing that is in it is run."""
     try:
         import torch
     except ImportError:
@@ -228,12 +224,7 @@ def canonical_key(name: str) -> Key:
 
 
 def expected_key(blocks: Sequence[Block], target: str) -> Key:
-    """The checkpoint's name of one of our variables.
-
-    Args:
-        blocks: of the network, in order; the authors number those that are neither stem nor head.
-        target: "block/layer/variable".
-    """
+    """The checkpoint's name of "block/layer/variable"; the authors number blocks that are neither stem nor head."""
     block_name, layer, variable = target.split("/")
     norm = layer.endswith("norm")
     part = layer.removesuffix("norm").removesuffix("_")

@@ -31,16 +31,7 @@ def _tables(space: Space) -> tuple[CostTable, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class CostScaling:
-    """Centres and scales the logarithms of multiply-accumulates and of parameters.
-
-    Args:
-        means: of the two logarithms, over the architectures that a predictor was fitted on.
-        scales: what each is multiplied by.
-
-    Example:
-        scaling = CostScaling.fit(space, rows)
-        inputs = scaling.scaled(space, rows)
-    """
+    """Centres and scales the logarithms of multiply-accumulates and of parameters: their means, and the factors."""
 
     means: tuple[float, ...]
     scales: tuple[float, ...]
@@ -89,18 +80,7 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 30, 150
 def fit_layers(
     inputs: np.ndarray, targets: np.ndarray, seed: int, hidden: Sequence[int], epochs: int | None
 ) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Fits a ReLU perceptron by Adam at 1e-3 on targets that are centred and scaled.
-
-    Args:
-        inputs: float32 (N, features).
-        targets: float (N,).
-        seed: of the initial weights and the order of training.
-        hidden: widths of the hidden layers.
-        epochs: passes over the data; chosen from N where None.
-
-    Returns:
-        (weights float32 (inputs, outputs), bias float32 (outputs,)) per layer; the last one undoes the scaling.
-    """
+    """Fits a ReLU perceptron by Adam at 1e-3 on targets that are centred and scaled; the last layer undoes that."""
     # Takes more than a second to import, and only fitting needs it.
     from sklearn.neural_network import MLPRegressor
 

@@ -65,15 +65,7 @@ def variant_features(space: Space) -> np.ndarray:
 
 
 def architecture_features(space: Space, rows: np.ndarray) -> np.ndarray:
-    """The regressors of whole architectures.
-
-    Args:
-        space: their space.
-        rows: int (P, G + 1).
-
-    Returns:
-        float64 (P, features).
-    """
+    """The regressors of whole architectures, rows int (P, G + 1): float64 (P, features)."""
     table = variant_features(space)
     index, running = variant_index(space, rows), active(space, rows)
     total = np.zeros((len(rows), table.shape[1]))

@@ -19,21 +19,12 @@ _Factor = tuple[tuple[int, ...], np.ndarray]
 def minimum_row(
     space: Space, values: np.ndarray, resolution_indices: np.ndarray, *, largest: bool = False
 ) -> np.ndarray:
-    """The architecture whose blocks cost least together.
+    """The architecture whose blocks cost least together, or whose largest costs least: int32 (G + 1,), canonical.
 
     The cost is a sum, or the largest, of functions of few genes each, so the genes can be minimised away one after the
     other (variable elimination, as in dynamic programming). This is exact for any table, also a measured one in which
-    a larger block happens to be faster, and for genes that several positions share.
-
-    Args:
-        space: the space.
-        values: float64 (variants,), the cost of each block, as in `CostTable.values`; where the largest counts, not
-            below zero.
-        resolution_indices: int, the resolutions to choose from; `values` must be finite there.
-        largest: whether the largest block decides instead of the sum.
-
-    Returns:
-        int32 (G + 1,), a canonical row.
+    a larger block happens to be faster, and for genes that several positions share. `values` are as in
+    `CostTable.values`, finite at the given resolutions and, where the largest counts, not below zero.
     """
     combine = functools.partial(functools.reduce, np.maximum if largest else np.add)
     factors = _factors(space, values, resolution_indices)
@@ -181,11 +172,7 @@ class Budget:
 
 
 def _without_largest(tables: Sequence[CostTable], limits: np.ndarray) -> tuple[list[CostTable], np.ndarray]:
-    """Limits of the largest block as blocks that cost too much in every other table.
-
-    Returns:
-        Tables and limits without them; one of them where there are no others.
-    """
+    """Limits of the largest block as blocks that cost too much in every other table, or in one where there is none."""
     forbidden = np.zeros(tables[0].values.shape, bool)
     for table, limit in zip(tables, limits, strict=True):
         if table.largest:
@@ -267,13 +254,7 @@ class Candidate:
 
 
 class NothingExact(InputError):
-    """What was found keeps the limits only in the tables' lower bounds.
-
-    Args:
-        constraints: the limits.
-        closest: exact costs of what came closest, by kind.
-        bounds: its costs by the tables.
-    """
+    """What was found keeps the limits only in the tables' lower bounds; holds the costs of what came closest."""
 
     def __init__(self, constraints: Sequence[Constraint], closest: Mapping[str, float], bounds: Mapping[str, float]):
         self.closest, self.bounds = closest, bounds
@@ -293,17 +274,7 @@ def candidates(
     accuracies: Sequence[float | None],
     constraints: Sequence[Constraint] | None = None,
 ) -> list[Candidate]:
-    """Rows of a search as candidates, in their order.
-
-    Args:
-        budget: of the search.
-        rows: int (P, G + 1).
-        accuracies: predicted, one per row.
-        constraints: what candidates keep exactly, the budget's unless given.
-
-    Raises:
-        NothingExact: none of them does.
-    """
+    """Rows of a search as candidates, in their order; `NothingExact` where none keeps the constraints exactly."""
     constraints = budget.constraints if constraints is None else constraints
     kinds = [constraint.kind for constraint in constraints]
     found, closest = [], (np.inf, {}, {})

@@ -57,12 +57,7 @@ class SearchResult:
 
 
 class SeenRows:
-    """A growing set of rows, kept as 64-bit hashes.
-
-    Args:
-        rng: the source of the hash's factors.
-        columns: of the rows, G + 1.
-    """
+    """A growing set of rows, kept as 64-bit hashes."""
 
     def __init__(self, rng: np.random.Generator, columns: int):
         # Odd factors are invertible modulo 2^64: rows that differ in one column never collide.
@@ -89,13 +84,8 @@ class SeenRows:
 class Variation:
     """Mutation and crossover.
 
-    Args:
-        mutation_probability: of each choice of a mutated child; a pair draws it anew for each child, uniformly on a
-            logarithmic scale between the two (small steps and leaps).
-        mutation_ratio: share of children that are mutations; the rest are crossovers.
-
-    Raises:
-        InputError: one is not in 0..1.
+    A pair of mutation probabilities draws one for each child, uniformly on a logarithmic scale between the two (small
+    steps and leaps).
 
     Source: Cai et al., section 3.4.
     """
@@ -119,17 +109,7 @@ class Variation:
         return given if isinstance(given, tuple) else (given, given)
 
     def children(self, budget: Budget, rng: np.random.Generator, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """One child of each pair of parents, inside the limits or not.
-
-        Args:
-            budget: of the search.
-            rng: the source of randomness.
-            first: int (P, G + 1); a mutation is made of the first parent only.
-            second: int (P, G + 1).
-
-        Returns:
-            int32 (P, G + 1), canonical.
-        """
+        """One child of each pair of parents, inside the limits or not; a mutation is made of the first parent only."""
         space = budget.space
         random = budget.random(rng, len(first), canonical=False)
         mutated = rng.random(len(first)) < self.mutation_ratio

@@ -21,16 +21,9 @@ def save_checkpoint(
     position: dict[str, Any],
     optimizer: keras.optimizers.Optimizer | None = None,
 ) -> None:
-    """Writes a checkpoint atomically; a killed process leaves the former one whole.
+    """Writes weights, where the run stands, and the optimizer's slots; raises `OfaError` where a weight is not finite.
 
-    Args:
-        path: `.npz`.
-        net: whose weights, moving statistics included, are saved.
-        position: JSON-ready data that says where the run stands.
-        optimizer: its slots are saved too; left out at the end of a stage, unless the next one goes on with them.
-
-    Raises:
-        OfaError: a weight is not finite; nothing is written.
+    The slots are left out at the end of a stage, unless the next one goes on with them.
     """
     arrays = {f"net/{name}": value for name, value in net.state().items()}
     for name, value in arrays.items():
@@ -46,14 +39,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: str | os.PathLike, net: Supernet, optimizer: keras.optimizers.Optimizer | None = None
 ) -> dict[str, Any]:
-    """Reads a checkpoint into a network of the same space, and into an optimizer that is already built.
-
-    Returns:
-        The `position` it was saved with.
-
-    Raises:
-        InputError: the file is missing, truncated, of another space or without what is asked for.
-    """
+    """Reads a checkpoint into a network of its space and an optimizer that is built; returns its `position`."""
     path = pathlib.Path(path)
     position, arrays = FORMAT.load_npz(path)
     state = {name.removeprefix("net/"): value for name, value in arrays.items() if name.startswith("net/")}

@@ -63,12 +63,8 @@ def delayed_stages(space: Space) -> tuple[Stage, Stage]:
 
 
 def single_stage(space: Space, schedule: str) -> Stage:
-    """The one stage of a schedule that trains all sub-networks from the start.
-
-    Args:
-        space: the space.
-        schedule: "joint": one random sub-network in a step, what progressive shrinking is compared with. "sandwich":
-            the sandwich rule with in-place distillation.
+    """The one stage of a schedule that trains all sub-networks from the start: "joint", one random one in a step, or
+    "sandwich", the sandwich rule with in-place distillation.
 
     Source: Cai et al., section 4.1 ("without progressive shrinking"); Yu et al., "BigNAS", ECCV 2020, section 3.
     """
@@ -103,15 +99,8 @@ def progressive_stages(space: Space) -> tuple[Stage, ...]:
 def stages_of(space: Space, recipe: Recipe, *, trained: bool = False) -> tuple[Stage, ...]:
     """The stages that a recipe trains: the first ones of its schedule's, each of which builds on the one before.
 
-    Args:
-        space: the space.
-        recipe: names the schedule ("progressive": `progressive_stages`; "delayed": `delayed_stages`; "joint" and
-            "sandwich": `single_stage`) and the stages.
-        trained: the run begins with a trained supernet. Then a recipe may leave any of them out, and channels are only
-            sorted for a stage whose predecessor it trains: a sorting would undo what smaller sub-networks have learnt.
-
-    Raises:
-        InputError: it names none, an unknown one, or leaves one out before the last.
+    A run that begins with a trained supernet may leave any of them out; then channels are only sorted for a stage whose
+    predecessor it trains: a sorting would undo what smaller sub-networks have learnt.
     """
     return tuple(
         dataclasses.replace(

@@ -13,29 +13,13 @@ from ofa_tf.training.recipe import PRECISIONS
 
 
 def class_shares(labels, classes: int) -> tf.Tensor:
-    """Labels as shares of each class, float32 (batch, classes).
-
-    Args:
-        labels: integers (batch,), or shares already, where images were blended.
-        classes: how many there are.
-    """
+    """Soft targets, float32 (batch, classes), of integer labels; those of blended images are such already."""
     labels = tf.convert_to_tensor(labels)
     return tf.one_hot(labels, classes) if labels.dtype.is_integer else labels
 
 
 def distillation_loss(logits, shares, teacher_probabilities, *, label_smoothing, kd_ratio, label_ratio=1.0):
-    """Smoothed cross-entropy with the labels, plus cross-entropy with the teacher.
-
-    Args:
-        logits: float32 (batch, classes).
-        shares: float32 (batch, classes), see `class_shares`.
-        teacher_probabilities: float32 (batch, classes).
-        label_smoothing: share of each target that is spread evenly over all classes.
-        kd_ratio: weight of the teacher's part.
-        label_ratio: weight of the labels' part.
-
-    Returns:
-        float32 scalar, the mean over the batch.
+    """Cross-entropy with the smoothed labels, plus cross-entropy with the teacher, the mean over the batch.
 
     Source: Cai et al., section 3.3; docs/method.md, "Progressive shrinking".
     """
