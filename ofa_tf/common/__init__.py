@@ -1,8 +1,7 @@
 """What every room may use: errors for users, atomic files, files with a header. Imports no other room."""
 
-from ofa_tf.common.brief import brief
 from ofa_tf.common.commands import as_called
-from ofa_tf.common.errors import InputError, OfaError
+from ofa_tf.common.errors import InputError, OfaError, brief
 from ofa_tf.common.files import (
     append_json_line,
     atomic_path,

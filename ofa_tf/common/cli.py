@@ -32,9 +32,8 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 
-from ofa_tf.common.brief import brief
 from ofa_tf.common.commands import as_called
-from ofa_tf.common.errors import OfaError
+from ofa_tf.common.errors import OfaError, brief
 from ofa_tf.common.quiet import quiet_tensorflow
 
 # The flags that this module defines for a binary are that binary's own.

@@ -4,8 +4,7 @@ import dataclasses
 import math
 from typing import Any, TypeVar
 
-from ofa_tf.common.brief import brief
-from ofa_tf.common.errors import InputError
+from ofa_tf.common.errors import InputError, brief
 
 T = TypeVar("T")
 

@@ -1,6 +1,21 @@
 """Errors that are shown to a user as one line; everything else is a bug and keeps its traceback."""
 
+from typing import Any
+
 from ofa_tf.common.commands import as_called
+
+
+def brief(found: Any, characters: int = 200) -> str:
+    """Text of another program or file as one printable line of so many characters at most, the middle left out.
+
+    Example:
+        raise InputError(f"{path}: found {brief(fields)}, expected count and mean")
+    """
+    line = "".join(character if character.isprintable() else "?" for character in " ".join(str(found).split()))
+    if len(line) <= characters:
+        return line
+    first = (characters - 5) // 2
+    return f"{line[:first]} ... {line[first + 5 - characters :]}"
 
 
 class OfaError(Exception):

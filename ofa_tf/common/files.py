@@ -10,8 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ofa_tf.common.brief import brief
-from ofa_tf.common.errors import InputError, OfaError
+from ofa_tf.common.errors import InputError, OfaError, brief
 
 if TYPE_CHECKING:
     import numpy as np

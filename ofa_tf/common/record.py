@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ofa_tf.common.brief import brief
 from ofa_tf.common.config import is_whole
-from ofa_tf.common.errors import InputError
+from ofa_tf.common.errors import InputError, brief
 from ofa_tf.common.files import load_npz, read_json, save_npz, write_json
 
 if TYPE_CHECKING:
