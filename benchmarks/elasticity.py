@@ -43,7 +43,7 @@ def main(argv):
     rows = []
     print(f"{'sub-network':12s} {'supernet s':>10s} {'plain s':>8s} {'ratio':>6s}", flush=True)
     for name, arch in archs.items():
-        tensors = space.to_tensors(arch)[None]
+        tensors = space.to_array(arch)[None]
         blocks = space.blocks(space.arch(ks=arch.ks, e=arch.e, d=arch.d, r=_RESOLUTION.value))
         plain = plain_step(networks.build_plain(blocks, keras), images, labels)
         sides = {

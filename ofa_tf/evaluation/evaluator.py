@@ -104,7 +104,7 @@ class Evaluator:
             float32 (2, statistics_channels), the average over batches of means and of biased variances: for
             `Supernet.call` and `Supernet.extract`.
         """
-        sizes = self.net.space.to_tensors(arch)
+        sizes = self.net.space.to_array(arch)
         batches = self._batches(("calibration", arch.r), lambda: self._calibration(arch.r))
         return np.mean([self.batch_statistics(images, sizes).numpy() for images, _ in batches], axis=0)
 
@@ -139,7 +139,7 @@ class Evaluator:
                 "evaluating a sub-network without batch-norm calibration: its accuracy says little", stacklevel=2
             )
             statistics = self._moving_statistics()
-        sizes = self.net.space.to_tensors(arch)
+        sizes = self.net.space.to_array(arch)
         batches = self._batches((split, arch.r, limit), lambda: self._evaluation(split, arch.r, limit))
         top1 = top5 = count = 0
         for images, labels in batches:

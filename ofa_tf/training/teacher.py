@@ -62,7 +62,7 @@ class SupernetTeacher:
             batch_size=min(200, recipe.calibration_images),
         )
         statistics = np.stack([evaluator.calibrate(dataclasses.replace(largest, r=r)) for r in resolutions])
-        sizes = net.space.to_tensors(largest)
+        sizes = net.space.to_array(largest)
 
         def answers(images: tf.Tensor) -> tf.Tensor:
             nearest = tf.argmin(tf.abs(tf.constant(list(resolutions)) - tf.shape(images)[1]))

@@ -122,7 +122,7 @@ class TrainStep:
         self.label_smoothing = label_smoothing
         self.optimizer = FusedSGD(0.0, momentum=momentum, nesterov=True)
         self.optimizer.build(net.trainable_variables)
-        self._largest = net.space.to_tensors(net.space.largest())
+        self._largest = net.space.to_array(net.space.largest())
         # The signature makes a second trace impossible: what does not fit it is an error. XLA needs static shapes.
         signature = [
             tf.TensorSpec((None, None, None, 3), tf.uint8),
@@ -160,7 +160,7 @@ class TrainStep:
         Args:
             images: uint8 (batch, height, width, 3), this worker's share, divisible by its replicas.
             labels: int32 (batch,), or float32 (batch, classes), the shares of the classes.
-            archs: int32 (subnets, positions, 6), stacked `Space.to_tensors`.
+            archs: int32 (subnets, positions, 6), stacked `Space.to_array`.
             learning_rate: of this step.
             kd_ratio: weight of the teacher; at 0 it is not run.
             dropout: rate before the classifier.

@@ -303,7 +303,7 @@ class Trainer:
             loss, top1, stop = self.step(
                 images,
                 labels,
-                np.stack([self.run.space.to_tensors(arch) for arch in archs]),
+                np.stack([self.run.space.to_array(arch) for arch in archs]),
                 learning_rate=rate,
                 kd_ratio=self._kd_ratio if stage.distill or self._given else 0.0,
                 dropout=self.recipe.dropout if stage.distill else 0.0,

@@ -115,7 +115,7 @@ def trained(cluster, images, labels):
     with cluster.strategy.scope():
         net = nano_net()
         step = TrainStep(net, answers or nano_net(1), SYMMETRIC, weight_decay=0.01)
-    archs = np.stack([net.space.to_tensors(net.space.sample(np.random.default_rng(i))) for i in range(2)])
+    archs = np.stack([net.space.to_array(net.space.sample(np.random.default_rng(i))) for i in range(2)])
     for index in range(2):
         loss, top1, stop = step(images, labels, archs, learning_rate=0.05, kd_ratio=1.0, dropout=0.0, seed=(0, index),
                                 stop=index == 1)

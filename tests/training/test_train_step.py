@@ -47,7 +47,7 @@ def images_and_labels(size: int, count: int = 8, seed: int = 0):
 
 def run(step, archs, size=16, **options):
     images, labels = images_and_labels(size)
-    tensors = np.stack([step.net.space.to_tensors(arch) for arch in archs])
+    tensors = np.stack([step.net.space.to_array(arch) for arch in archs])
     settings = {"learning_rate": 0.1, "kd_ratio": 0.0, "dropout": 0.0, "seed": (0, 0), **options}
     return step(images, labels, tensors, **settings)
 
@@ -66,7 +66,7 @@ def test_one_trace_for_200_architectures(begin):
         loss, *_ = run(step, drawn, size=archs[0].r, kd_ratio=float(index % 2), in_place=index % 3 == 0)
         assert np.isfinite(loss)
         images, _ = images_and_labels(archs[0].r)
-        sizes = net.space.to_tensors(archs[0])
+        sizes = net.space.to_array(archs[0])
         statistics = evaluator.batch_statistics(images, sizes)
         assert np.isfinite(evaluator.logits(images, sizes, statistics)).all()
     assert len(seen) > 200
@@ -81,7 +81,7 @@ def test_a_step_changes_only_active_parts(begin):
     before = net.state()
     arch = net.space.smallest()
     run(step, [arch])
-    sizes = dict(zip([position.name for position in net.space.positions], net.space.to_tensors(arch), strict=True))
+    sizes = dict(zip([position.name for position in net.space.positions], net.space.to_array(arch), strict=True))
     after = net.state()
     for name, value in after.items():
         row = sizes[name.split("/")[0]]

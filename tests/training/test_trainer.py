@@ -132,8 +132,8 @@ def test_a_sandwich_holds_largest_and_smallest(tmp_path, digits):
     for tensors, options in steps:
         assert options["in_place"]
         assert options["kd_ratio"] == 0
-        np.testing.assert_array_equal(tensors[0], space.to_tensors(space.largest()))
-        np.testing.assert_array_equal(tensors[1], space.to_tensors(space.smallest()))
+        np.testing.assert_array_equal(tensors[0], space.to_array(space.largest()))
+        np.testing.assert_array_equal(tensors[1], space.to_array(space.smallest()))
     assert len({tensors[2:].tobytes() for tensors, _ in steps}) > 1
     assert run.finished_stages() == ["sandwich"]
 
