@@ -128,7 +128,7 @@ def _constraints() -> tuple[list, str, str]:
             f"out, or give a table of {_PRECISION.value}"
         )
     precision = _PRECISION.value or measured or "int8"
-    form = form_within(limits, _LIMITS.form.value) or getattr(table, "activation_form", None)
+    form = form_within(limits, _LIMITS.form.value) or getattr(table, "form", None)
     form = form or precision_of(precision).form
     return constraints_of(limits, table=table, precision=precision, form=form), precision, form
 

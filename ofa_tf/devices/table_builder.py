@@ -186,7 +186,7 @@ def time_on_host(
     with tqdm(total=1 + len(archs) + rounds, desc="networks", bar_format=_NETWORKS_BAR, disable=not progress) as bar:
         runners = []
         for arch in (middle(space), *archs):
-            data = model_bytes(space.blocks(arch), table.precision, form=table.activation_form, seed=seed)
+            data = model_bytes(space.blocks(arch), table.precision, form=table.form, seed=seed)
             runners.append(Runner(data, threads=table.threads))
             bar.update()
         reference = Reference(runners.pop(0), reference_ms(table, space))

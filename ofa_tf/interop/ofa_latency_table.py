@@ -59,7 +59,7 @@ def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
         device=path.stem if path.is_file() else path.name,
         precision="float32",
         threads=1,
-        activation_form="fused",
+        form="fused",
         versions={"method": "published table, means; precision and threads are not stated there"},
         at_resolution=at_resolution,
         resolutions=tuple(sorted(at_resolution)),

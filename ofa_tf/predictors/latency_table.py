@@ -56,7 +56,7 @@ FORMAT = RecordFormat("ofa_tf latency table", "build one with mobile_bench.build
 # never differ by a rounding error at the limit.
 _GRID_PER_MS = 2.0**30
 
-_CONDITIONS = ("device", "precision", "threads", "activation_form")
+_CONDITIONS = ("device", "precision", "threads", "form")
 # What else must be the same, by the names in `versions`: of this machine's tables, and of phones'.
 HOST_CONDITIONS = ("cpu", "ai-edge-litert")
 PHONE_CONDITIONS = ("fingerprint", "abi", "delegate", "core mask", "benchmark_model")
@@ -74,7 +74,7 @@ class LatencyTable:
         device: what was measured, as `--device` names it.
         precision: "float32", "int8", ...
         threads: the interpreter's threads.
-        activation_form: how hard-swish was written in the measured models.
+        form: how the measured models were written, one of `common.form.FORMS`.
         versions: versions of the software that measured, by name.
         date: when it was measured, ISO 8601.
         blocks: `Block.key` to its measurement.
@@ -91,7 +91,7 @@ class LatencyTable:
     device: str
     precision: str
     threads: int
-    activation_form: str
+    form: str
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     date: str = ""
     blocks: Mapping[str, BlockLatency] = dataclasses.field(default_factory=dict)
@@ -240,6 +240,8 @@ class LatencyTable:
         """
         fields = FORMAT.load(path)
         with FORMAT.reading(path):
+            # Its former name, in which the form is more than how activations are written.
+            fields.setdefault("form", fields.get("activation_form"))
             if fields.get("unit") != "ms":
                 raise InputError(f"unit is {brief(repr(fields.get('unit')))}, expected 'ms'")
             correction = fields.get("correction")
