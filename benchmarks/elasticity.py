@@ -77,7 +77,7 @@ def plain_step(model, images, labels):
     import tensorflow as tf
 
     from ofa_tf.data import SYMMETRIC
-    from ofa_tf.training.train_step import class_shares, decays, distillation_loss
+    from ofa_tf.training.train_step import decays, distillation_loss, soft_targets
 
     optimizer = keras.optimizers.SGD(1e-3, momentum=0.9, nesterov=True)
     optimizer.build(model.trainable_variables)
@@ -97,7 +97,7 @@ def plain_step(model, images, labels):
         optimizer.apply(gradients)
         return loss
 
-    images, labels = tf.constant(images), class_shares(labels, model.output_shape[-1])
+    images, labels = tf.constant(images), soft_targets(labels, model.output_shape[-1])
     return lambda: float(one_step(images, labels))
 
 

@@ -30,7 +30,7 @@ class Batches:
             tensors with one row per image, or None: what was drawn for the whole batch at once.
         image_of: (record, row of what was drawn) -> tensors of one image, all images' of the same shapes.
         images_of: a batch of these tensors -> uint8 (batch, r, r, 3).
-        mix: (batch number, images, labels) -> images and labels, or shares of classes; None for nothing.
+        mix: (batch number, images, labels) -> images and labels, or soft targets; None for nothing.
         static_batch: whether no batch is short.
         at_once: (a batch of records as pixels, what was drawn) -> uint8 (batch, r, r, 3); takes the place of `image_of`
             and `images_of` where the split is in memory.

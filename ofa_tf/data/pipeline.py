@@ -105,7 +105,7 @@ def training_batches(
 
     Returns:
         `Batches` of uint8 images (batch_size / workers, r, r, 3) and int32 labels (batch_size / workers,), or where
-        images are blended float32 (batch_size / workers, classes), the shares of the classes.
+        images are blended float32 (batch_size / workers, classes), soft targets.
 
     Raises:
         InputError: a batch would be larger than the training split, or a resolution is not a positive whole number.

@@ -18,7 +18,7 @@ from ofa_tf.common import InputError, OfaError, RecordFormat
 from ofa_tf.common.config import check_whole, from_config, is_number
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, steps_per_epoch, training_batches
 from ofa_tf.training.schedule import learning_rate
-from ofa_tf.training.train_step import class_shares, decays, distillation_loss, top1_accuracy
+from ofa_tf.training.train_step import decays, distillation_loss, soft_targets, top1_accuracy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,8 +140,8 @@ def finetune(
     ) as bar:
         for step, (images, labels) in enumerate(batches, start=first_epoch * epoch_steps):
             rate = learning_rate(step, steps=steps, warmup_steps=0, peak=recipe.learning_rate, start=0.0)
-            shares = class_shares(labels, classes)
-            figures = np.array(step_of(images, shares, tf.constant(rate, tf.float32)))
+            targets = soft_targets(labels, classes)
+            figures = np.array(step_of(images, targets, tf.constant(rate, tf.float32)))
             if not np.isfinite(figures[0]):
                 raise OfaError(f"fine-tuning, step {step}: the loss is {figures[0]}; lower the learning rate")
             sums += figures
@@ -170,12 +170,12 @@ def _traced_step(model: keras.Model, optimizer, recipe: FinetuneRecipe):
             tf.TensorSpec((), tf.float32),
         ],
     )
-    def step(images, shares, rate):
+    def step(images, targets, rate):
         variables = model.trainable_variables
         nothing = tf.zeros((recipe.batch_size, model.output_shape[-1]))
         with tf.GradientTape() as tape:
             logits = model(recipe.preprocessing.normalize(images), training=True)
-            loss = distillation_loss(logits, shares, nothing, label_smoothing=recipe.label_smoothing, kd_ratio=0.0)
+            loss = distillation_loss(logits, targets, nothing, label_smoothing=recipe.label_smoothing, kd_ratio=0.0)
         gradients = [
             gradient + recipe.weight_decay * variable if decays(variable) else gradient
             for gradient, variable in zip(
@@ -184,7 +184,7 @@ def _traced_step(model: keras.Model, optimizer, recipe: FinetuneRecipe):
         ]
         optimizer.learning_rate.assign(rate)
         optimizer.apply(gradients)
-        return loss, top1_accuracy(logits, shares)
+        return loss, top1_accuracy(logits, targets)
 
     return step
 

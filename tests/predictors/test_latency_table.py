@@ -91,7 +91,8 @@ def test_a_table_of_before_its_form_was_called_form(table, tmp_path):
     path = tmp_path / "phone.json"
     table.save(path)
     fields = json.loads(path.read_text())
-    path.write_text(json.dumps({**fields, "activation_form": fields.pop("form")}))
+    fields["activation_form"] = fields.pop("form")
+    path.write_text(json.dumps(fields))
     assert LatencyTable.load(path) == table
 
 
