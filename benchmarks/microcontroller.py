@@ -67,7 +67,7 @@ def main(argv):
         "arch": found.arch.to_dict(),
         "macs": opened.net.space.count_macs(found.arch),
         "form": report.form,
-        "predicted_top1": found.predicted_accuracy,
+        "predicted_top1": found.predicted_top1,
         "predicted": dict(found.costs),
         "peak_memory_bytes": run.head_bytes,
         "tail_bytes": run.tail_bytes,

@@ -52,7 +52,7 @@ def main(argv):
                 "macs": found.costs["macs"],
                 # A sub-network that the predictor was fitted to is known, not predicted.
                 "among_pairs": found.arch in known,
-                "predicted_top1": found.predicted_accuracy,
+                "predicted_top1": found.predicted_top1,
                 "searched_top1": tops[0],
                 "best_random_top1": max(tops[1:]),
                 "predicted_best_random_top1": tops[1],
@@ -61,7 +61,7 @@ def main(argv):
         )
         print(
             f"at most {limit.limit / 1e6:.2f} million MACs: searched {100 * tops[0]:.2f}% (predicted "
-            f"{100 * found.predicted_accuracy:.2f}%), best of {len(drawn)} random {100 * max(tops[1:]):.2f}%, the one "
+            f"{100 * found.predicted_top1:.2f}%), best of {len(drawn)} random {100 * max(tops[1:]):.2f}%, the one "
             f"of them that the predictor chooses {100 * tops[1]:.2f}%",
             flush=True,
         )

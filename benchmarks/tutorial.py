@@ -79,7 +79,7 @@ def remake(official: pathlib.Path) -> tuple[dict, dict[str, str]]:
         constraint = Constraint(kind, limit, predictor=table if kind == "latency_ms" else None)
         front = pareto_search(space, predictor, constraint, resolutions=RESOLUTIONS)
         unit = 1 if kind == "latency_ms" else 1e6
-        points = tuple((point.costs[kind] / unit, 100 * point.predicted_accuracy) for point in front.candidates)
+        points = tuple((point.costs[kind] / unit, 100 * point.predicted_top1) for point in front.candidates)
         series = [TradeoffSeries(title, line) for title, line in published.items()]
         # Predictions are of held-out training images, on which every network does better than in the validation set.
         series.insert(0, TradeoffSeries("searched here, predicted (training images)", points))
@@ -89,7 +89,7 @@ def remake(official: pathlib.Path) -> tuple[dict, dict[str, str]]:
 
 def _figures(result) -> dict:
     return {
-        "predicted_top1_percent": 100 * result.predicted_accuracy,
+        "predicted_top1_percent": 100 * result.predicted_top1,
         **{kind: float(cost) for kind, cost in result.costs.items()},
         "arch": result.arch.to_dict(),
     }

@@ -249,7 +249,7 @@ def compare_with_random(
         ReportPoint(
             candidate.arch,
             predicted_ms=candidate.costs["latency_ms"],
-            predicted_top1=candidate.predicted_accuracy,
+            predicted_top1=candidate.predicted_top1,
             keras_top1=result["val"],
         )
         for candidate, result in zip(inside, results, strict=True)

@@ -76,11 +76,11 @@ def main(argv):
         front.save(_OUTPUT.value)
         stem = _OUTPUT.value.removesuffix(".json")
         front.save_csv(f"{stem}.csv")
-        points = tuple((point.costs[front.kind], 100 * point.predicted_accuracy) for point in front.candidates)
+        points = tuple((point.costs[front.kind], 100 * point.predicted_top1) for point in front.candidates)
         line = TradeoffSeries(f"{space.name}, predicted", points)
         write_text(f"{stem}.svg", tradeoff_plot([line], name="front", cost_label=front.kind))
         for candidate in front.candidates:
-            print(f"{front.kind} {candidate.costs[front.kind]:.6g}, predicted top-1 {candidate.predicted_accuracy:.4f}")
+            print(f"{front.kind} {candidate.costs[front.kind]:.6g}, predicted top-1 {candidate.predicted_top1:.4f}")
         return
     if _POPULATION.value is not None:
         common["population"] = _POPULATION.value

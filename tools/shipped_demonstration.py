@@ -74,7 +74,7 @@ def specialize_shipped(folder: pathlib.Path, seed: int = 0) -> dict[str, Any]:
         "budget_ms": budget_ms,
         "predicted_ms": found.costs["latency_ms"],
         "measured_ms": measured_ms,
-        "predicted_top1": found.predicted_accuracy,
+        "predicted_top1": found.predicted_top1,
         **{name: getattr(exported, name) for name in ("keras_top1", "tflite_top1", "images", "model_bytes")},
         "photos": answers,
         "seconds": time.monotonic() - began,
@@ -86,7 +86,7 @@ def specialize_shipped(folder: pathlib.Path, seed: int = 0) -> dict[str, Any]:
     )
     print(
         f"top-1 on {exported.images} photos that it was not trained on: {100 * exported.tflite_top1:.0f}% "
-        f"(in float {100 * exported.keras_top1:.0f}%, predicted {100 * found.predicted_accuracy:.1f}%)"
+        f"(in float {100 * exported.keras_top1:.0f}%, predicted {100 * found.predicted_top1:.1f}%)"
     )
     for answer in answers:
         print(f"{answer['file']} ({answer['is']}): {answer['answer']}, {100 * answer['probability']:.0f}%")

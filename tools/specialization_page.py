@@ -152,9 +152,7 @@ def _split(group: Sequence[TargetResult]) -> str:
 
 def _point(candidate: Candidate) -> ReportPoint:
     costs = dict(candidate.costs)
-    return ReportPoint(
-        candidate.arch, costs.get("latency_ms"), predicted_top1=candidate.predicted_accuracy, costs=costs
-    )
+    return ReportPoint(candidate.arch, costs.get("latency_ms"), predicted_top1=candidate.predicted_top1, costs=costs)
 
 
 def _target(device: str, result: TargetResult) -> ReportTarget:

@@ -244,12 +244,12 @@ class Candidate:
 
     Args:
         arch: the architecture.
-        predicted_accuracy: top-1 as predicted, 0..1; None where no predictor was given.
+        predicted_top1: top-1 as predicted, 0..1; None where no predictor was given.
         costs: its predicted cost for each constraint, by kind.
     """
 
     arch: Arch
-    predicted_accuracy: float | None
+    predicted_top1: float | None
     costs: Mapping[str, float]
 
 

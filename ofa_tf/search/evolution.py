@@ -29,7 +29,7 @@ class SearchResult:
 
     Example:
         result = evolutionary_search(space, predictor, [Constraint("macs", 200e6)])
-        result.arch, result.predicted_accuracy, result.costs["macs"]
+        result.arch, result.predicted_top1, result.costs["macs"]
     """
 
     candidates: tuple[Candidate, ...]
@@ -42,9 +42,9 @@ class SearchResult:
         return self.candidates[0].arch
 
     @property
-    def predicted_accuracy(self) -> float:
+    def predicted_top1(self) -> float:
         """Its top-1 as predicted, 0..1."""
-        return self.candidates[0].predicted_accuracy
+        return self.candidates[0].predicted_top1
 
     @property
     def costs(self) -> Mapping[str, float]:

@@ -43,8 +43,8 @@ class ParetoFront:
     def of(found: Sequence[Candidate], kind: str, evaluated: int = 0) -> "ParetoFront":
         """The front of any candidates that carry the cost."""
         front: list[Candidate] = []
-        for candidate in sorted(found, key=lambda c: (c.costs[kind], -c.predicted_accuracy)):
-            if not front or candidate.predicted_accuracy > front[-1].predicted_accuracy:
+        for candidate in sorted(found, key=lambda c: (c.costs[kind], -c.predicted_top1)):
+            if not front or candidate.predicted_top1 > front[-1].predicted_top1:
                 front.append(candidate)
         return ParetoFront(tuple(front), kind, evaluated)
 
@@ -63,7 +63,7 @@ class ParetoFront:
     def save(self, path: str | os.PathLike) -> None:
         """Writes the front as JSON, atomically."""
         points = [
-            {"arch": candidate.arch.to_dict(), "predicted_top1": candidate.predicted_accuracy, **candidate.costs}
+            {"arch": candidate.arch.to_dict(), "predicted_top1": candidate.predicted_top1, **candidate.costs}
             for candidate in self.candidates
         ]
         FORMAT.save(path, {"kind": self.kind, "evaluated": self.evaluated, "points": points})
@@ -76,7 +76,7 @@ class ParetoFront:
         writer.writerow([*kinds, "predicted_top1", "arch"])
         for candidate in self.candidates:
             costs = [candidate.costs[kind] for kind in kinds]
-            writer.writerow([*costs, candidate.predicted_accuracy, candidate.arch.to_json()])
+            writer.writerow([*costs, candidate.predicted_top1, candidate.arch.to_json()])
         write_text(path, text.getvalue())
 
     @staticmethod

@@ -35,7 +35,7 @@ def random_search(
         space: the space.
         constraints: the limits.
         count: how many architectures.
-        accuracy_predictor: fills in `predicted_accuracy` and sorts by it, best first, where it is given.
+        accuracy_predictor: fills in `predicted_top1` and sorts by it, best first, where it is given.
         seed: equal seeds give equal results.
         resolutions: image sides in pixels to draw from; by default as in `evolutionary_search`.
 

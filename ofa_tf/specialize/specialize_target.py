@@ -95,7 +95,7 @@ def _architecture(target: Target, predictor: AccuracyPredictor, table: LatencyPr
         arch=best.arch,
         space=space.name,
         predicted=_predicted(predictor, best),
-        predicted_top1=best.predicted_accuracy,
+        predicted_top1=best.predicted_top1,
         command=interop.import_command(space.name),
     )
 
@@ -155,7 +155,7 @@ class _Specialization:
             space=self.predictor.space.name,
             predicted=_predicted(self.predictor, made.candidate),
             measured=made.measured,
-            predicted_top1=made.candidate.predicted_accuracy,
+            predicted_top1=made.candidate.predicted_top1,
             supernet_top1=made.evaluation.top1,
             keras_top1=report.keras_top1,
             tflite_top1=report.tflite_top1,
