@@ -142,13 +142,13 @@ def _augmenting(split: Split, augmentation: Augmentation, resolutions: tuple[int
     """How `Batches` turns records into images, where a plan draws a resolution and `Draws` for each."""
 
     def image_of(image: tf.Tensor, drawn: tuple[tf.Tensor, Draws]) -> tuple:
-        side, draws = drawn
-        return fitted(image, resolutions[0] if len(resolutions) == 1 else side, draws, augmentation), draws
+        resolution, draws = drawn
+        return fitted(image, resolutions[0] if len(resolutions) == 1 else resolution, draws, augmentation), draws
 
     def at_once(images: tf.Tensor, drawn: tuple[tf.Tensor, Draws]) -> tf.Tensor:
-        sides, draws = drawn
-        side = resolutions[0] if len(resolutions) == 1 else sides[0]
-        return finished(centre_square(images, side), draws, augmentation)
+        of_images, draws = drawn
+        resolution = resolutions[0] if len(resolutions) == 1 else of_images[0]
+        return finished(centre_square(images, resolution), draws, augmentation)
 
     return {
         "image_of": image_of,

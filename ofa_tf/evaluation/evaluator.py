@@ -232,9 +232,9 @@ def evaluate_model(
     Example:
         evaluate_model(net.extract(arch, statistics), dataset, split="validation", preprocessing=PUBLISHED)["top1"]
     """
-    side = model.input_shape[1]
+    resolution = model.input_shape[1]
     batches = evaluation_batches(
-        dataset, split, resolution=side, batch_size=_BATCH, crop_fraction=preprocessing.crop_fraction
+        dataset, split, resolution=resolution, batch_size=_BATCH, crop_fraction=preprocessing.crop_fraction
     )
     top1 = top5 = count = 0
     for images, labels in batches:

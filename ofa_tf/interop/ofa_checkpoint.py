@@ -296,7 +296,7 @@ def inferred_space(
         if _space_signature(candidate) == signature:
             return candidate
     raise InputError(
-        f"{path}: is of no space that has a name ({_words(signature)}); give --space={'|'.join(FAMILIES)} and "
+        f"{path}: is of no space that has a name ({_described(signature)}); give --space={'|'.join(FAMILIES)} and "
         f"--width_mult"
     )
 
@@ -318,7 +318,7 @@ def _space_signature(space: Space) -> tuple:
     return family, blocks[0].out_channels, last, len(blocks) > 11
 
 
-def _words(signature: tuple) -> str:
+def _described(signature: tuple) -> str:
     family, stem, last, _ = signature
-    words = {"resnet": "ResNet50", "se": "MobileNetV3", "plain": "ProxylessNAS"}
-    return f"it looks like {words[family]} with a stem of {stem} and {last} features"
+    families = {"resnet": "ResNet50", "se": "MobileNetV3", "plain": "ProxylessNAS"}
+    return f"it looks like {families[family]} with a stem of {stem} and {last} features"

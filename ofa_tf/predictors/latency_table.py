@@ -228,7 +228,9 @@ class LatencyTable:
             "blocks": _to_dicts(self.blocks),
         }
         if self.at_resolution:
-            fields["at_resolution"] = {str(side): _to_dicts(blocks) for side, blocks in self.at_resolution.items()}
+            fields["at_resolution"] = {
+                str(resolution): _to_dicts(blocks) for resolution, blocks in self.at_resolution.items()
+            }
         FORMAT.save(path, fields)
 
     @staticmethod
@@ -252,10 +254,10 @@ class LatencyTable:
                 correction=None if correction is None else LatencyCorrection.from_dict(correction),
                 blocks=_from_dicts(_typed(fields, "blocks", dict)),
                 at_resolution={
-                    _side(side): _from_dicts(blocks) for side, blocks in fields.get("at_resolution", {}).items()
+                    _resolution(text): _from_dicts(blocks) for text, blocks in fields.get("at_resolution", {}).items()
                 },
                 # Older tables do not tell them.
-                resolutions=_sides(fields.get("resolutions", [])),
+                resolutions=_resolutions(fields.get("resolutions", [])),
             )
 
 
@@ -290,13 +292,13 @@ def _from_dicts(blocks: dict[str, Any]) -> dict[str, BlockLatency]:
     return latencies
 
 
-def _sides(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, list) or not all(is_whole(side, 1) for side in values):
+def _resolutions(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(is_whole(resolution, 1) for resolution in values):
         raise InputError(f"resolutions is {brief(repr(values))}, expected a list of image sides in pixels")
     return tuple(values)
 
 
-def _side(text: str) -> int:
+def _resolution(text: str) -> int:
     if not text.isdecimal():
         raise InputError(f"at_resolution has the key {text!r}, expected an image side in pixels")
     return int(text)

@@ -207,11 +207,11 @@ def evolutionary_search(
     if not 0 <= parent_ratio <= 1:
         raise InputError(f"search: parent_ratio is {parent_ratio!r}, expected a number from 0 to 1")
     constraints = (constraints,) if isinstance(constraints, Constraint) else tuple(constraints)
-    sizes = search_resolutions(space, accuracy_predictor, resolutions)
+    searched = search_resolutions(space, accuracy_predictor, resolutions)
     parents = max(1, round(population * parent_ratio))
 
     def search(bounds: Sequence[Constraint]) -> SearchResult:
-        budget = Budget.compile(space, bounds, sizes)
+        budget = Budget.compile(space, bounds, searched)
         run = _Run(budget, accuracy_predictor, np.random.default_rng(seed), population, parents, variation)
         rows, accuracies = run.result(generations)
         return SearchResult(tuple(candidates(budget, rows, accuracies, constraints)), tuple(run.history), run.evaluated)
@@ -219,8 +219,8 @@ def evolutionary_search(
     try:
         return _exactly(constraints, search)
     except NothingExact:
-        budget = Budget.compile(space, constraints, sizes)
-        rows = encode(space, [dataclasses.replace(space.smallest(), r=side) for side in budget.resolutions])
+        budget = Budget.compile(space, constraints, searched)
+        rows = encode(space, [dataclasses.replace(space.smallest(), r=r) for r in budget.resolutions])
         accuracies = np.asarray(accuracy_predictor.predict_rows(space, rows))
         with contextlib.suppress(NothingExact):
             return SearchResult(tuple(candidates(budget, *_best(rows, accuracies, population))), (), len(rows))

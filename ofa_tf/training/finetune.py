@@ -106,7 +106,7 @@ def finetune(
     Example:
         finetune(net.extract(arch, statistics), dataset, FinetuneRecipe(epochs=10))
     """
-    classes, side = model.output_shape[-1], model.input_shape[1]
+    classes, resolution = model.output_shape[-1], model.input_shape[1]
     if classes != dataset.num_classes:
         raise InputError(
             f"fine-tuning: the model has {classes} outputs, dataset {dataset.name} has {dataset.num_classes} classes; "
@@ -122,7 +122,7 @@ def finetune(
     batches = training_batches(
         dataset,
         batch_size=recipe.batch_size,
-        resolutions=(side,),
+        resolutions=(resolution,),
         augmentation=recipe.augmentation,
         seed=recipe.seed,
         first_step=first_epoch * epoch_steps,
