@@ -26,7 +26,7 @@ class Batches:
         first: number of the first batch in the run.
         count: how many batches, None for no end.
         batch_size: images per batch.
-        plan: batch number (scalar int64) -> places in the split (int64 (batch,)), and a tuple (of any depth) of
+        plan: batch number (scalar int64) -> indices in the split (int64 (batch,)), and a tuple (of any depth) of
             tensors with one row per image, or None: what was drawn for the whole batch at once.
         image_of: (record, row of what was drawn) -> tensors of one image, all images' of the same shapes.
         images_of: a batch of these tensors -> uint8 (batch, r, r, 3).
@@ -82,8 +82,8 @@ class Batches:
         drop = self.drop and bool(self.split.damaged)
 
         def planned(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tuple]:
-            places, drawn = self.plan(number)
-            return tf.gather(indices, places), tf.gather(labels, places), drawn
+            chosen, drawn = self.plan(number)
+            return tf.gather(indices, chosen), tf.gather(labels, chosen), drawn
 
         def batch_of(images: Any, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             images = self.images_of(images)
@@ -115,8 +115,8 @@ class Batches:
         found = False
         with tf.init_scope(), tf.device("CPU:0"):
             indices, _ = self.split.rows(drop=self.drop)
-            places, drawn = self.plan(tf.constant(number, tf.int64))
-            for row, index in enumerate(tf.gather(indices, places).numpy()):
+            chosen, drawn = self.plan(tf.constant(number, tf.int64))
+            for row, index in enumerate(tf.gather(indices, chosen).numpy()):
                 values = tf.nest.map_structure(lambda tensor, row=row: tensor[row], drawn)
                 try:
                     self.image_of(self.split.read(tf.constant(index)), values)

@@ -62,9 +62,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, name: str, places: np.ndarray) -> "Split":
-        """The split of some of the images, in the order of `places`."""
-        return dataclasses.replace(self, name=name, labels=self.labels[places], indices=self.indices[places])
+    def take(self, name: str, chosen: np.ndarray) -> "Split":
+        """The split of some of the images, in the order of `chosen`."""
+        return dataclasses.replace(self, name=name, labels=self.labels[chosen], indices=self.indices[chosen])
 
     def rows(self, *, drop: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """The record (int64) and the label (int32) of each image, for `tf.gather` inside a `tf.data` map.
@@ -74,11 +74,11 @@ class Split:
         indices, labels = self.indices, self.labels
         damaged = np.isin(indices, list(self.damaged))
         if damaged.any():
-            places, readable = np.flatnonzero(damaged), np.flatnonzero(~damaged)
-            following = readable[np.searchsorted(readable, places) % len(readable)]
+            unreadable, readable = np.flatnonzero(damaged), np.flatnonzero(~damaged)
+            following = readable[np.searchsorted(readable, unreadable) % len(readable)]
             indices, labels = indices.copy(), labels.copy()
-            indices[places] = indices[following]
-            labels[places] = -1 if drop else labels[following]
+            indices[unreadable] = indices[following]
+            labels[unreadable] = -1 if drop else labels[following]
         # Tensors are captured by a tf.data function; arrays would be copied into its graph.
         with tf.init_scope(), tf.device("CPU:0"):
             return tf.constant(indices), tf.constant(labels)
@@ -110,8 +110,8 @@ class Split:
             pixels = self._decoded()
             if pixels is None:
                 return self
-            places = {int(index): place for place, index in enumerate(self.indices)}
-            damaged = {places[index]: reason for index, reason in self.damaged.items() if index in places}
+            row_of = {int(index): row for row, index in enumerate(self.indices)}
+            damaged = {row_of[index]: reason for index, reason in self.damaged.items() if index in row_of}
             records = tf.constant(pixels)
         return Split(self.name, self.labels, np.arange(len(self)), records, PIXELS, damaged)
 
@@ -127,10 +127,10 @@ class Split:
             fits = tf.reduce_all(tf.equal(tf.shape(image), shape))
             return tf.cond(fits, lambda: image, lambda: tf.zeros(shape, tf.uint8)), fits
 
-        place = 0
-        while place < len(self):
+        done = 0
+        while done < len(self):
             batches = (
-                tf.data.Dataset.from_tensor_slices(self.indices[place:])
+                tf.data.Dataset.from_tensor_slices(self.indices[done:])
                 .map(read, num_parallel_calls=os.cpu_count(), deterministic=True)
                 .batch(_READ_AT_ONCE)
                 .as_numpy_iterator()
@@ -139,11 +139,11 @@ class Split:
                 for images, fit in batches:
                     if not fit.all():
                         return None
-                    pixels[place : place + len(images)] = images
-                    place += len(images)
+                    pixels[done : done + len(images)] = images
+                    done += len(images)
             except tf.errors.OpError:
                 # One by one, to know which it is.
-                for index in self.indices[place : place + _READ_AT_ONCE]:
+                for index in self.indices[done : done + _READ_AT_ONCE]:
                     try:
                         image, fits = read(tf.constant(index))
                     except tf.errors.OpError as error:
@@ -151,8 +151,8 @@ class Split:
                     else:
                         if not fits:
                             return None
-                        pixels[place] = image
-                    place += 1
+                        pixels[done] = image
+                    done += 1
         return pixels
 
     def _first_shape(self) -> tuple[int, ...] | None:
@@ -255,7 +255,7 @@ def validation_count(images: int, validation: float | None) -> int:
     return count
 
 
-def stratified_places(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def stratified_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Draws `count` images so that the classes keep their shares as nearly as whole numbers can; ascending."""
     rng = np.random.default_rng(seed)
     classes, sizes = np.unique(labels, return_counts=True)
@@ -272,6 +272,6 @@ def stratified_places(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 def hold_out(name: str, split: Split, validation: float | None, seed: int) -> dict[str, Split]:
     """Divides the training images into the splits "train" and "validation", each in the original order."""
-    places = stratified_places(split.labels, validation_count(len(split), validation), seed)
-    rest = np.setdiff1d(np.arange(len(split)), places)
-    return {"train": split.take(f"{name} train", rest), "validation": split.take(f"{name} validation", places)}
+    chosen = stratified_indices(split.labels, validation_count(len(split), validation), seed)
+    rest = np.setdiff1d(np.arange(len(split)), chosen)
+    return {"train": split.take(f"{name} train", rest), "validation": split.take(f"{name} validation", chosen)}

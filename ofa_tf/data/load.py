@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError
-from ofa_tf.data.dataset import FILES, PIXELS, ImageDataset, Split, hold_out, stratified_places
+from ofa_tf.data.dataset import FILES, PIXELS, ImageDataset, Split, hold_out, stratified_indices
 from ofa_tf.data.pipeline import check_seed
 from ofa_tf.data.tfds import load_tfds
 
@@ -113,7 +113,7 @@ def load_digits(validation: float | None, seed: int) -> ImageDataset:
         enlarged = tf.image.resize(values, (SIDE, SIDE), method="bicubic").numpy()
     pixels = np.repeat(np.clip(np.rint(enlarged), 0, 255).astype(np.uint8), 3, axis=-1)
     everything = Split.make("digits", PIXELS, pixels, data.target)
-    test = stratified_places(everything.labels, TEST_IMAGES, seed=0)
+    test = stratified_indices(everything.labels, TEST_IMAGES, seed=0)
     rest = everything.take("digits", np.setdiff1d(np.arange(len(everything)), test))
     splits = hold_out("digits", rest, VALIDATION_IMAGES if validation is None else validation, seed)
     splits["test"] = everything.take("digits test", test)

@@ -29,10 +29,10 @@ def check_seed(seed: int) -> None:
     check_whole("seed", seed, 0, MAX_SEED)
 
 
-def stream(seed: int, purpose: int, epoch: int | tf.Tensor, place: int | tf.Tensor) -> tf.Tensor:
-    """An int64 (2,) seed that no other (seed, purpose, epoch < 2^24, place) has."""
+def stream(seed: int, purpose: int, epoch: int | tf.Tensor, index: int | tf.Tensor) -> tf.Tensor:
+    """An int64 (2,) seed that no other (seed, purpose, epoch < 2^24, index) has."""
     first = tf.cast(epoch, tf.int64) * 2**32 + (purpose * 2**56 + seed)
-    return tf.stack([first, tf.cast(place, tf.int64)])
+    return tf.stack([first, tf.cast(index, tf.int64)])
 
 
 def shuffled(positions: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
@@ -123,10 +123,10 @@ def training_batches(
         epoch = step // epoch_steps
         first = (step - epoch * epoch_steps) * batch_size
         positions = first + tf.range(batch_size, dtype=tf.int64)
-        places = shuffled(positions, len(split), stream(seed, SHUFFLE, epoch, 0))
+        chosen = shuffled(positions, len(split), stream(seed, SHUFFLE, epoch, 0))
         resolution = tf.fill([share], drawn_resolution(resolutions, seed, step))
         draws = draw(augmentation, stream(seed, AUGMENT, 0, step), batch_size)
-        return places[own], (resolution, tf.nest.map_structure(lambda values: values[own], draws))
+        return chosen[own], (resolution, tf.nest.map_structure(lambda values: values[own], draws))
 
     mix = Mixing(augmentation, dataset.num_classes, seed * workers + worker) if Mixing.wanted(augmentation) else None
     return Batches(split, first_step, steps, share, plan, mix=mix, **_augmenting(split, augmentation, resolutions))
@@ -238,9 +238,9 @@ def calibration_batches(
 
     def plan(number: tf.Tensor) -> tuple[tf.Tensor, tuple]:
         positions = number * batch_size + tf.range(batch_size, dtype=tf.int64)
-        places = shuffled(positions, len(split), stream(seed, CALIBRATION, 0, 0))
+        chosen = shuffled(positions, len(split), stream(seed, CALIBRATION, 0, 0))
         draws = draw(augmentation, stream(seed, CALIBRATION, 1, number), batch_size)
-        return places, (tf.fill([batch_size], resolution), draws)
+        return chosen, (tf.fill([batch_size], resolution), draws)
 
     augmenting = _augmenting(split, augmentation, (resolution,))
     return Batches(split, 0, images // batch_size, batch_size, plan, **augmenting)

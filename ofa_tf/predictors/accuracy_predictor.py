@@ -286,8 +286,8 @@ class AccuracyPredictor:
         if space is not self.space:
             self._check_space(space)
             if space.resolutions != self.space.resolutions:
-                places = {r: place for place, r in enumerate(self.space.resolutions)}
-                translated = np.array([places.get(r, -1) for r in space.resolutions])[rows[:, -1]]
+                index_of = {r: index for index, r in enumerate(self.space.resolutions)}
+                translated = np.array([index_of.get(r, -1) for r in space.resolutions])[rows[:, -1]]
                 if (translated < 0).any():
                     self._refuse_resolution(space.resolutions[rows[translated < 0][0, -1]])
                 rows = np.concatenate([rows[:, :-1], translated[:, None]], axis=1)

@@ -252,9 +252,9 @@ class LatencyRegression:
         here = [self.space.resolutions.index(resolution) for resolution in wanted]
         there = [space.resolutions.index(resolution) for resolution in wanted]
         values = np.full(theirs.size, np.nan)
-        for place, (start, offset) in enumerate(zip(mine.offsets, theirs.offsets, strict=True)):
+        for index, (start, offset) in enumerate(zip(mine.offsets, theirs.offsets, strict=True)):
             # The resolution comes last among a position's choices.
-            count = int(np.prod(mine.shapes[place][:-1]))
+            count = int(np.prod(mine.shapes[index][:-1]))
             block = self.values[start : start + count * mine.counts[-1]].reshape(count, -1)
             view = values[offset : offset + count * theirs.counts[-1]].reshape(count, -1)
             view[:, there] = block[:, here]

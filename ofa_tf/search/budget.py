@@ -177,9 +177,9 @@ def _without_largest(tables: Sequence[CostTable], limits: np.ndarray) -> tuple[l
     for table, limit in zip(tables, limits, strict=True):
         if table.largest:
             forbidden |= table.scale * table.values + table.offset > limit
-    kept = [place for place, table in enumerate(tables) if not table.largest] or [0]
+    kept = [index for index, table in enumerate(tables) if not table.largest] or [0]
     changed = []
-    for table in (tables[place] for place in kept):
+    for table in (tables[index] for index in kept):
         # More than all blocks of any architecture together.
         prohibitive = 2 * len(table.space.positions) * max(np.nanmax(np.abs(table.values)), 1e-9)
         changed.append(dataclasses.replace(table, values=np.where(forbidden, prohibitive, table.values)))

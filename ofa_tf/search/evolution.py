@@ -70,14 +70,14 @@ class SeenRows:
         They count as seen from now on; what exceeds `count` does not.
         """
         # Several times faster than sorted arrays for the few hundred rows of a generation.
-        places = []
-        for place, row_hash in enumerate((rows.astype(np.uint64) @ self._factors).tolist()):
-            if len(places) == count:
+        indices = []
+        for index, row_hash in enumerate((rows.astype(np.uint64) @ self._factors).tolist()):
+            if len(indices) == count:
                 break
             if row_hash not in self._hashes:
                 self._hashes.add(row_hash)
-                places.append(place)
-        return rows[np.array(places, int)]
+                indices.append(index)
+        return rows[np.array(indices, int)]
 
 
 @dataclasses.dataclass(frozen=True)

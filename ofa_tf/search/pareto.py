@@ -224,9 +224,9 @@ class _Run:
 
     def _scored(self, rows: np.ndarray) -> _Archive:
         self.evaluated += len(rows)
-        places = np.log(np.maximum(self.budget.costs(rows)[:, 0] / self.lowest, 1.0)) / self.per_cell
+        positions = np.log(np.maximum(self.budget.costs(rows)[:, 0] / self.lowest, 1.0)) / self.per_cell
         accuracies = np.asarray(self.accuracy_predictor.predict_rows(self.budget.space, rows))
-        return _Archive(rows, accuracies, np.minimum(places.astype(int), self.cells - 1))
+        return _Archive(rows, accuracies, np.minimum(positions.astype(int), self.cells - 1))
 
     def kept(self, archive: _Archive) -> _Archive:
         """The most accurate of each cell."""

@@ -51,20 +51,20 @@ def curves(recipe: Recipe, stages: tuple[Stage, ...], epoch_steps: int, batch_si
     timings = [recipe.stages[stage.name] for stage in stages]
     lengths = [timing.total_epochs * epoch_steps for timing in timings]
     made = []
-    for place, (stage, timing, length) in enumerate(zip(stages, timings, lengths, strict=True)):
+    for index, (stage, timing, length) in enumerate(zip(stages, timings, lengths, strict=True)):
         alone = recipe.decay != "run" and not held
-        if not alone and place and timing.warmup_epochs:
+        if not alone and index and timing.warmup_epochs:
             raise InputError(
                 f"recipe: stage {stage.name} has warmup_epochs {timing.warmup_epochs}; its rates go on from stage "
-                f"{stages[place - 1].name}, only the first stage warms up: set it to 0"
+                f"{stages[index - 1].name}, only the first stage warms up: set it to 0"
             )
         warmup = round((timing if alone else timings[0]).warmup_epochs * epoch_steps)
         peak = timing.learning_rate * batch_size / recipe.base_batch_size
         base = min(timing.learning_rate, peak) if recipe.warmup_from_base_rate else _WARMUP_START * peak
         made.append(
             Curve(
-                first_step=0 if alone else sum(lengths[:place]),
-                shared_after=not alone and place + 1 < len(stages),
+                first_step=0 if alone else sum(lengths[:index]),
+                shared_after=not alone and index + 1 < len(stages),
                 steps=length if alone else sum(lengths),
                 warmup_steps=warmup,
                 constant_steps=lengths[0] - warmup if held and stages[0].name == "full" else 0,

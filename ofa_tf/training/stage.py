@@ -46,8 +46,8 @@ class Stage:
         # The first stages have fewer different corners than names.
         return {
             name: arch
-            for place, (name, arch) in enumerate(corners.items())
-            if arch not in list(corners.values())[:place]
+            for index, (name, arch) in enumerate(corners.items())
+            if arch not in list(corners.values())[:index]
         }
 
 
@@ -126,8 +126,8 @@ def _named_stages(space: Space, recipe: Recipe, trained: bool) -> tuple[Stage, .
         find_stage(stages, name)
     if trained and recipe.stages:
         return tuple(
-            stage if place and stages[place - 1].name in recipe.stages else dataclasses.replace(stage, sorted_within=())
-            for place, stage in enumerate(stages)
+            stage if index and stages[index - 1].name in recipe.stages else dataclasses.replace(stage, sorted_within=())
+            for index, stage in enumerate(stages)
             if stage.name in recipe.stages
         )
     planned = stages[: len(recipe.stages)]
@@ -142,7 +142,7 @@ def _named_stages(space: Space, recipe: Recipe, trained: bool) -> tuple[Stage, .
 
 
 def find_stage(stages: tuple[Stage, ...], name: str) -> int:
-    """The place of a stage by name; `InputError` lists the names there are."""
+    """The index of a stage by name; `InputError` lists the names there are."""
     names = [stage.name for stage in stages]
     if name not in names:
         raise InputError(f"stage {name!r} is unknown; this space has {', '.join(names)}")

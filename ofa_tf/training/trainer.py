@@ -265,14 +265,14 @@ class Trainer:
                 progress.top1_sum += top1
                 bar.update(self._batch_size)
                 bar.set_postfix(loss=f"{loss:.3f}", top1=f"{top1:.3f}", refresh=False)
-                epoch, place = divmod(step + 1, epoch_steps)
-                if place == 0:
+                epoch, rest = divmod(step + 1, epoch_steps)
+                if rest == 0:
                     self._log_epoch(stage, epoch, epoch_steps, rate, progress)
                     self._log_timing(stage, epoch, step + 1 - epoch_began_at, time.monotonic() - epoch_began)
                     if evaluate and (epoch % recipe.evaluate_every == 0 or epoch == epochs):
                         self._evaluate_corners(stage, epoch, evaluate, progress, bar)
                     epoch_began, epoch_began_at = time.monotonic(), step + 1
-                due = place == 0 or time.monotonic() - saved > 60 * recipe.checkpoint_minutes
+                due = rest == 0 or time.monotonic() - saved > 60 * recipe.checkpoint_minutes
                 due = due or (bool(recipe.checkpoint_steps) and (step + 1) % recipe.checkpoint_steps == 0)
                 if (due or stop) and step + 1 < steps:
                     self._save(stage, progress)

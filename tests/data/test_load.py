@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ofa_tf import data
 from ofa_tf.common import InputError
-from ofa_tf.data.dataset import stratified_places, validation_count
+from ofa_tf.data.dataset import stratified_indices, validation_count
 from tests.data.image_files import write_folder
 
 
@@ -181,11 +181,11 @@ def test_validation_count(images, validation, count):
 @given(
     labels=st.lists(st.integers(0, 5), min_size=2, max_size=200), share=st.floats(0.01, 0.99), seed=st.integers(0, 9)
 )
-def test_stratified_places_keep_class_shares(labels, share, seed):
+def test_stratified_indices_keep_class_shares(labels, share, seed):
     """Each class gives its share of the validation split to within one image, and no image is drawn twice."""
     labels = np.array(labels)
     count = max(1, int(share * len(labels)))
-    places = stratified_places(labels, count, seed)
+    places = stratified_indices(labels, count, seed)
     assert len(set(places.tolist())) == count
     for label in set(labels.tolist()):
         expected = (labels == label).sum() * count / len(labels)
