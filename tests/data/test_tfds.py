@@ -67,7 +67,7 @@ def prepared(request, tmp_path_factory):
 
 
 def test_images_and_labels(prepared):
-    """All images arrive with their labels, in both formats; validation is preferred over test as val."""
+    """All images arrive with their labels, in both formats; their own validation split is preferred as test."""
     file_format, folder = prepared
     dataset = data.load("tiny_photos", folder, validation=4)
     assert dataset.class_names == ("ant", "bee")

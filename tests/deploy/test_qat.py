@@ -50,7 +50,7 @@ def _task():
     model.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(np.asarray(PUBLISHED.normalize(images)), np.asarray(labels), batch_size=50, epochs=12, verbose=0)
     weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
-    held_out = evaluation_batches(digits, "holdout", resolution=SIDE, batch_size=400, crop_fraction=1.0)
+    held_out = evaluation_batches(digits, "validation", resolution=SIDE, batch_size=400, crop_fraction=1.0)
     ((check_images, check_labels),) = held_out
     return {
         "blocks": blocks,

@@ -83,7 +83,7 @@ class Files:
         ParetoFront.of(found, "macs").save(folder / "front.json")
         pairs = PairsFile(folder / "pairs.jsonl", space)
         for arch, accuracy in zip(archs, accuracies, strict=True):
-            pairs.add(arch, accuracy, images=100, split="train-holdout")
+            pairs.add(arch, accuracy, images=100, split="validation")
         lines = [json.dumps({"arch": arch.to_dict(), "latency_ms": 1.5}) for arch in archs]
         (folder / "latencies.jsonl").write_text("".join(f"{line}\n" for line in lines))
 

@@ -2,7 +2,7 @@
 
 python -m tests.zoo.make_photos imagenette ofa_tf/zoo/photos/ofa_imagenette_mbv3
 
-Of each class, the first 20 training photos and the first 10 of the hold-out in the order of their names.
+Of each class, the first 20 training photos and the first 10 of the validation split in the order of their names.
 """
 
 import pathlib
