@@ -6,10 +6,10 @@ from ofa_tf.training.experiment import open_experiment
 from ofa_tf.training.finetune import FinetuneRecipe, finetune
 from ofa_tf.training.recipe import Recipe, StageRecipe
 from ofa_tf.training.run_directory import RunDirectory
-from ofa_tf.training.stage import Stage, delayed_stages, progressive_stages
+from ofa_tf.training.stage import Stage, delayed_stages, progressive_stages, sort_channels
 from ofa_tf.training.teacher import KerasTeacher, SupernetTeacher
 from ofa_tf.training.train_step import TrainStep
-from ofa_tf.training.trainer import Trainer, sort_channels
+from ofa_tf.training.trainer import Trainer
 
 __all__ = [
     "Cluster",

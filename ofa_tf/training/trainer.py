@@ -5,8 +5,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,57 +16,14 @@ from ofa_tf.common import InputError, OfaError, brief
 from ofa_tf.common.config import check_whole, is_number
 from ofa_tf.data import ImageDataset, steps_per_epoch, training_batches
 from ofa_tf.networks import PackedSupernet, Supernet
-from ofa_tf.spaces import Arch, Space
-from ofa_tf.spaces.space import within
+from ofa_tf.spaces import Arch
 from ofa_tf.training.checkpoint import FORMAT, initialize, load_checkpoint, save_checkpoint
 from ofa_tf.training.cluster import Cluster
 from ofa_tf.training.run_directory import RunDirectory
 from ofa_tf.training.schedule import curves
-from ofa_tf.training.stage import Stage, find_stage, stages_of
+from ofa_tf.training.stage import Stage, find_stage, sort_channels, stages_of
 from ofa_tf.training.teacher import Answers, Teacher, top1_on_training_images
 from ofa_tf.training.train_step import TrainStep
-
-
-def sort_channels(net: Supernet, supported: tuple, slots: Mapping[int, Sequence] = MappingProxyType({})) -> None:
-    """Moves the most important channels of every elastic block to the front.
-
-    The largest sub-network computes what it did before. Channels outside a smaller width that is already supported do
-    not move inside it.
-
-    Args:
-        net: changed in place.
-        supported: the expand ratios trained so far.
-        slots: by `id` of a variable, what an optimizer keeps for it, which then moves with it.
-
-    Source: Cai et al., section 3.3 ("Elastic Width"); docs/method.md, "Width".
-    """
-
-    def reorder(variables: list, order: np.ndarray, axis: int) -> None:
-        moving = [each for variable in variables for each in (variable, *slots.get(id(variable), ()))]
-        for variable in moving:
-            variable.assign(np.take(variable.numpy(), order, axis=axis))
-
-    for block, bounds in zip(net.blocks, width_bounds(net.space, supported), strict=True):
-        if bounds:
-            block.sort_channels(bounds, reorder)
-
-
-def width_bounds(space: Space, supported: tuple) -> list[list[int]]:
-    """For each position, the inner channel counts at the supported expand ratios, ascending; empty if it has none."""
-    bounds = []
-    for position in space.positions:
-        fields = [gene.field for gene in position.genes]
-        if "e" not in fields:
-            bounds.append([])
-            continue
-        largest = [gene.choices[-1] for gene in position.genes]
-        ratios = position.genes[fields.index("e")].choices
-        widths = set()
-        for ratio in within(ratios, supported):
-            values = [ratio if field == "e" else value for field, value in zip(fields, largest, strict=True)]
-            widths.add(position.make(position.input_size(space.resolutions[-1]), *values).mid_channels)
-        bounds.append(sorted(widths))
-    return bounds
 
 
 class StopSignals:
