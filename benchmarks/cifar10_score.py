@@ -45,9 +45,9 @@ def main(argv):
 
     from benchmarks.cifar10_config import get_config
     from ofa_tf.common import write_json
-    from tools.opening import open_run
+    from ofa_tf.specialize import open_source
 
-    opened = open_run(_RUN_DIR.value, data_dir=_DATA_DIR.value)
+    opened = open_source(_RUN_DIR.value, data_dir=_DATA_DIR.value)
     space, seconds = opened.net.space, [line["seconds"] for line in opened.run.read_log("timing")]
     subnets = []
     for name, arch in subnets_of(space, _COUNT.value).items():

@@ -108,7 +108,7 @@ def main(argv):
 def answer() -> None:
     """One side: reads lists of architectures, answers with the seconds that all of a list took, and their top-1."""
     from ofa_tf.evaluation import collect
-    from tools.opening import open_source
+    from ofa_tf.specialize import open_source
 
     opened = open_source(supernet=_SUPERNET, data_dir=_DATA_DIR.value)
     space = opened.net.space

@@ -11,7 +11,7 @@ the time of all together and how many targets were measured inside their budgets
 minutes on 2 cores.
 
 With --random=200, for the third and the sixth budget of this machine in both precisions: so many random sub-networks
-that the table puts inside the same budget, evaluated on the same hold-out as the chosen one. Asked for is that it is no
+that the table puts inside the same budget, evaluated on the same images as the chosen one. Asked for is that it is no
 more than half a point below the best. Give --data_dir (Imagenette) then: on the 100 photos that ship, the best of 200
 is the luckiest.
 """
@@ -148,10 +148,12 @@ def run_killed(command: list[str], environment: dict[str, str], out: pathlib.Pat
 
 
 def finished(out: pathlib.Path) -> dict[str, int]:
-    """The targets that have a result that is no failure, and when it was written."""
+    """The targets that are done, and when their result was written."""
     found = {}
     for path in out.glob("targets/*/result.json"):
-        if json.loads(path.read_text())["status"] != "failed":
+        result = json.loads(path.read_text())
+        # One that is still to be measured is "exported".
+        if result["status"] in ("verified", "architecture"):
             found[path.parent.name] = path.stat().st_mtime_ns
     return found
 
@@ -181,12 +183,11 @@ def count(targets: list[dict], out: pathlib.Path) -> dict:
 
 
 def compare(out: pathlib.Path) -> dict:
-    """The chosen sub-networks next to random ones inside the same budgets, on the hold-out."""
+    """The chosen sub-networks next to random ones inside the same budgets, on the validation split."""
     from ofa_tf import zoo
     from ofa_tf.predictors import LatencyTable
     from ofa_tf.search import Constraint, random_search
-    from ofa_tf.specialize import TargetResult
-    from tools.opening import open_source
+    from ofa_tf.specialize import TargetResult, open_source
 
     opened, predictor = open_source(supernet=_SUPERNET, data_dir=_DATA_DIR.value), zoo.accuracy_predictor(_SUPERNET)
     results = [TargetResult.load(path) for path in out.glob("targets/host*/result.json")]

@@ -4,8 +4,8 @@
         --output=benchmarks/results/quantized_accuracy.json
 
 The front of predicted accuracy over MACs is searched, and sub-networks evenly spaced over it in log MACs are exported
-in every kind, as tools.export_tflite ("trained": tools.quantize_aware) does it, and run on the hold-out. What is in the
-output already is not done again.
+in every kind, as tools.export_tflite ("trained": tools.quantize_aware) does it, and run on the validation split. What
+is in the output already is not done again.
 """
 
 import pathlib
@@ -30,9 +30,7 @@ def main(argv):
 
     from ofa_tf.common import read_json, write_json
     from ofa_tf.search import Constraint, pareto_search
-    from ofa_tf.specialize import export_subnet, train_quantized
-    from tools.opening import open_source
-    from tools.predictors import open_accuracy_predictor
+    from ofa_tf.specialize import export_subnet, open_accuracy_predictor, open_source, train_quantized
 
     opened = open_source(**_SOURCE.values())
     space = opened.net.space

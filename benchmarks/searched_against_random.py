@@ -1,10 +1,10 @@
-"""Searched sub-networks of a supernet against random ones under the same limits of MACs, on the hold-out.
+"""Searched sub-networks of a supernet against random ones under the same limits of MACs, on the validation split.
 
     python -m benchmarks.searched_against_random --run_dir=RUN --pairs=RUN/accuracy.jsonl --output=search.json
 
 A predictor is fitted to the pairs (tools.collect_accuracy). At each limit the searched sub-network with the best
-prediction is calibrated and evaluated, and so are 30 random ones within the limit. The best of those on the hold-out is
-a maximum that nobody could choose beforehand without 30 evaluations; the one of them that the predictor would choose
+prediction is calibrated and evaluated, and so are 30 random ones within the limit. The best of those on the validation
+split is a maximum that nobody could choose beforehand without 30 evaluations; the one that the predictor would choose
 stands beside it.
 """
 
@@ -29,7 +29,7 @@ def main(argv):
     from ofa_tf.common import write_json
     from ofa_tf.predictors import AccuracyPredictor, PairsFile
     from ofa_tf.search import Constraint, evolutionary_search, random_search
-    from tools.opening import open_source
+    from ofa_tf.specialize import open_source
 
     opened = open_source(**_SOURCE.values())
     space = opened.net.space

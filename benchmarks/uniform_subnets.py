@@ -1,4 +1,4 @@
-"""Top-1 of the largest, the smallest and the eight uniform sub-networks of a supernet, on its hold-out.
+"""Top-1 of the largest, the smallest and the eight uniform sub-networks of a supernet, on its validation split.
 
     python -m benchmarks.uniform_subnets --supernet=ofa_imagenette_mbv3 --data_dir=imagenette \\
         --resolutions=96,128,160 --output=benchmarks/results/imagenette.json
@@ -23,7 +23,7 @@ def main(argv):
     """Evaluates and prints a table."""
     del argv
     from ofa_tf.common import write_json
-    from tools.opening import open_source
+    from ofa_tf.specialize import open_source
 
     opened = open_source(**_SOURCE.values())
     space = opened.net.space

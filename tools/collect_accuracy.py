@@ -33,9 +33,7 @@ def main(argv):
 
     from ofa_tf.common import InputError
     from ofa_tf.evaluation import Farm
-
-    from .opening import evaluator_of, open_source
-    from .pipeline import collect_pairs
+    from ofa_tf.specialize import collect_pairs, evaluator_of, open_source
 
     opened = open_source(**_SOURCE.values())
     if not _OUTPUT.value and opened.run is None:

@@ -28,8 +28,7 @@ def main(argv):
 
     from ofa_tf import interop, spaces
     from ofa_tf.predictors import LatencyTable
-
-    from .predictors import open_latency_predictor
+    from ofa_tf.specialize import open_latency_predictor
 
     if _FORMAT.value != "json" and _SPACE.value is None:
         raise InputError(f"--format={_FORMAT.value}: --space is missing, whose blocks are written; give it")

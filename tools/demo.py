@@ -6,9 +6,9 @@
 Begins with a supernet that ships, trained on photos: measures this machine, searches, calibrates and exports an int8
 TFLite file, and classifies photos with it, all without training (`--notraining` ends here). Then trains a once-for-all
 network of the tiny space on scikit-learn's handwritten digits by progressive shrinking, collects accuracies and fits
-their predictor, builds this machine's int8 latency table, searches at three latency budgets, exports int8 TFLite files
-and measures them. Ends with a table and `report.html` in the run directory. An interrupted demo continues where it
-stopped.
+their predictor, and specializes at three latency budgets of this machine; each result is compared with random
+sub-networks on test images that no decision saw. Ends with `report.html` in the run directory. An interrupted demo
+continues where it stopped.
 """
 
 import pathlib
@@ -29,8 +29,7 @@ def main(argv):
     """Runs the demo."""
     del argv
     began = time.monotonic()
-    from .demonstration import demonstrate
-    from .shipped_demonstration import specialize_shipped
+    from .demonstration import demonstrate, specialize_shipped
 
     specialize_shipped(pathlib.Path(_RUN_DIR.value) / "shipped", _SEED.value)
     if not _TRAINING.value:

@@ -1,226 +1,220 @@
-"""The steps of the demo, from an experiment's configuration to a report."""
+"""The two parts of the demo: the supernet that ships, specialized for this machine; and one that is trained here."""
 
 import dataclasses
-import datetime
 import pathlib
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from ofa_tf import devices
-from ofa_tf.common import write_json
+from ofa_tf import devices, zoo
+from ofa_tf.common import OfaError, read_json, write_json
+from ofa_tf.data import decode_image, evaluation_image
 from ofa_tf.deploy import Runner
 from ofa_tf.devices.verification import Verification
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.predictors import AccuracyPredictor, LatencyTable
-from ofa_tf.report import Report, ReportModel, ReportPoint, format_table, write_report
-from ofa_tf.search import Candidate, Constraint, evolutionary_search, random_search
-from ofa_tf.search.constraint import constraints_of
+from ofa_tf.search import Constraint, random_search
 from ofa_tf.spaces import Arch
-from ofa_tf.specialize import Opened, export_subnet, within_limits
-from ofa_tf.training import RunDirectory, Trainer, open_experiment
+from ofa_tf.specialize import (
+    Opened,
+    Specialization,
+    Target,
+    TargetDevices,
+    TargetResult,
+    collect_pairs,
+    of_run,
+    open_source,
+    specialize,
+)
+from ofa_tf.specialize.work import say
+from ofa_tf.training import Trainer, open_experiment
 
-from .opening import of_run
-from .pipeline import collect_pairs, measure_ms, say
+from .specialization_page import write_page
 
-PRECISION = "int8"
+SUPERNET, RESOLUTION, PHOTOS = "ofa_imagenette_mbv3", 128, 5
 # Where between the smallest and the largest sub-network's latency the budgets lie, on a logarithmic scale.
-BUDGETS = (0.3, 0.5, 0.7)
-# Of the search's best, every fourth is evaluated and the hold-out chooses: a predictor fitted to so few pairs is a
-# rough judge, and neighbours in its order differ by a gene.
-CANDIDATES, EVERY = 96, 4
-RANDOM_SUBNETS = 20
-# Whole networks that check the latency table, and others, that correct it.
-VERIFIED, CORRECTING = 16, 6
-MAX_DROP = 0.02
+SHIPPED_BUDGET, BUDGETS = 0.4, (0.3, 0.5, 0.7)
+# Half of what a table is usually given: the files are measured in the end.
+TABLE_ROUNDS = 4
+# A predictor that was fitted to few pairs is a rough judge: many of the search's best are evaluated.
+CANDIDATES, RANDOM_SUBNETS = 24, 20
+# Whole networks that the latency table is checked with in the end.
+VERIFIED = 16
+# The shipped photos are few: more than this would be a broken file, not a matter of chance.
+MAX_DROP, SHIPPED_MAX_DROP = 0.02, 0.05
 # One percentage point, and a rounding error.
 POINT = 0.01 + 1e-9
 
 
-def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: int) -> Report:
-    """Runs every step, each from what is already in the run directory, and writes the report.
+def specialize_shipped(folder: pathlib.Path, seed: int = 0) -> dict[str, Any]:
+    """From photos to an int8 file for this machine, without any training.
 
     Args:
-        run_dir: where everything is written.
+        folder: where everything is written.
+        seed: of the search.
+
+    Returns:
+        What `result.json` holds.
+    """
+    began = time.monotonic()
+    opened = open_source(supernet=SUPERNET)
+    say(f"1/3 measure: this machine's int8 latency table at {RESOLUTION} pixels, block by block")
+    options = {"resolutions": (RESOLUTION,), "candidates": 1, "max_drop": SHIPPED_MAX_DROP, "seed": seed}
+    settings = devices.Settings(rounds=TABLE_ROUNDS)
+    [target] = targets_between(opened, folder, [SHIPPED_BUDGET], settings, **options)
+    say(f"2/3 search below {target.limits['latency_ms']:g} ms, calibrate, export, measure")
+    done = specialize(opened, targets=[target], output=folder, settings=settings)
+    [result] = kept(done)
+    say("3/3 classify photos with the file")
+    answers = classify(opened, result.path)
+    figures = {
+        "file": str(result.path),
+        "arch": result.arch.to_dict(),
+        "macs": result.predicted["macs"],
+        "budget_ms": target.limits["latency_ms"],
+        "predicted_ms": result.predicted["latency_ms"],
+        "measured_ms": result.measured["latency_ms"],
+        "model_bytes": result.measured["model_bytes"],
+        **{name: getattr(result, name) for name in ("predicted_top1", "keras_top1", "tflite_top1", "images")},
+        "photos": answers,
+        "seconds": time.monotonic() - began,
+    }
+    write_json(folder / "result.json", figures)
+    print(
+        f"{result.path}: {figures['measured_ms']:.2f} ms here (budget {figures['budget_ms']:g}, predicted "
+        f"{figures['predicted_ms']:.2f}), {figures['model_bytes'] / 1e6:.2f} MB"
+    )
+    print(
+        f"top-1 on {result.images} photos that it was not trained on: {100 * result.tflite_top1:.0f}% (in float "
+        f"{100 * result.keras_top1:.0f}%, predicted {100 * result.predicted_top1:.1f}%)"
+    )
+    for answer in answers:
+        print(f"{answer['file']} ({answer['is']}): {answer['answer']}, {100 * answer['probability']:.0f}%")
+    print(f"from photos to this file in {figures['seconds']:.0f} s, without training")
+    return figures
+
+
+def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: int) -> Specialization:
+    """Trains, collects, fits, specializes at three budgets, and compares with random sub-networks.
+
+    Args:
+        run_dir: where everything is written; what is there is not done again.
         config: the experiment, see `open_experiment`.
         pairs: sub-networks measured for the accuracy predictor.
         seed: of search and random choices.
     """
-    say("1/6 train: all stages of progressive shrinking")
+    say("1/5 train: all stages of progressive shrinking")
     run, dataset = open_experiment(run_dir, config)
     trainer = Trainer(run, dataset)
     opened = of_run(run, trainer.net, dataset)
     evaluator = opened.evaluator
     trainer.train(evaluate=lambda arch: evaluator.evaluate(arch, split="holdout").to_dict())
 
-    say(f"2/6 collect: hold-out accuracy of {pairs} sub-networks, each calibrated")
+    say(f"2/5 collect: hold-out accuracy of {pairs} sub-networks, each calibrated")
     measured = collect_pairs(evaluator, run.path / "accuracy.jsonl", count=pairs)
-    say("3/6 fit the accuracy predictor")
+    say("3/5 fit the accuracy predictor")
     predictor = AccuracyPredictor.fit(run.space, *measured.accuracies())
     predictor.save(run.path / "accuracy_predictor.npz")
     quality = predictor.metrics
     say(f"    held-out pairs: Kendall tau {quality['kendall_tau']:.2f}, RMSE {100 * quality['rmse']:.2f} points")
 
-    say(f"4/6 measure: this machine's {PRECISION} latency table, block by block, then corrected by whole networks")
-    table_path = run.path / f"host_{PRECISION}.json"
+    say("4/5 specialize at three budgets of this machine: search, choose on the hold-out, export, measure")
+    options = {"candidates": CANDIDATES, "max_drop": MAX_DROP, "seed": seed}
+    targets = targets_between(opened, run.path, BUDGETS, devices.Settings(), **options)
+    done = specialize(opened, targets=targets, output=run.path, predictor=predictor)
+    results = kept(done)
+
+    say("5/5 compare with random sub-networks, and check the latency table with whole ones")
+    table = done.devices.table(targets[0])
     with devices.open(devices.HOST) as device:
-        verification, table = devices.verified_table(
-            device, run.space, PRECISION, table_path, networks=VERIFIED, correct=CORRECTING, seed=seed, say=say
-        )
-    say(f"    {verification.summary()}")
-    say("5/6 search at three budgets, choose on the hold-out, export, measure")
-    models = search_all(opened, predictor, table, seed)
-    say("6/6 compare with random sub-networks and write the report")
-    return conclude(run, evaluator, predictor, table, verification, models, seed)
-
-
-def search_all(opened: Opened, predictor: AccuracyPredictor, table: LatencyTable, seed: int) -> list[ReportModel]:
-    """The smallest and the largest sub-network, and between them the best found for each budget."""
-    space = opened.net.space
-    smallest_ms, largest_ms = table.predict(space, [space.smallest(), space.largest()])
-    models = [finish(opened, predictor, table, "smallest", space.smallest())]
-    for share in BUDGETS:
-        budget_ms = float(f"{smallest_ms * (largest_ms / smallest_ms) ** share:.2g}")
-        models.append(search_one(opened, predictor, table, budget_ms, seed))
-    return [*models, finish(opened, predictor, table, "largest", space.largest())]
-
-
-def search_one(
-    opened: Opened,
-    predictor: AccuracyPredictor,
-    table: LatencyTable,
-    budget_ms: float,
-    seed: int,
-) -> ReportModel:
-    """Searches below a budget until the exported file is measured inside it."""
-
-    def attempt(limits: dict[str, float]) -> tuple[ReportModel, dict[str, float]]:
-        found = evolutionary_search(opened.net.space, predictor, constraints_of(limits, table=table), seed=seed)
-        chosen = max(found.top(CANDIDATES)[::EVERY], key=lambda candidate: holdout_top1(opened.evaluator, candidate))
-        model = finish(opened, predictor, table, f"{budget_ms:g} ms", chosen.arch, budget_ms)
-        return model, {"latency_ms": model.measured_ms}
-
-    return within_limits({"latency_ms": budget_ms}, attempt, say=lambda text: say(f"    {text}"))
-
-
-def holdout_top1(evaluator: Evaluator, candidate: Candidate) -> float:
-    """What a candidate is chosen by."""
-    return evaluator.evaluate(candidate.arch, split="holdout").top1
-
-
-def finish(
-    opened: Opened,
-    predictor: AccuracyPredictor,
-    table: LatencyTable,
-    name: str,
-    arch: Arch,
-    budget_ms: float | None = None,
-) -> ReportModel:
-    """Exports a sub-network, checks its file on the hold-out, and measures it."""
-    path, space = model_path(opened.run, name), opened.net.space
-    exported = export_subnet(opened, arch, path, precision=PRECISION, split="holdout", max_drop=MAX_DROP)
-    model = ReportModel(
-        name,
-        arch,
-        space.count_macs(arch),
-        budget_ms=budget_ms,
-        predicted_ms=float(table.predict(space, [arch])[0]),
-        measured_ms=measure_ms(path, table.threads),
-        predicted_top1=float(predictor.predict(space, [arch])[0]),
-        keras_top1=exported.keras_top1,
-        tflite_top1=exported.tflite_top1,
-        model_bytes=exported.model_bytes,
-    )
-    say(
-        f"    {name}: {model.measured_ms:.3f} ms, int8 hold-out top-1 {100 * model.tflite_top1:.1f}%, "
-        f"{exported.partitions} partition"
-    )
-    return model
-
-
-def conclude(
-    run: RunDirectory,
-    evaluator: Evaluator,
-    predictor: AccuracyPredictor,
-    table: LatencyTable,
-    verification: Verification,
-    models: list[ReportModel],
-    seed: int,
-) -> Report:
-    """Adds the random sub-networks, prints the table and what it shows, and writes `report.html` and `result.json`."""
-    space = run.space
-    # Everything is decided: only now are the test images looked at.
-    models = [on_test_images(run, evaluator, model) for model in models]
-    comparisons, points = {}, []
-    for model in models:
-        if model.budget_ms is not None:
-            comparisons[model.name], drawn = compare_with_random(evaluator, predictor, table, model, seed)
-            points += drawn
-    images = len(evaluator.dataset.split("val"))
-    report = Report(
-        "Once-for-all on handwritten digits",
-        f"this machine ({table.versions['cpu']}), {table.threads} thread, {PRECISION}, ai_edge_litert",
-        f"{images} test images that no decision saw",
-        space,
-        models,
-        random_points=points,
-        latency_pairs=list(zip(verification.predicted_ms, verification.measured_ms, strict=True)),
-        metrics=run.read_log("metrics"),
-        notes=notes(run, table, predictor),
-    )
-    write_report(run.path / "report.html", report)
-    write_json(
-        run.path / "result.json",
-        {
-            "models": [{**dataclasses.asdict(model), "arch": model.arch.to_dict()} for model in models],
-            "comparisons": comparisons,
-            "latency": verification.to_dict(),
-            "predictor": dict(predictor.metrics),
-            "shortcomings": shortcomings(models, comparisons, verification),
-        },
-    )
-    print(format_table(models))
-    for name, comparison in comparisons.items():
-        found, drawn = comparison["searched"], comparison["best_random"]
+        verification, _ = devices.verify_table(table, run.space, device, networks=VERIFIED, seed=seed + 1)
+    comparisons = {it.target.name: compare_with_random(evaluator, predictor, table, it, seed) for it in results}
+    lacks = shortcomings(comparisons, verification)
+    figures = {"comparisons": comparisons, "latency": verification.to_dict(), "predictor": dict(quality)}
+    write_json(run.path / "result.json", {**figures, "shortcomings": lacks})
+    for result in results:
+        found = comparisons[result.target.name]
+        print(result.summary())
         print(
-            f"{name}: top-1 of the searched sub-network {100 * found['holdout']:.1f}% on the hold-out, "
-            f"{100 * found['val']:.1f}% on the test images; of the best of {RANDOM_SUBNETS} random ones inside the "
-            f"budget {100 * drawn['holdout']:.1f}%, {100 * drawn['val']:.1f}% "
-            f"(best on the test images: {100 * comparison['best_random_val']:.1f}%)"
+            f"    test images: {100 * found['file_test']:.1f}% by the file, {100 * found['searched']['val']:.1f}% in "
+            f"float; the best of {RANDOM_SUBNETS} random sub-networks inside the budget, chosen on the hold-out, "
+            f"{100 * found['best_random']['val']:.1f}%"
         )
     print(f"latency table: {verification.summary()}")
-    for shortcoming in shortcomings(models, comparisons, verification):
-        print(f"NOT AS IT SHOULD BE: {shortcoming}")
-    print(f"report: {run.path / 'report.html'}")
-    return report
+    for lack in lacks:
+        print(f"NOT AS IT SHOULD BE: {lack}")
+    print(f"report: {write_page(done)}")
+    return done
 
 
-def on_test_images(run: RunDirectory, evaluator: Evaluator, model: ReportModel) -> ReportModel:
-    """The model with its accuracies on "val", in Keras and through its file."""
-    images, labels = evaluator.images("val", model.arch.r)
-    classes = Runner(model_path(run, model.name)).predict(images).argmax(-1)
-    return dataclasses.replace(
-        model,
-        keras_top1=evaluator.evaluate(model.arch, split="val").top1,
-        tflite_top1=float(np.mean(classes == labels)),
-    )
+def targets_between(
+    opened: Opened, folder: pathlib.Path, shares: Sequence[float], settings: devices.Settings, **options: Any
+) -> list[Target]:
+    """Targets on this machine whose budgets lie between the smallest and the largest sub-network's latency.
+
+    Args:
+        opened: the supernet.
+        folder: of the tables; the table that tells is made there.
+        shares: where they lie, 0..1, on a logarithmic scale.
+        settings: of the measurement.
+        options: of the targets.
+    """
+    space = opened.net.space
+    sides = options.get("resolutions", space.resolutions)
+    bench = TargetDevices(folder / "tables", settings=settings, say=say)
+    any_budget = Target("any", devices.HOST, {"latency_ms": 1.0}, **options)
+    bench.build_tables([(any_budget, space, sides)])
+    table = bench.table(any_budget)
+    ends = [dataclasses.replace(space.smallest(), r=min(sides)), dataclasses.replace(space.largest(), r=max(sides))]
+    smallest_ms, largest_ms = table.predict(space, ends)
+    budgets_ms = [float(f"{smallest_ms * (largest_ms / smallest_ms) ** share:.2g}") for share in shares]
+    say(f"    sub-networks take {smallest_ms:.2f} to {largest_ms:.2f} ms")
+    return [Target(f"{budget:g} ms", devices.HOST, {"latency_ms": budget}, **options) for budget in budgets_ms]
 
 
-def model_path(run: RunDirectory, name: str) -> pathlib.Path:
-    """Where a model's file lies."""
-    return run.path / "models" / f"{name.replace(' ', '_')}.tflite"
+def kept(done: Specialization) -> Sequence[TargetResult]:
+    """The results, all of which a demo needs."""
+    for result in done.failed:
+        raise OfaError(f"{result.target.name}: {result.reason}")
+    return done.results
 
 
-def shortcomings(models: list[ReportModel], comparisons: dict[str, dict], verification: Verification) -> list[str]:
+def compare_with_random(
+    evaluator: Evaluator, predictor: AccuracyPredictor, table: LatencyTable, result: TargetResult, seed: int
+) -> dict[str, Any]:
+    """A chosen sub-network next to random ones inside its budget.
+
+    Returns:
+        Top-1 of it and of the random sub-network that the hold-out would choose, on both splits; beside them the best
+        "val" of any random one, which nobody could have chosen, and the file's.
+    """
+    constraint = Constraint("latency_ms", result.target.limits["latency_ms"], predictor=table)
+    inside = random_search(evaluator.net.space, [constraint], RANDOM_SUBNETS, accuracy_predictor=predictor, seed=seed)
+    tops = [top1_by_split(evaluator, candidate.arch) for candidate in inside]
+    images, labels = evaluator.images("val", result.arch.r)
+    return {
+        "searched": top1_by_split(evaluator, result.arch),
+        "best_random": max(tops, key=lambda top: top["holdout"]),
+        "best_random_val": max(top["val"] for top in tops),
+        "file_test": float(np.mean(Runner(result.path).predict(images).argmax(-1) == labels)),
+    }
+
+
+def top1_by_split(evaluator: Evaluator, arch: Arch) -> dict[str, float]:
+    """Calibrated float top-1 on the hold-out and on the test images."""
+    statistics = evaluator.calibrate(arch)
+    return {split: evaluator.evaluate(arch, split=split, statistics=statistics).top1 for split in ("holdout", "val")}
+
+
+def shortcomings(comparisons: Mapping[str, Mapping], verification: Verification) -> list[str]:
     """What a demo should show and this one did not; empty where all is well."""
     found = []
-    for model in models:
-        if model.over_budget:
-            found.append(f"{model.name}: measured over its budget")
-        if model.keras_top1 - model.tflite_top1 > POINT:
-            found.append(f"{model.name}: int8 is more than a point below float on the test images")
     for name, comparison in comparisons.items():
+        if comparison["searched"]["val"] - comparison["file_test"] > POINT:
+            found.append(f"{name}: int8 is more than a point below float on the test images")
         # On the test images the bar is whichever random one is best there, though nobody could have chosen it.
         bars = {"hold-out": ("holdout", comparison["best_random"]["holdout"])}
         bars["test images"] = ("val", comparison["best_random_val"])
@@ -232,51 +226,23 @@ def shortcomings(models: list[ReportModel], comparisons: dict[str, dict], verifi
     return found
 
 
-def compare_with_random(
-    evaluator: Evaluator, predictor: AccuracyPredictor, table: LatencyTable, model: ReportModel, seed: int
-) -> tuple[dict[str, Any], list[ReportPoint]]:
-    """A model next to random sub-networks inside its budget.
-
-    Returns:
-        Top-1 of the model and of the random sub-network that the hold-out would choose, on both splits; beside them
-        the best "val" of any random one, which nobody could have chosen. And the points of the random ones.
-    """
-    constraint = Constraint("latency_ms", model.budget_ms, predictor=table)
-    space = evaluator.net.space
-    inside = random_search(space, [constraint], RANDOM_SUBNETS, accuracy_predictor=predictor, seed=seed)
-    results = [top1_by_split(evaluator, candidate.arch) for candidate in inside]
-    points = [
-        ReportPoint(
-            candidate.arch,
-            predicted_ms=candidate.costs["latency_ms"],
-            predicted_top1=candidate.predicted_top1,
-            keras_top1=result["val"],
+def classify(opened: Opened, path: pathlib.Path) -> list[dict[str, Any]]:
+    """A few photos of different classes, as an app would have them classified: from the JPEG file to a word."""
+    names = read_json(zoo.photos(SUPERNET) / "names.json", "class names")
+    classes = [names[name] for name in opened.dataset.class_names]
+    split, runner = opened.dataset.split("holdout"), Runner(path)
+    answers = []
+    for place in np.linspace(0, len(split) - 1, PHOTOS + 2).astype(int)[1:-1]:
+        file = split.records[int(split.indices[place])].numpy().decode()
+        crop_fraction = opened.evaluator.preprocessing.crop_fraction
+        image = evaluation_image(decode_image(tf.io.read_file(file)), RESOLUTION, crop_fraction).numpy()
+        logits = runner.predict(image[np.newaxis])[0]
+        answers.append(
+            {
+                "file": pathlib.Path(file).name,
+                "is": classes[split.labels[place]],
+                "answer": classes[logits.argmax()],
+                "probability": float(tf.nn.softmax(logits).numpy().max()),
+            }
         )
-        for candidate, result in zip(inside, results, strict=True)
-    ]
-    comparison = {
-        "searched": top1_by_split(evaluator, model.arch),
-        "best_random": max(results, key=lambda result: result["holdout"]),
-        "best_random_val": max(result["val"] for result in results),
-    }
-    return comparison, points
-
-
-def top1_by_split(evaluator: Evaluator, arch: Arch) -> dict[str, float]:
-    """Calibrated float top-1 on the hold-out and on the test images."""
-    statistics = evaluator.calibrate(arch)
-    return {split: evaluator.evaluate(arch, split=split, statistics=statistics).top1 for split in ("holdout", "val")}
-
-
-def notes(run: RunDirectory, table: LatencyTable, predictor: AccuracyPredictor) -> dict[str, str]:
-    """Where the report's figures come from."""
-    quality = predictor.metrics
-    return {
-        "date": datetime.date.today().isoformat(),
-        "command": "python -m tools.demo",
-        "training": f"{run.path / 'run.json'}, seed {run.recipe.seed}",
-        "decisions": "search and choice use the hold-out; the table's accuracies are on the test images",
-        "accuracy predictor": f"on held-out pairs: Kendall tau {quality['kendall_tau']:.2f}, "
-        f"Spearman {quality['spearman']:.2f}, RMSE {100 * quality['rmse']:.2f} points",
-        "versions": ", ".join(f"{name} {version}" for name, version in table.versions.items()),
-    }
+    return answers

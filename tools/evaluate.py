@@ -36,8 +36,9 @@ def main(argv):
     """Evaluates."""
     del argv
     from ofa_tf.common import write_json
+    from ofa_tf.specialize import open_source
 
-    from .opening import open_source, read_arch
+    from .opening import read_arch
 
     split = split_name(_SPLIT.value)
     if split != _SPLIT.value:

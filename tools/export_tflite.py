@@ -58,9 +58,9 @@ def main(argv):
     del argv
     from ofa_tf.common import InputError
     from ofa_tf.deploy.c_array import write_c_array
-    from ofa_tf.specialize import export_subnet
+    from ofa_tf.specialize import export_subnet, open_source
 
-    from .opening import open_source, read_arch, written_as
+    from .opening import read_arch, written_as
 
     output = model = pathlib.Path(_OUTPUT.value)
     if _FORMAT.value == "cc":

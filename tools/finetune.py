@@ -69,9 +69,10 @@ def main(argv):
 
 def _from_supernet():
     from ofa_tf.common import InputError
+    from ofa_tf.specialize import open_source
 
     from .finetune_start import FinetuneStart
-    from .opening import open_source, read_arch
+    from .opening import read_arch
 
     if _ARCH.value is None or _CHECKPOINT.value is not None:
         raise InputError("--arch: give the architecture to extract (and --checkpoint only with --specialized)")

@@ -42,9 +42,9 @@ def main(argv):
     """Trains and writes."""
     del argv
     from ofa_tf.deploy import QuantizationRecipe
-    from ofa_tf.specialize import train_quantized
+    from ofa_tf.specialize import open_source, train_quantized
 
-    from .opening import open_source, read_arch
+    from .opening import read_arch
 
     opened = open_source(**_SOURCE.values())
     report = train_quantized(

@@ -57,8 +57,7 @@ def main(argv):
     del argv
     from ofa_tf.common import InputError, write_json, write_text
     from ofa_tf.search import evolutionary_search, pareto_search
-
-    from .predictors import open_accuracy_predictor
+    from ofa_tf.specialize import open_accuracy_predictor
 
     if _FRONT.value and _POPULATION.value is not None:
         raise InputError("--population: a front keeps architectures for each part of its range; leave it out")
@@ -108,8 +107,7 @@ def _constraints() -> tuple[list, str, str]:
     from ofa_tf.common import InputError
     from ofa_tf.common.form import precision_of
     from ofa_tf.search.constraint import constraints_of, form_within
-
-    from .predictors import open_latency_predictor
+    from ofa_tf.specialize import open_latency_predictor
 
     limits = _LIMITS.limits()
     if ("latency_ms" in limits) != (_LATENCY_TABLE.value is not None):

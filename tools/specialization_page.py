@@ -21,11 +21,9 @@ from ofa_tf.report import (
 )
 from ofa_tf.search import Candidate, pareto_search, random_search
 from ofa_tf.search.constraint import KINDS, constraints_of
-from ofa_tf.specialize import MODEL, TargetResult, Workshop
+from ofa_tf.specialize import MODEL, Specialization, Target, TargetResult
+from ofa_tf.specialize.work import say
 from ofa_tf.training import RunDirectory
-
-from .device_measuring import Devices
-from .pipeline import measure_ms, say
 
 # A front for the eye; and how far beyond the largest limit it goes.
 _GENERATIONS, _POINTS, _BEYOND = 200, 40, 1.1
@@ -33,32 +31,25 @@ _RANDOM = 40
 
 
 def write_page(
-    output: pathlib.Path,
-    results: Sequence[TargetResult],
-    workshop: Workshop,
-    devices: Devices,
-    baselines: Sequence[str],
-    co2_lb_per_hour: float | None = None,
+    done: Specialization, baselines: Sequence[str] = (), co2_lb_per_hour: float | None = None
 ) -> pathlib.Path:
     """Writes `report.html`, and `report.json` with what it shows.
 
     Args:
-        output: the folder of the results.
-        results: of all targets.
-        workshop: with what they were made.
-        devices: on which they were measured.
+        done: the targets' results, and with what they were made.
         baselines: names of known networks that this machine is measured with.
         co2_lb_per_hour: pounds of CO2 for each device hour, the method's published factor unless given.
 
     Returns:
         The page.
     """
+    output, results = done.output, done.results
     groups: dict[str, list[TargetResult]] = {}
     for result in results:
         groups.setdefault(_device_name(result), []).append(result)
     shown, targets = [], []
     for name, group in groups.items():
-        device = _device(output, name, group, workshop, devices, baselines)
+        device = _device(done, name, group, baselines)
         if device is None:
             # Nothing is known of its space, so there is nothing to draw.
             say(f"{name}: not in the report: {group[0].reason}")
@@ -67,14 +58,14 @@ def write_page(
         targets += [_target(name, result) for result in group]
     if not targets:
         raise OfaError("; ".join(f"{result.target.name}: {result.reason}" for result in results))
-    run = workshop.opened.run if workshop.opened else None
+    run = done.opened.run if done.opened else None
     report = SpecializationReport(
         "One supernet, specialized",
         targets,
         shown,
         metrics=run.read_log("metrics") if run else (),
         cost=design_cost(run, results, co2_lb_per_hour),
-        notes=_notes(workshop, results),
+        notes=_notes(done),
     )
     write_json(output / "report.json", report.to_dict())
     write_report(output / "report.html", report)
@@ -90,9 +81,9 @@ def _device_name(result: TargetResult) -> str:
     return f"{device}, {target.precision}{threads}{other}"
 
 
-def _device(output, name: str, group: list[TargetResult], workshop: Workshop, devices: Devices, baselines):
+def _device(done: Specialization, name: str, group: list[TargetResult], baselines: Sequence[str]):
     try:
-        predictor = workshop.predictor(group[0].target)
+        predictor = done.predictor_of(group[0].target)
     except OfaError:
         return None
     space, target = predictor.space, group[0].target
@@ -101,7 +92,7 @@ def _device(output, name: str, group: list[TargetResult], workshop: Workshop, de
     limit = _BEYOND * max(it.target.limits[kind] for it in group if kind in it.target.limits)
     searched, random = [], []
     try:
-        table = next(devices.table(it.target) for it in group if kind in it.target.limits)
+        table = next(done.devices.table(it.target) for it in group if kind in it.target.limits)
         constraints = constraints_of({kind: limit}, table=table, precision=target.precision, form=target.form)
         sides = None
         if all(it.target.resolutions for it in group):
@@ -118,7 +109,7 @@ def _device(output, name: str, group: list[TargetResult], workshop: Workshop, de
     known: Sequence[ReportBaseline] = ()
     if kind == "latency_ms" and target.device == HOST and baselines:
         try:
-            known = _baselines(output / "baselines.json", baselines, target, max(space.resolutions))
+            known = _baselines(done, baselines, target, max(space.resolutions))
         except OfaError as error:
             say(f"{name}: no baselines in the report: {error}")
     elif kind == "latency_ms" and target.device in PUBLISHED_BASELINES and space.num_classes == 1000:
@@ -190,10 +181,11 @@ def _target(device: str, result: TargetResult) -> ReportTarget:
     )
 
 
-def _baselines(path: pathlib.Path, names: Sequence[str], target, resolution: int) -> list[ReportBaseline]:
+def _baselines(done: Specialization, names: Sequence[str], target: Target, resolution: int) -> list[ReportBaseline]:
     """Known networks on this machine, each measured once for an output folder."""
     from ofa_tf.devices.baselines import baseline_file
 
+    path = done.output / "baselines.json"
     kept = read_json(path, "baselines") if path.exists() else {}
     found = []
     for name in names:
@@ -201,7 +193,7 @@ def _baselines(path: pathlib.Path, names: Sequence[str], target, resolution: int
         if key not in kept:
             say(f"baseline {key}")
             file = baseline_file(name, resolution, target.precision)
-            kept[key] = file.to_dict(measure_ms(file.path, target.threads))
+            kept[key] = file.to_dict(done.devices.measure_ms(target, file.path))
             write_json(path, kept)
         figures = kept[key]
         top1 = figures["published_top1"]
@@ -236,16 +228,16 @@ def design_cost(
     )
 
 
-def _notes(workshop: Workshop, results: Sequence[TargetResult]) -> dict[str, str]:
+def _notes(done: Specialization) -> dict[str, str]:
     notes = {
         "date": datetime.date.today().isoformat(),
         "command": "python -m tools.specialize",
         "decisions": "candidates are chosen on the hold-out, on which files are checked, too; the test images are not "
         "looked at",
     }
-    if workshop.opened is not None:
-        notes["supernet"] = ", ".join(f"{name} {value}" for name, value in workshop.opened.provenance.items())
+    if done.opened is not None:
+        notes["supernet"] = ", ".join(f"{name} {value}" for name, value in done.opened.provenance.items())
     versions = {name: text for name, text in host.describe().items() if name not in ("cpu", "cores", "os")}
     notes["versions"] = ", ".join(f"{name} {text}" for name, text in versions.items())
-    notes["time"] = f"{sum(result.seconds for result in results):.0f} s for {len(results)} targets"
+    notes["time"] = f"{sum(result.seconds for result in done.results):.0f} s for {len(done.results)} targets"
     return notes

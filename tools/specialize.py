@@ -6,7 +6,7 @@
     python -m tools.specialize --run_dir=RUN --targets=targets.yaml --workers=2 --output=OUT
 
 One target stands on the flags, many in a file (docs/specialize.md has an example). For each: search, calibrate and
-evaluate the best candidates on the hold-out, which chooses, export, check, and measure on the device where that is
+evaluate the best candidates on the validation split, choose, export, check, and measure on the device where that is
 here; a file over its limits makes the next search stricter, a few times. `--device` is host, the serial of a phone that
 adb sees, or any other word: of a device that is not here figures are predicted, by the `--latency_table` given. Tables
 of this machine and of attached phones are built unless given, and kept in OUT/tables.
@@ -19,13 +19,11 @@ the published weights. With `--learn`, measured networks correct the latency tab
 added to the accuracy pairs.
 """
 
-import pathlib
-
 from absl import flags
 
-from ofa_tf.common import InputError, cli
+from ofa_tf.common import InputError, OfaError, cli
 from ofa_tf.common.form import PRECISIONS
-from ofa_tf.devices import device_flags  # noqa: F401  defines the flags of devices
+from ofa_tf.devices import device_flags
 
 from . import limit_flags, source_flags
 
@@ -40,8 +38,10 @@ _LATENCY_TABLE = flags.DEFINE_string("latency_table", None, "of the device, as t
 _LIMITS = limit_flags.define()
 _PRECISION = flags.DEFINE_enum("precision", None, list(PRECISIONS), "of the file; int8 unless given")
 _THREADS = flags.DEFINE_integer("threads", None, "of the interpreter on the device; 1 unless given", lower_bound=1)
-_CANDIDATES = flags.DEFINE_integer("candidates", None, "that the hold-out chooses from; 8 unless given", lower_bound=1)
-_IMAGES = flags.DEFINE_integer("images", None, "at most so many hold-out images, evenly spaced", lower_bound=1)
+_CANDIDATES = flags.DEFINE_integer(
+    "candidates", None, "evaluated on the validation split; 8 unless given", lower_bound=1
+)
+_IMAGES = flags.DEFINE_integer("images", None, "at most so many validation images, evenly spaced", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float("max_drop", None, "the top-1 that the file may lose, 0..1; the precision's unless given")
 _FINETUNE_EPOCHS = flags.DEFINE_integer("finetune_epochs", None, "train the chosen network on its own", lower_bound=0)
 _QUANTIZATION_AWARE_EPOCHS = flags.DEFINE_integer(
@@ -84,25 +84,40 @@ def main(argv):
         raise InputError("no target given; give --max_latency_ms, another limit, or --targets=FILE")
     if _TARGETS.value is not None:
         _check_alone()
-    from ofa_tf.specialize import read_targets
-
-    from .specializing import Opening, specialize_into
-
     if _BASELINES.value:
         from ofa_tf.devices.baselines import check_names
 
         check_names(_BASELINES.value)
+    from ofa_tf.specialize import open_source, read_targets, specialize
+
+    from .specialization_page import write_page
+
     targets = [_one_target()] if _TARGETS.value is None else read_targets(_TARGETS.value)
-    specialize_into(
-        pathlib.Path(_OUTPUT.value),
-        targets,
-        Opening(_SOURCE.values(), _PREDICTOR.value),
+    source = _SOURCE.values()
+    done = specialize(
+        open_source(**source) if source["run_dir"] or source["supernet"] else None,
+        targets=targets,
+        output=_OUTPUT.value,
+        predictor=_PREDICTOR.value,
         workers=_WORKERS.value,
-        table_rounds=_TABLE_ROUNDS.value,
         learn=_LEARN.value,
-        baselines=_BASELINES.value,
-        co2_lb_per_hour=_CO2.value,
+        settings=device_flags.settings(_TABLE_ROUNDS.value),
+        options=device_flags.options(threads=1, runs=1, seconds=0.0),
     )
+    page = write_page(done, _BASELINES.value, _CO2.value)
+    for result in done.results:
+        print(result.summary())
+        if result.command:
+            print(f"    its weights are not here: {result.command}")
+    print(f"report: {page}")
+    if done.failed:
+        names = ", ".join(result.target.name for result in done.failed)
+        raise OfaError(
+            f"{len(done.failed)} of {len(targets)} targets failed: {names}; {page} says why, the same command tries "
+            f"them again" + (f"; --learn: {done.unlearned}" if done.unlearned else "")
+        )
+    if done.unlearned:
+        raise done.unlearned
 
 
 def _check_alone() -> None:

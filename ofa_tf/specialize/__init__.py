@@ -1,42 +1,169 @@
 """From a supernet and targets to one checked file each: search, choose, export, measure, looped and resumable.
 
-Example:
-    from ofa_tf.specialize import Target, specialize_target
-    target = Target("host int8, 2 ms", "host", {"latency_ms": 2})
-    result = specialize_target(target, "out", predictor=predictor, opened=opened, table=table, measure=measure)
+`ofa_tf.specialize(...)` is the call; this package holds what it is made of.
 """
 
-from ofa_tf.specialize.job import Job, finished
-from ofa_tf.specialize.learning import learn_accuracies, learn_latencies, open_pairs
-from ofa_tf.specialize.opened import Opened
-from ofa_tf.specialize.rounds import OverLimitsError, within_limits
-from ofa_tf.specialize.specialize_all import specialize_all
-from ofa_tf.specialize.specialize_target import MODEL, source_of, specialize_target
-from ofa_tf.specialize.subnet_files import export_subnet, finetuned_weights, train_quantized
-from ofa_tf.specialize.target import Target, default_name
-from ofa_tf.specialize.target_result import TargetResult
-from ofa_tf.specialize.targets_file import read_targets
-from ofa_tf.specialize.workshop import Workshop
+import importlib
+import os
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ofa_tf.devices import BenchmarkOptions, Settings
+    from ofa_tf.predictors import AccuracyPredictor
+    from ofa_tf.specialize.learning import collect_pairs, learn_accuracies, learn_latencies, open_pairs
+    from ofa_tf.specialize.loop import Specialization, specialize_targets
+    from ofa_tf.specialize.opened import Opened, evaluator_for, evaluator_of, of_run, open_source, read_supernet
+    from ofa_tf.specialize.predictors import open_accuracy_predictor, open_latency_predictor
+    from ofa_tf.specialize.rounds import specialize_target, stricter_limits, with_latency
+    from ofa_tf.specialize.subnet_files import export_subnet, finetuned_weights, train_quantized
+    from ofa_tf.specialize.target import Target, default_name, read_targets
+    from ofa_tf.specialize.target_devices import TargetDevices
+    from ofa_tf.specialize.target_result import MODEL, TargetResult
+
+# Loaded when they are asked for: most bring TensorFlow along, which targets and predictors do without.
+_MODULES = {
+    "learning": ("collect_pairs", "learn_accuracies", "learn_latencies", "open_pairs"),
+    "loop": ("Specialization", "specialize_targets"),
+    "opened": ("Opened", "evaluator_for", "evaluator_of", "of_run", "open_source", "read_supernet"),
+    "predictors": ("open_accuracy_predictor", "open_latency_predictor"),
+    "rounds": ("specialize_target", "stricter_limits", "with_latency"),
+    "subnet_files": ("export_subnet", "finetuned_weights", "train_quantized"),
+    "target": ("Target", "default_name", "read_targets"),
+    "target_devices": ("TargetDevices",),
+    "target_result": ("MODEL", "TargetResult"),
+}
+_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "MODEL",
-    "Job",
     "Opened",
-    "OverLimitsError",
+    "Specialization",
     "Target",
+    "TargetDevices",
     "TargetResult",
-    "Workshop",
+    "collect_pairs",
     "default_name",
+    "evaluator_for",
+    "evaluator_of",
     "export_subnet",
     "finetuned_weights",
-    "finished",
     "learn_accuracies",
     "learn_latencies",
+    "of_run",
+    "open_accuracy_predictor",
+    "open_latency_predictor",
     "open_pairs",
+    "open_source",
+    "read_supernet",
     "read_targets",
-    "source_of",
-    "specialize_all",
+    "specialize",
     "specialize_target",
+    "specialize_targets",
+    "stricter_limits",
     "train_quantized",
-    "within_limits",
+    "with_latency",
 ]
+
+
+def __getattr__(name: str):
+    if name in _OF:
+        return getattr(importlib.import_module(f"{__name__}.{_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def specialize(
+    supernet: "str | os.PathLike | Opened | None",
+    *,
+    output: str | os.PathLike,
+    device: str = "host",
+    max_latency_ms: float | None = None,
+    limits: Mapping[str, float] | None = None,
+    targets: "Sequence[Target] | str | os.PathLike | None" = None,
+    images: str | os.PathLike | None = None,
+    dataset: str | None = None,
+    predictor: "str | AccuracyPredictor | None" = None,
+    workers: int = 1,
+    learn: bool = False,
+    settings: "Settings | None" = None,
+    options: "BenchmarkOptions | None" = None,
+    **fields: Any,
+) -> "Specialization":
+    """Makes a checked `.tflite` file for each target: a device, and what a network may take there.
+
+    For each target: search below its limits, calibrate and evaluate the best candidates on the validation split,
+    choose, export and check the file, and measure it on the device where that is here. A file over its limits makes the
+    next search stricter, a few times. Latency tables of devices that are here are built unless given, and kept. Every
+    result is written at once; the same call again does only what is not finished.
+
+    Args:
+        supernet: the name of one that ships, a packed file, a run directory of tools.train, or an opened one. None
+            where only architectures are wanted, of the predictor's space.
+        output: the folder of everything that is written.
+        device: "host" (this machine), the serial of a phone that adb sees, "ssh:" and a computer, or any other word for
+            a device that is not here, whose figures are then only predicted.
+        max_latency_ms: the limit of latency, in milliseconds.
+        limits: other limits by kind, see `Target`.
+        targets: several at once, or the file that holds them, in place of `device` and limits.
+        images: the folder of images, with class folders; the supernet's own unless given.
+        dataset: "folder", "digits" or a TFDS name, of `images`.
+        predictor: of accuracies, or the name or file of one; the supernet's own unless given.
+        workers: processes that make files at once, where there are several targets.
+        learn: whether measurements correct the tables and extend the accuracy pairs.
+        settings: where programs and logs of devices are, and in how many rounds this machine is measured.
+        options: how phones are treated.
+        **fields: of the one `Target`: `precision`, `resolutions`, `candidates`, `max_drop` and others.
+
+    Returns:
+        The results in the targets' order, each with `path`, `status`, `measured` and `tflite_top1`. A target that could
+        not be done is a result, too, with its `reason`.
+
+    Raises:
+        InputError: a mistake that no single target can be blamed for.
+
+    Example:
+        import ofa_tf
+        done = ofa_tf.specialize("ofa_imagenette_mbv3", max_latency_ms=2.0, output="out")
+        print(done.results[0].path, done.results[0].measured["latency_ms"])
+    """
+    import pathlib
+
+    from ofa_tf.common import InputError
+    from ofa_tf.specialize.loop import specialize_targets
+    from ofa_tf.specialize.opened import Opened, open_source
+    from ofa_tf.specialize.target import Target, default_name, read_targets
+
+    if targets is None:
+        limits = {**({} if max_latency_ms is None else {"latency_ms": max_latency_ms}), **(limits or {})}
+        fields.setdefault("name", default_name(device, fields.get("precision", "int8"), limits))
+        targets = [Target.from_config({**fields, "device": device, "limits": limits})]
+    elif fields or limits or max_latency_ms is not None:
+        given = next(iter([*fields, *(limits or {}), "max_latency_ms"]))
+        raise InputError(f"specialize: {given} and targets are given; each target says it itself, leave {given} out")
+    elif isinstance(targets, (str, os.PathLike)):
+        targets = read_targets(targets)
+    if supernet is not None and not isinstance(supernet, Opened):
+        kind = "run_dir" if pathlib.Path(supernet).is_dir() else "supernet"
+        data_dir = None if images is None else os.fspath(images)
+        supernet = open_source(**{kind: os.fspath(supernet)}, dataset=dataset, data_dir=data_dir)
+    return specialize_targets(
+        targets,
+        output,
+        opened=supernet,
+        predictor=predictor,
+        workers=workers,
+        learning=learn,
+        settings=settings,
+        options=options,
+    )
+
+
+class _CallableModule(types.ModuleType):
+    """So that `ofa_tf.specialize` is the call and the package of its parts."""
+
+    __call__ = staticmethod(specialize)
+
+
+sys.modules[__name__].__class__ = _CallableModule

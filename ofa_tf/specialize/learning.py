@@ -1,13 +1,17 @@
-"""The closed loop: what was measured for targets corrects the latency table and extends the accuracy pairs."""
+"""Pairs of architectures and accuracies, and the closed loop: what was measured for targets extends them, and corrects
+latency tables."""
 
+import functools
 import os
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ofa_tf.common import InputError, append_json_line
-from ofa_tf.evaluation import Evaluator
+from ofa_tf.evaluation import Evaluator, Farm, collect, draw_architectures
 from ofa_tf.predictors import (
+    AccuracyPredictor,
     LatencyTable,
     PairsFile,
     fit_correction,
@@ -17,9 +21,48 @@ from ofa_tf.predictors import (
 from ofa_tf.predictors.latency_correction import MIN_NETWORKS
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.specialize.opened import Opened
-from ofa_tf.specialize.specialize_target import source_of
+from ofa_tf.specialize.target import Target
+from ofa_tf.specialize.target_devices import TargetDevices
 from ofa_tf.specialize.target_result import TargetResult
 from ofa_tf.training import weights_digest
+
+
+def learn(
+    output: pathlib.Path,
+    results: Sequence[TargetResult],
+    predictor_of: Callable[[Target], AccuracyPredictor],
+    opened: Opened | None,
+    bench: TargetDevices,
+    say: Callable[[str], None],
+) -> None:
+    """Corrects the tables of measured targets, and extends the accuracy pairs of the supernet."""
+    groups: dict[pathlib.Path, list[TargetResult]] = {}
+    for result in results:
+        if "latency_ms" in result.measured and "latency_ms" in result.target.limits:
+            groups.setdefault(bench.table_path(result.target), []).append(result)
+    for path, group in groups.items():
+        target = group[0].target
+        table = bench.table(target)
+        if not isinstance(table, LatencyTable) or path.suffix != ".json":
+            say(f"{path}: is no table of blocks that could be corrected")
+            continue
+        networks = output / "tables" / f"{path.stem}.networks.jsonl"
+        learned = learn_latencies(table, predictor_of(target).space, networks, group)
+        if learned is table:
+            say(f"{path}: its correction stays; {networks} has what was measured")
+        else:
+            learned.save(path)
+            say(
+                f"{path}: corrected by {learned.correction.networks} networks, "
+                f"error {learned.correction.mape_after:.1f}%"
+            )
+    if opened is not None:
+        # The run's own pairs, or some beside the results.
+        path = (output if opened.run is None else opened.run.path) / "accuracy.jsonl"
+        pairs = learn_accuracies(opened, path, results)
+        say(
+            f"{path}: {len(pairs)} pairs; python -m tools.fit_accuracy_predictor --pairs={path} fits the predictor anew"
+        )
 
 
 def learn_latencies(
@@ -71,7 +114,7 @@ def learn_accuracies(opened: Opened, path: str | os.PathLike, results: Sequence[
     Raises:
         InputError: the file holds accuracies of other weights or images.
     """
-    pairs, source = open_pairs(opened.evaluator, path), source_of(opened)
+    pairs, source = open_pairs(opened.evaluator, path), opened.digests
     for result in results:
         if source.items() <= dict(result.source).items():
             for found in result.evaluated:
@@ -93,4 +136,43 @@ def open_pairs(evaluator: Evaluator, path: str | os.PathLike) -> PairsFile:
             f"{path}: holds accuracies of other weights or images ({pairs.provenance}, here {source}); "
             f"give another --output, or delete the file"
         )
+    return pairs
+
+
+def collect_pairs(
+    evaluator: Evaluator,
+    path: str | os.PathLike,
+    *,
+    count: int,
+    seed: int = 0,
+    limit: int | None = None,
+    farm: Farm | None = None,
+) -> PairsFile:
+    """Extends a file of (architecture, validation accuracy) pairs; what is there is not measured again.
+
+    Args:
+        evaluator: of the supernet.
+        path: the file.
+        count: how many pairs it is to hold.
+        seed: of the choice of architectures.
+        limit: at most so many validation images, evenly spaced.
+        farm: the Ray workers that evaluate; this process does unless given.
+
+    Raises:
+        InputError: there are no validation images, or the file is of other weights or images.
+
+    Example:
+        pairs = collect_pairs(opened.evaluator, "accuracy.jsonl", count=200)
+        predictor = AccuracyPredictor.fit(opened.net.space, *pairs.accuracies())
+    """
+    held_out = len(evaluator.dataset.split("validation"))
+    images = min(held_out, limit or held_out)
+    if images == 0:
+        raise InputError("the validation split has no images; train with a larger `validation` in the config")
+    pairs = open_pairs(evaluator, path)
+    archs = draw_architectures(evaluator.net.space, count, seed)
+    known = lambda arch: pairs.holds(arch, images=images, split="validation")  # noqa: E731
+    evaluate = functools.partial(collect, evaluator) if farm is None else farm.collect
+    for result in evaluate(archs, split="validation", limit=limit, known=known):
+        pairs.add(result.arch, result.top1, images=result.images, split=result.split, top5=result.top5)
     return pairs

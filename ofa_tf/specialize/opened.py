@@ -1,12 +1,18 @@
-"""`Opened`: what a specialization works on."""
+"""`Opened`: a trained supernet with its images and an evaluator, from a run, a file, or by a name."""
 
 import dataclasses
+import functools
+import os
+import pathlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from ofa_tf.data import ImageDataset
+from ofa_tf import zoo
+from ofa_tf.common import InputError
+from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
 from ofa_tf.evaluation import Evaluator
-from ofa_tf.networks import Supernet
+from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.training import RunDirectory, weights_digest
 
 
@@ -20,6 +26,7 @@ class Opened:
         net: the supernet.
         evaluator: of the supernet on the images.
         provenance: where the supernet comes from, in single words and numbers.
+        source: the arguments of `open_source` that open it in another process; None where it was put together by hand.
     """
 
     run: RunDirectory | None
@@ -27,11 +34,119 @@ class Opened:
     net: Supernet
     evaluator: Evaluator
     provenance: Mapping[str, Any]
+    source: Mapping[str, str | None] | None = None
+
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """The digests of weights and images, by which results of other ones are told apart."""
+        return {"weights": weights_digest(self.net), "data": self.dataset.digest}
 
     def facts(self, split: str) -> dict[str, Any]:
-        """What an exported file says of its origin and of the split it is checked on, see `deploy.export_blocks`."""
+        """What an exported file says of its origin and of the split it is checked on."""
         return {
             "labels": list(self.dataset.class_names),
             "checked": {"split": split},
-            "provenance": {**self.provenance, "weights": weights_digest(self.net), "data": self.dataset.digest},
+            "provenance": {**self.provenance, **self.digests},
         }
+
+
+def open_source(
+    run_dir: str | None = None,
+    supernet: str | None = None,
+    stage: str | None = None,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+) -> Opened:
+    """Opens a supernet and its images.
+
+    Args:
+        run_dir: a run of tools.train.
+        supernet: instead of a run, the name of a supernet that ships, or a packed file.
+        stage: the run's stage whose weights are used, the last finished one unless given.
+        dataset: "folder", "digits" or a TFDS name; the run's, of a supernet "folder", unless given.
+        data_dir: the images' folder; the run's, of a supernet that ships the photos beside it, unless given.
+
+    Raises:
+        InputError: something is missing, or does not belong together.
+
+    Example:
+        opened = open_source(supernet="ofa_imagenette_mbv3")
+        print(opened.evaluator.evaluate(opened.net.space.smallest(), split="validation").top1)
+    """
+    source = {"run_dir": run_dir, "supernet": supernet, "stage": stage, "dataset": dataset, "data_dir": data_dir}
+    if (run_dir is None) == (supernet is None):
+        raise InputError("--run_dir and --supernet: give one of them, the run or the supernet to work on")
+    if run_dir is not None:
+        run = RunDirectory.open(run_dir)
+        opened = of_run(run, run.load_supernet(stage), run.load_dataset(dataset, data_dir))
+    elif stage is not None:
+        raise InputError("--stage: only a run has stages; leave it out, or give --run_dir instead of --supernet")
+    else:
+        packed = read_supernet(supernet)
+        if supernet in zoo.photos_names() and dataset is None and data_dir is None:
+            images = load("folder", zoo.photos(supernet))
+        else:
+            images = _images_of(packed, dataset, data_dir)
+        opened = _of_packed(packed, images, pathlib.Path(supernet).stem)
+    return dataclasses.replace(opened, source=source)
+
+
+def evaluator_of(**source: str | None) -> Evaluator:
+    """The evaluator of what `open_source` opens, for a process of its own."""
+    return open_source(**source).evaluator
+
+
+def read_supernet(name: str | os.PathLike) -> PackedSupernet:
+    """A packed supernet: one that ships, or a file; what is neither is answered with the names that ship."""
+    name = os.fspath(name)
+    if name in zoo.supernet_names() or not pathlib.Path(name).exists():
+        return zoo.packed_supernet(name)
+    return PackedSupernet.load(name)
+
+
+def of_run(run: RunDirectory, net: Supernet, images: ImageDataset) -> Opened:
+    """A run's supernet and images that are open already."""
+    return Opened(run, images, net, evaluator_for(net, run, images), {"supernet": run.path.name})
+
+
+def evaluator_for(net: Supernet, run: RunDirectory, dataset: ImageDataset) -> Evaluator:
+    """An evaluator with the run's preprocessing, augmentation and number of calibration images."""
+    recipe = run.recipe
+    return Evaluator(
+        net,
+        dataset,
+        preprocessing=recipe.preprocessing,
+        augmentation=recipe.augmentation,
+        calibration_images=recipe.calibration_images,
+        batch_size=min(200, recipe.calibration_images),
+    )
+
+
+def _images_of(packed: PackedSupernet, dataset: str | None, data_dir: str | None) -> ImageDataset:
+    """Images of a packed supernet's classes; a warning where they are others than it was trained on."""
+    known = packed.dataset
+    images = load(dataset or "folder", data_dir, validation=known.get("validation"), seed=known.get("seed", 0))
+    space = packed.net.space
+    if images.num_classes != space.num_classes or packed.class_names not in ((), images.class_names):
+        raise InputError(
+            f"{data_dir or images.name}: has {images.num_classes} classes ({', '.join(images.class_names[:3])}, ...), "
+            f"the supernet was trained on {space.num_classes} ({', '.join(packed.class_names[:3]) or 'names unknown'}, "
+            f"...); give images of these classes"
+        )
+    if known and images.digest != known.get("digest"):
+        warnings.warn(
+            f"{data_dir or images.name}: not the images that the supernet was trained on; its validation split may too",
+            stacklevel=4,
+        )
+    return images
+
+
+def _of_packed(packed: PackedSupernet, images: ImageDataset, name: str) -> Opened:
+    evaluator = Evaluator(
+        packed.net,
+        images,
+        preprocessing=Preprocessing.from_config(dict(packed.preprocessing)) if packed.preprocessing else PUBLISHED,
+        augmentation=Augmentation.from_config(dict(packed.augmentation)),
+    )
+    known = {key: value for key, value in packed.provenance.items() if isinstance(value, (str, int, float))}
+    return Opened(None, images, packed.net, evaluator, {"supernet": name, **known})

@@ -1,13 +1,17 @@
-"""`Target`: one device and budget that a network is wanted for."""
+"""`Target`: one device and budget that a network is wanted for; and files of several, in YAML or JSON."""
 
 import dataclasses
 import hashlib
 import json
+import os
+import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from ofa_tf.common import InputError
+import yaml
+
+from ofa_tf.common import InputError, brief
 from ofa_tf.common.config import from_config, is_number
 from ofa_tf.common.form import FORMS, PRECISIONS
 from ofa_tf.search.constraint import KINDS
@@ -15,6 +19,9 @@ from ofa_tf.search.constraint import KINDS
 _NAME_LENGTH = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,+-]{0,99}")
 _WHOLE = {"threads": 1, "candidates": 1, "images": 1, "finetune_epochs": 0, "quantization_aware_epochs": 0, "seed": 0}
+_FIELDS = ("defaults", "targets")
+# They may name a file, which is then looked for beside the targets' own, too.
+_PATHS = ("latency_table", "predictor")
 # A search keeps a hundred architectures; every fourth is evaluated.
 _MOST_CANDIDATES = 25
 
@@ -39,8 +46,8 @@ class Target:
         threads: of the interpreter on the device.
         predictor: an accuracy predictor other than the supernet's. Where that is of another space, there are no weights
             here, and the target ends as an architecture.
-        candidates: of the search's best, how many are calibrated and evaluated on the hold-out, which chooses.
-        images: at most so many hold-out images, evenly spaced, evaluate and check; all unless given.
+        candidates: of the search's best, how many are calibrated and evaluated on the validation split, which chooses.
+        images: at most so many validation images, evenly spaced, evaluate and check; all unless given.
         max_drop: the top-1 that the file may lose against the Keras model, 0..1; the precision's default unless given.
         finetune_epochs: passes over the training images before the export, on which the chosen network is trained on
             its own.
@@ -141,6 +148,71 @@ def default_name(device: str, precision: str, limits: Mapping[str, float]) -> st
     if len(name) <= _NAME_LENGTH:
         return name
     return f"{name[: _NAME_LENGTH - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def read_targets(path: str | os.PathLike) -> list[Target]:
+    """Reads targets.
+
+    Args:
+        path: YAML (which JSON is): `targets`, a list with the fields of a `Target`, and `defaults`, fields for all of
+            them. A path in it may be relative to the file's own folder.
+
+    Returns:
+        At least one, in the file's order, with different names.
+
+    Raises:
+        InputError: there is a mistake; one line names the file, the target and the field.
+
+    Example:
+        targets = read_targets("targets.yaml")
+    """
+    path = pathlib.Path(path)
+    given = _parsed(path)
+    if not isinstance(given, dict) or not isinstance(given.get("targets"), list) or not given["targets"]:
+        raise InputError(f"{path}: expected the field targets with a list of at least one; see docs/specialize.md")
+    unknown = [str(field) for field in given if field not in _FIELDS]
+    if unknown:
+        raise InputError(f"{path}: field {brief(unknown[0])} is unknown, expected {', '.join(_FIELDS)}")
+    defaults = given.get("defaults") or {}
+    if not isinstance(defaults, dict):
+        raise InputError(f"{path}: defaults is {type(defaults).__name__}, expected fields of a target")
+    targets: dict[str, Target] = {}
+    for number, fields in enumerate(given["targets"], start=1):
+        where = f"{path}: target {number}"
+        if not isinstance(fields, dict):
+            raise InputError(f"{where}: found {brief(repr(fields))}, expected fields such as name, device and limits")
+        if "name" in fields:
+            where += f" ({brief(fields['name'], 60)})"
+        try:
+            target = Target.from_config(_beside(path, {**defaults, **fields}))
+        except InputError as error:
+            raise InputError(f"{where}: {str(error).removeprefix('target: ')}") from error
+        key = target.folder_name.lower()
+        if key in targets:
+            raise InputError(f"{where}: its name is that of another target; give each one of its own")
+        targets[key] = target
+    return list(targets.values())
+
+
+def _parsed(path: pathlib.Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, expected targets in YAML or JSON; check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); expected targets in YAML or JSON") from error
+    # Besides its own errors, PyYAML lets those of a bad date, a bad number or an unhashable key through.
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: is not YAML or JSON ({brief(error)}); correct it there") from error
+
+
+def _beside(path: pathlib.Path, fields: dict[Any, Any]) -> dict[Any, Any]:
+    for name in _PATHS:
+        value = fields.get(name)
+        # Unlike that of pathlib, this one takes what no path can be.
+        if isinstance(value, str) and value and os.path.exists(path.parent / value):
+            fields = {**fields, name: str(path.parent / value)}
+    return fields
 
 
 def _digits(number: float) -> str:

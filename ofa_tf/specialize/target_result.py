@@ -2,47 +2,52 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ofa_tf.common import InputError, read_json, write_json
+from ofa_tf.common import InputError, RecordFormat
 from ofa_tf.common.config import from_config
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize.target import Target
 
-FORMAT = "ofa_tf target"
-VERSION = 1
+FORMAT = RecordFormat("ofa_tf target", "delete it, tools.specialize makes it again")
 STATUSES = ("verified", "exported", "architecture", "failed")
+# In a target's folder.
+RESULT, MODEL = "result.json", "model.tflite"
+# In a result's `source`, beside weights and images.
+PREDICTOR = "predictor"
 
 
 @dataclasses.dataclass(frozen=True)
 class TargetResult:
-    """The result of `specialize_target`.
+    """The result of a target, see `specialize`.
 
     Args:
         target: what was wanted.
-        status: "verified": a file that was checked on images, and measured inside every limit; "exported": the same
-            without a measurement of some limit, whose device or runtime is not here; "architecture": there are no
-            weights here; "failed".
+        status: "verified": a file that was checked on images, and measured inside every limit; "exported": a file that
+            was checked on images and of which some limit was not measured, as its device or runtime is not here (or
+            as the run was stopped before that); "architecture": there are no weights here; "failed".
         source: which weights and images it was made from, and by which accuracy predictor, by digest.
         arch: the chosen architecture; None where there is none.
         space: the name of its space.
         predicted: its predicted costs by kind, MACs and parameters (counted) among them.
         measured: its measured costs by kind.
         predicted_top1: the accuracy predictor's answer, 0..1.
-        supernet_top1: calibrated top-1 on the hold-out with the supernet's own weights, before any further training.
-        keras_top1: top-1 on the hold-out of the float network that the file was made from.
+        supernet_top1: calibrated top-1 on the validation split with the supernet's own weights, before any training.
+        keras_top1: top-1 on the validation split of the float network that the file was made from.
         tflite_top1: the file's.
-        images: how many hold-out images these are of.
+        images: how many validation images these are of.
         rounds: each search: its limits, and the architecture, predicted and measured costs of what was made.
         evaluated: each evaluated candidate: arch, top1, top5, images, split.
         reason: of a failure, one line.
         command: what to run next, where there are no weights.
         seconds: how long it took.
+        folder: where it lies; "" where it was neither saved nor loaded.
 
     Example:
         result = TargetResult.load("out/targets/host_int8,_2_ms/result.json")
-        print(result.status, result.measured)
+        print(result.status, result.measured, result.path)
     """
 
     target: Target
@@ -62,6 +67,7 @@ class TargetResult:
     reason: str = ""
     command: str = ""
     seconds: float = 0.0
+    folder: str = dataclasses.field(default="", compare=False)
 
     def __post_init__(self):
         if self.status not in STATUSES:
@@ -70,15 +76,42 @@ class TargetResult:
             raise InputError(f"status is {self.status!r}, expected an architecture with it")
 
     @property
-    def finished(self) -> bool:
-        """Whether it need not be tried again."""
-        return self.status != "failed"
+    def path(self) -> pathlib.Path | None:
+        """The `.tflite` file; None where there is none."""
+        path = pathlib.Path(self.folder) / MODEL
+        return path if self.tflite_top1 is not None and path.exists() else None
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes it as JSON, atomically."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+    @property
+    def over(self) -> dict[str, float]:
+        """What was measured above its limit, by kind."""
+        limits = self.target.limits
+        return {kind: value for kind, value in self.measured.items() if kind in limits and value > limits[kind]}
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """The kinds that are limited and were not measured."""
+        return [kind for kind in self.target.limits if kind not in self.measured]
+
+    def summary(self) -> str:
+        """One line for people."""
+        words = [f"{self.target.name}: {self.status}"]
+        if self.arch is not None:
+            words.append(", ".join(f"{kind} {self._cost(kind)} of {top:g}" for kind, top in self.target.limits.items()))
+        if self.tflite_top1 is not None:
+            words.append(f"validation top-1 {100 * self.tflite_top1:.1f}% on {self.images} images")
+        elif self.predicted_top1 is not None:
+            words.append(f"predicted top-1 {100 * self.predicted_top1:.1f}%")
+        return "; ".join([*words, *filter(None, [self.reason])])
+
+    def _cost(self, kind: str) -> str:
+        return f"{self.measured[kind]:.6g}" if kind in self.measured else f"{self.predicted[kind]:.6g} (predicted)"
+
+    def save(self, path: str | os.PathLike) -> "TargetResult":
+        """Writes it as JSON, atomically; gives the result in its folder."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "folder"}
         fields |= {"target": self.target.to_config(), "arch": self.arch and self.arch.to_dict()}
-        write_json(path, {"format": FORMAT, "version": VERSION, **fields})
+        FORMAT.save(path, fields)
+        return dataclasses.replace(self, folder=str(pathlib.Path(path).parent))
 
     @staticmethod
     def load(path: str | os.PathLike) -> "TargetResult":
@@ -87,15 +120,9 @@ class TargetResult:
         Raises:
             InputError: the file is missing, damaged, of a newer format, or something else.
         """
-        value = read_json(path, "result of a target")
-        if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
-            raise InputError(
-                f"{path}: is not a version {VERSION} {FORMAT!r} file; delete it, tools.specialize remakes it"
-            )
-        fields = {name: field for name, field in value.items() if name not in ("format", "version")}
-        try:
+        fields = FORMAT.load(path)
+        with FORMAT.reading(path):
             fields["target"] = Target.from_config(fields.get("target"))
             fields["arch"] = None if fields.get("arch") is None else Arch.from_json(fields["arch"])
-            return from_config(TargetResult, fields, "result")
-        except InputError as error:
-            raise InputError(f"{path}: {error}; delete it, tools.specialize remakes it") from error
+            result = from_config(TargetResult, fields, "result")
+            return dataclasses.replace(result, folder=str(pathlib.Path(path).parent))

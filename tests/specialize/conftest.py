@@ -1,8 +1,15 @@
+"""What the tests of specialization share."""
+
 import pytest
 
-from tests.specialize.small_workshop import open_small_workshop
+from tests.specialize.small import MacsAccuracy, open_small
 
 
 @pytest.fixture(scope="session")
-def workshop():
-    return open_small_workshop()
+def opened():
+    return open_small()
+
+
+@pytest.fixture(scope="session")
+def predictor(opened):
+    return MacsAccuracy(opened.net.space)

@@ -9,13 +9,13 @@ from ofa_tf.common import InputError
 from ofa_tf.predictors import BlockLatency, LatencyTable, PairsFile
 from ofa_tf.spaces import costs
 from ofa_tf.spaces.population import distinct_blocks
-from ofa_tf.specialize import TargetResult, learn_accuracies, learn_latencies, open_pairs, source_of
-from tests.specialize.small_workshop import small_target
+from ofa_tf.specialize import TargetResult, learn_accuracies, learn_latencies, open_pairs
+from tests.specialize.small import small_target
 
 
 @pytest.fixture
-def table(workshop) -> LatencyTable:
-    blocks = distinct_blocks(workshop.opened.net.space, None)
+def table(opened) -> LatencyTable:
+    blocks = distinct_blocks(opened.net.space, None)
     latencies = {block.key: BlockLatency(costs.macs(block) / 1e5 + 1e-6, None, 0.0, 10) for block in blocks}
     return LatencyTable("host", "float32", 1, "fused", blocks=latencies)
 
@@ -34,9 +34,9 @@ def results_of(space, table, count, measured_ms):
     ]
 
 
-def test_measured_networks_correct_the_table(workshop, table, tmp_path):
+def test_measured_networks_correct_the_table(opened, table, tmp_path):
     """A device that is slower by a line: the table has learned it, from one network more than the least."""
-    space, networks = workshop.opened.net.space, tmp_path / "networks.jsonl"
+    space, networks = opened.net.space, tmp_path / "networks.jsonl"
     results = results_of(space, table, 8, lambda sum_ms: float(1.5 * sum_ms + 0.2))
     assert learn_latencies(table, space, networks, results[:3]) is table
     learned = learn_latencies(table, space, networks, results)
@@ -48,18 +48,18 @@ def test_measured_networks_correct_the_table(workshop, table, tmp_path):
     assert len(networks.read_text().splitlines()) == 8
 
 
-def test_a_right_table_is_left_alone(workshop, table, tmp_path):
-    space = workshop.opened.net.space
+def test_a_right_table_is_left_alone(opened, table, tmp_path):
+    space = opened.net.space
     results = results_of(space, table, 6, float)
     assert learn_latencies(table, space, tmp_path / "networks.jsonl", results) is table
 
 
-def test_evaluated_networks_extend_the_pairs(workshop, tmp_path):
+def test_evaluated_networks_extend_the_pairs(opened, tmp_path):
     """Those of these weights and images, once each."""
-    opened = workshop.opened
+    opened = opened
     arch = opened.net.space.smallest()
-    evaluated = [{"arch": arch.to_dict(), "top1": 0.5, "top5": 0.9, "images": 50, "split": "holdout"}]
-    result = TargetResult(small_target(), "verified", source_of(opened), arch, evaluated=evaluated)
+    evaluated = [{"arch": arch.to_dict(), "top1": 0.5, "top5": 0.9, "images": 50, "split": "validation"}]
+    result = TargetResult(small_target(), "verified", opened.digests, arch, evaluated=evaluated)
     others = dataclasses.replace(result, source={"weights": "others", "data": "others"})
     path = tmp_path / "accuracy.jsonl"
     for _ in range(2):
@@ -67,6 +67,6 @@ def test_evaluated_networks_extend_the_pairs(workshop, tmp_path):
     [pair] = PairsFile(path)
     assert (pair.arch, pair.top1, pair.images, pair.extra["top5"]) == (arch, 0.5, 50, 0.9)
     foreign = PairsFile(tmp_path / "foreign.jsonl", opened.net.space, weights="others", images="others")
-    foreign.add(arch, 0.5, images=50, split="holdout")
+    foreign.add(arch, 0.5, images=50, split="validation")
     with pytest.raises(InputError, match="holds accuracies of other weights or images"):
         open_pairs(opened.evaluator, tmp_path / "foreign.jsonl")

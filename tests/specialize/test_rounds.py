@@ -1,49 +1,167 @@
-"""The loop over measurements: stricter searches, a bounded number of them, and one line where it is in vain."""
+"""One target: what is chosen and how, the rounds, and what is said where there are no weights."""
+
+import sys
 
 import pytest
 
-from ofa_tf.common import InputError
-from ofa_tf.specialize import OverLimitsError, within_limits
+from ofa_tf.common import InputError, OfaError
+from ofa_tf.deploy import Runner, read_description
+from ofa_tf.spaces import Arch
+from ofa_tf.specialize import (
+    TargetResult,
+    export_subnet,
+    finetuned_weights,
+    specialize_target,
+    stricter_limits,
+    with_latency,
+)
 from ofa_tf.specialize.rounds import ROUNDS, TIGHTER
+from tests.micro import micro_space
+from tests.specialize.small import MACS_PER_MS, MacsAccuracy, MacsLatency, small_target
+
+
+@pytest.fixture
+def specialize(opened, predictor, tmp_path):
+    """Specializes a target; `measure_ms` stands for its device, of a file."""
+
+    def call(target, *, predictor=predictor, measure_ms=None, say=lambda text: None) -> TargetResult:
+        options = {"predictor": predictor, "opened": opened, "table": MacsLatency(), "say": say}
+        result = specialize_target(target, tmp_path, **options)
+        while measure_ms is not None and "latency_ms" in result.unmeasured:
+            result = with_latency(result, measure_ms(result.path), say)
+            if result.over and result.status != "failed":
+                result = specialize_target(target, tmp_path, previous=result, **options)
+        return result
+
+    return call
+
+
+def macs_ms(path) -> float:
+    """What a scripted device measures: the file says which network it is."""
+    return read_description(path)["macs"] / MACS_PER_MS
 
 
 def test_each_kind_that_is_over_becomes_stricter():
     """By what it was over, or by a little at least; the others stay."""
-    asked, measured = [], [{"latency_ms": 20.0, "model_bytes": 5}, {"latency_ms": 10.1, "macs": 99}, {"latency_ms": 10}]
+    limits = {"latency_ms": 10.0, "model_bytes": 5}
+    rounds = [{"measured": {"latency_ms": 20.0, "model_bytes": 5}}, {"measured": {"latency_ms": 10.1, "macs": 99}}]
+    assert stricter_limits(limits, []) == limits
+    assert stricter_limits(limits, rounds[:1]) == {"latency_ms": pytest.approx(5), "model_bytes": 5}
+    assert stricter_limits(limits, rounds) == {"latency_ms": pytest.approx(5 * TIGHTER), "model_bytes": 5}
 
-    def attempt(limits):
-        asked.append(limits)
-        return len(asked), measured[len(asked) - 1]
 
+def test_a_file_inside_its_limits(specialize, tmp_path):
+    """Chosen by the validation split among the search's best, checked on it, measured, and all of that in a file."""
+    target = small_target(limits={"latency_ms": 1.2, "model_bytes": 110_000}, candidates=3)
+    result = specialize(target, measure_ms=macs_ms)
+    assert result.status == "verified"
+    assert (
+        result.measured["latency_ms"]
+        == pytest.approx(result.predicted["latency_ms"])
+        == pytest.approx(result.measured["macs"] / MACS_PER_MS)
+    )
+    assert result.measured["latency_ms"] <= 1.2
+    assert result.measured["model_bytes"] == result.path.stat().st_size <= 110_000
+    assert (tmp_path / "model.md").exists()
+    assert Runner(result.path).input_shape == (1, 16, 16, 3)
+    assert len(result.evaluated) == 3
+    assert result.supernet_top1 == max(found["top1"] for found in result.evaluated) == result.keras_top1
+    assert result.images == 50
+    result.save(tmp_path / "result.json")
+    assert TargetResult.load(tmp_path / "result.json") == result
+
+
+def test_a_measurement_over_the_limit_makes_the_search_stricter(specialize):
+    """A device that takes 1.3 times what its table says gets a network that is so much smaller."""
     told = []
-    assert within_limits({"latency_ms": 10.0, "model_bytes": 5}, attempt, say=told.append) == 3
-    assert [limits["latency_ms"] for limits in asked] == pytest.approx([10, 5, 5 * TIGHTER])
-    assert {limits["model_bytes"] for limits in asked} == {5}
-    assert told == [
-        "measured latency_ms 20, over the limit of 10; searching again",
-        "measured latency_ms 10.1, over the limit of 10; searching again",
-    ]
+    target = small_target(limits={"latency_ms": 1.2})
+    result = specialize(target, measure_ms=lambda path: 1.3 * macs_ms(path), say=told.append)
+    assert result.status == "verified"
+    assert result.measured["latency_ms"] <= 1.2
+    first, second = result.rounds
+    assert first["measured"]["latency_ms"] > 1.2
+    assert second["limits"]["latency_ms"] < 1.2 / 1.2
+    assert any("over the limit of 1.2; searching again" in text for text in told)
+    assert result.arch == Arch.from_json(second["arch"])
 
 
-def test_it_ends():
-    asked = []
-    with pytest.raises(OverLimitsError, match=rf"latency_ms 12, over the limit of 10 in round {ROUNDS} of") as caught:
-        within_limits({"latency_ms": 10}, lambda limits: (asked.append(limits) or len(asked), {"latency_ms": 12}))
-    assert len(asked) == ROUNDS == caught.value.model
+def test_a_device_that_never_keeps_its_limit(specialize):
+    """A bounded number of rounds, then a failure that keeps its last model and says why in one line."""
+    result = specialize(small_target(limits={"latency_ms": 9.5}), measure_ms=lambda path: 10.0)
+    assert result.status == "failed"
+    assert len(result.rounds) == ROUNDS
+    assert "measured latency_ms 10, over the limit of 9.5" in result.reason
+    assert "\n" not in result.reason
+    assert result.arch is not None
 
 
-def test_a_stricter_search_without_an_answer():
-    """In the first round it is the user's limit that cannot be kept; later it is the device that broke its promise."""
+def test_a_stricter_search_without_an_answer(specialize, opened):
+    """It is the device that broke its table's promise, not the user's limit that cannot be kept."""
+    space = opened.net.space
+    least_ms = space.count_macs(space.arch(d=1, e=2, ks=3, r=16)) / MACS_PER_MS
+    result = specialize(small_target(limits={"latency_ms": 1.01 * least_ms}), measure_ms=lambda path: 99.0)
+    assert (result.status, len(result.rounds)) == ("failed", 1)
+    assert "in round 1, and nothing smaller: " in result.reason
 
-    def attempt(limits):
-        if limits["macs"] < answerable:
-            raise InputError("nothing is that small")
-        return "model", {"macs": 11}
 
-    answerable = 20
-    with pytest.raises(InputError, match=r"^nothing is that small"):
-        within_limits({"macs": 10}, attempt)
-    answerable = 10
-    with pytest.raises(OverLimitsError, match="in round 1, and nothing smaller: nothing is that small") as caught:
-        within_limits({"macs": 10}, attempt)
-    assert caught.value.model == "model"
+def test_without_its_device_a_latency_stays_predicted(specialize):
+    result = specialize(small_target(device="far", limits={"latency_ms": 1.2}))
+    assert result.status == "exported"
+    assert "latency_ms" not in result.measured
+    assert result.predicted["latency_ms"] <= 1.2
+
+
+def test_a_microcontrollers_peak_is_measured_by_its_runtime(specialize):
+    pytest.importorskip("tflite_micro")
+    target = small_target(device="board", limits={"peak_memory_bytes": 30_000}, precision="int8", max_drop=1.0)
+    result = specialize(target)
+    assert result.status == "verified"
+    assert 0 < result.measured["peak_memory_bytes"] <= 30_000
+
+
+def test_other_weights_end_as_an_architecture(specialize, tmp_path):
+    """The predictor's space is not the supernet's: nothing is exported, and predicted figures are all there is."""
+    result = specialize(small_target(), predictor=MacsAccuracy(micro_space(num_classes=7)))
+    assert (result.status, result.arch.r, list(tmp_path.iterdir())) == ("architecture", 16, [])
+    assert result.predicted["macs"] <= 1.2e5
+    assert 0 < result.predicted_top1 < 1
+    assert result.command == ""  # a space that nobody published
+
+
+def test_mistakes(specialize, opened, predictor, tmp_path):
+    with pytest.raises(InputError, match="macs of at most 10 cannot be kept, the smallest"):
+        specialize(small_target(limits={"macs": 10}))
+    target = small_target(limits={"latency_ms": 3})
+    with pytest.raises(InputError, match="latency_table: there is none"):
+        specialize_target(target, tmp_path, predictor=predictor, opened=opened)
+
+
+def test_a_file_that_does_not_do_what_its_network_does(specialize, monkeypatch):
+    """The next candidate is taken; when there is none left, the reason is the last file's."""
+    tried = []
+
+    def export(opened, arch, path, **options):
+        tried.append(arch)
+        if len(tried) == 1 or always:
+            raise OfaError("loses too much")
+        return export_subnet(opened, arch, path, **options)
+
+    always = False
+    monkeypatch.setattr(sys.modules["ofa_tf.specialize.rounds"], "export_subnet", export)
+    result = specialize(small_target(candidates=3))
+    assert (result.status, len(tried), result.arch) == ("verified", 2, tried[1])
+    assert result.supernet_top1 == sorted(found["top1"] for found in result.evaluated)[-2]
+    always = True
+    with pytest.raises(OfaError, match="loses too much"):
+        specialize(small_target(candidates=3))
+
+
+def test_finetuning_goes_into_the_file(specialize, opened, tmp_path):
+    """The file is of the trained network; what the supernet's own weights reached is kept beside it."""
+    arch = opened.net.space.arch(d=1, e=2, ks=3, r=16)
+    weights = finetuned_weights(opened, arch, epochs=1, seed=0, checkpoint=tmp_path / "c.npz")
+    assert weights.keys() == opened.net.plain_weights(arch).keys()
+    result = specialize(small_target(finetune_epochs=4, candidates=1))
+    assert result.status == "verified"
+    assert result.keras_top1 > result.supernet_top1 + 0.05
+    assert not list(tmp_path.glob("*checkpoint*"))

@@ -6,8 +6,8 @@ import pytest
 
 from ofa_tf.common import InputError
 from ofa_tf.deploy import Runner
-from tools.opening import open_source
-from tools.shipped_demonstration import RESOLUTION, SUPERNET, specialize_shipped
+from ofa_tf.specialize import open_source
+from tools.demonstration import RESOLUTION, SUPERNET, specialize_shipped
 
 
 def test_it_is_opened_with_its_photos():

@@ -1,41 +1,54 @@
-"""Tables and measurements of the devices that are here, as tools.specialize needs them."""
+"""`TargetDevices`: the latency tables and measurements that targets need, on whatever devices are here."""
 
+import dataclasses
 import pathlib
 import re
+import statistics
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ofa_tf import devices
 from ofa_tf.common import InputError, OfaError, write_text
 from ofa_tf.common.form import precision_of
-from ofa_tf.devices import device_flags
+from ofa_tf.devices import BenchmarkOptions, Settings
 from ofa_tf.search.constraint import LatencyPredictor, form_within
 from ofa_tf.spaces import Space
-from ofa_tf.specialize import Target
-
-from .pipeline import measure_ms, say
-from .predictors import open_latency_predictor
+from ofa_tf.specialize.predictors import open_latency_predictor
+from ofa_tf.specialize.target import Target
 
 # Whole networks that correct a new table, and others that tell how well.
 _CORRECTING, _CHECKING = 6, 4
-_RUNS, _SECONDS = 50, 0.5
-# Of each block on a phone.
+# How a file is timed; and each block on a phone.
+_RUNS, _SECONDS = 50, 0.4
 _TABLE_RUNS, _TABLE_SECONDS = 20, 0.02
+# The median of so many counts on this machine, so that one busy moment does not decide.
+_TURNS = 3
 # Phones that run on this machine: emulators, and those of tests.
 _HERE = re.compile(r"emulator-\d+|127\.0\.0\.1:\d+|localhost:\d+")
 
 
-class Devices:
+class TargetDevices:
     """What targets are measured on.
 
     Args:
         folder: of the tables that are built here.
-        rounds: of a table of this machine, see `ofa_tf.devices.measure.time_blocks`.
+        settings: where programs and logs of devices are, and in how many turns this machine is measured.
+        options: how phones are treated; threads, runs and seconds are the targets'.
         seed: of weights and order.
+        say: told what happens.
     """
 
-    def __init__(self, folder: pathlib.Path, *, rounds: int, seed: int = 0):
-        self._folder, self._rounds, self._seed = folder, rounds, seed
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *,
+        settings: Settings | None = None,
+        options: BenchmarkOptions | None = None,
+        seed: int = 0,
+        say: Callable[[str], None] = lambda text: None,
+    ):
+        self._folder, self._seed, self._say = folder, seed, say
+        self._settings, self._options = settings or Settings(), options or BenchmarkOptions()
         self._attached: dict[str, bool] = {}
         self._errors: dict[pathlib.Path, OfaError] = {}
 
@@ -43,14 +56,14 @@ class Devices:
         """Whether files can be measured on it."""
         if device not in self._attached:
             try:
-                self._attached[device] = devices.attached(device, device_flags.settings())
+                self._attached[device] = devices.attached(device, self._settings)
             except OfaError as error:
-                say(f"no phones: {error}")
+                self._say(f"{device}: nobody can tell whether it is here: {error}")
                 self._attached[device] = False
         return self._attached[device]
 
-    def place(self, device: str) -> str:
-        """Which machine a device is."""
+    def machine(self, device: str) -> str:
+        """Which machine a device is: "host" for an emulator that runs here."""
         return devices.HOST if _HERE.fullmatch(device) else device
 
     def table_path(self, target: Target) -> pathlib.Path:
@@ -95,7 +108,7 @@ class Devices:
             wished = sorted({side for *_, sides in group for side in sides})
             # A target that asks for others is told so by its own search, and costs the group nothing.
             sides = [side for side in wished if side in space.resolutions] or wished
-            say(f"latency table of {target.device}, {target.precision}: {path}")
+            self._say(f"latency table of {target.device}, {target.precision}: {path}")
             try:
                 self._build(path, target, space, sides)
             except OfaError as error:
@@ -108,34 +121,41 @@ class Devices:
                     f"in {whole})"
                 )
 
+    def _open(self, target: Target, runs: int, seconds: float) -> devices.Device:
+        options = dataclasses.replace(self._options, threads=target.threads, runs=runs, min_seconds=seconds)
+        return devices.open(target.device, options, self._settings)
+
     def _build(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
-        options = device_flags.options(threads=target.threads, runs=_TABLE_RUNS, seconds=_TABLE_SECONDS)
-        with devices.open(target.device, options, device_flags.settings(self._rounds)) as device:
-            options = {"resolutions": sides, "form": _form(target), "seed": self._seed}
+        options = {"resolutions": sides, "form": _form(target), "seed": self._seed}
+        with self._open(target, _TABLE_RUNS, _TABLE_SECONDS) as device:
             table = device.build_table(space, target.precision, path, **options)
             # On phones whole networks cost minutes: there the file's own measurement decides.
             if target.device != devices.HOST or table.correction is not None:
                 return
             checked, _ = devices.verified_table(
-                device, space, target.precision, path, networks=_CHECKING, correct=_CORRECTING, say=say, **options
+                device, space, target.precision, path, networks=_CHECKING, correct=_CORRECTING, say=self._say, **options
             )
-        say(f"    {checked.summary()}")
+        self._say(f"    {checked.summary()}")
 
-    def measure(self, target: Target, path: pathlib.Path) -> float:
+    def measure_ms(self, target: Target, path: pathlib.Path) -> float:
         """The latency of a target's file on its device, in milliseconds.
 
         Raises:
             OfaError: the device does not run it, or is lost.
         """
-        if target.device == devices.HOST:
-            return measure_ms(path, target.threads)
-        with device_flags.open_device(target.device, threads=target.threads, runs=_RUNS, seconds=_SECONDS) as device:
-            [measurement] = device.measure([(target.name, path)])
+        turns = _TURNS if target.device == devices.HOST else 1
+        try:
+            with self._open(target, _RUNS, _SECONDS) as device:
+                measurements = device.measure([(target.name, path)] * turns)
+        except InputError as error:
+            # A phone without room, say: no mistake of the target's.
+            raise OfaError(str(error)) from error
+        for measurement in measurements:
             if measurement.latency is None:
-                raise OfaError(f"{device}: {measurement.error}")
-        if measurement.hot:
-            say(f"    {target.name}: measured hot ({measurement.state}); it may be faster on a cool phone")
-        return measurement.latency.median_ms
+                raise OfaError(f"{target.device}: {measurement.error}")
+            if measurement.hot:
+                self._say(f"    {target.name}: measured hot ({measurement.state}); it may be faster on a cool phone")
+        return statistics.median(measurement.latency.median_ms for measurement in measurements)
 
 
 def _form(target: Target) -> str:

@@ -1,0 +1,301 @@
+"""Many targets at once: processes make files, this one measures them, and what is over its limits is made again.
+
+Each round, the processes make the files of all targets that are left. Phones are measured as soon as there is a file
+for them; this machine is measured when no process works any more, so that nothing disturbs it. Every result is in its
+target's folder as soon as it is there, and is all that a run which was stopped needs to go on.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import itertools
+import multiprocessing
+import multiprocessing.connection
+import os
+import pathlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+
+from ofa_tf import devices, zoo
+from ofa_tf.common import InputError, OfaError
+from ofa_tf.common.quiet import run_quietly
+from ofa_tf.predictors import AccuracyPredictor
+from ofa_tf.search.constraint import LatencyPredictor
+from ofa_tf.specialize.learning import learn
+from ofa_tf.specialize.opened import Opened, open_source
+from ofa_tf.specialize.predictors import open_accuracy_predictor
+from ofa_tf.specialize.target import Target
+from ofa_tf.specialize.target_devices import TargetDevices
+from ofa_tf.specialize.target_result import TargetResult
+from ofa_tf.specialize.work import PredictorOf, Work, make, measure, say, work_of
+
+# What tools.fit_accuracy_predictor and the demo call a run's own.
+_OWN = ("predictor.npz", "accuracy_predictor.npz")
+
+# Targets, each with its latency table.
+Calls = Sequence[tuple[Work, LatencyPredictor | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Specialization:
+    """What a call of `specialize` did.
+
+    Args:
+        output: the folder of everything.
+        results: one for each target, in their order.
+        opened: the supernet and its images, None where there was none.
+        predictor_of: gives a target's accuracy predictor.
+        devices: with the tables of the targets' devices.
+        unlearned: why nothing could be learned, where that was asked for.
+    """
+
+    output: pathlib.Path
+    results: Sequence[TargetResult]
+    opened: Opened | None
+    predictor_of: PredictorOf
+    devices: TargetDevices
+    unlearned: OfaError | None = None
+
+    @property
+    def failed(self) -> list[TargetResult]:
+        """The results of targets that could not be done."""
+        return [result for result in self.results if result.status == "failed"]
+
+
+def specialize_targets(
+    targets: Sequence[Target],
+    output: str | os.PathLike,
+    *,
+    opened: Opened | None,
+    predictor: str | AccuracyPredictor | None = None,
+    workers: int = 1,
+    learning: bool = False,
+    settings: devices.Settings | None = None,
+    options: devices.BenchmarkOptions | None = None,
+) -> Specialization:
+    """Does every target that is not done yet, see `specialize`.
+
+    Args:
+        targets: with different names.
+        output: the folder of everything that is written.
+        opened: the supernet and its images; None where only architectures are wanted.
+        predictor: of accuracies, or what names one; the supernet's own unless given.
+        workers: processes that make files at once.
+        learning: whether measurements flow back into tables and accuracy pairs.
+        settings: of devices.
+        options: of measuring on phones.
+
+    Raises:
+        InputError: a mistake that no single target can be blamed for.
+    """
+    output = pathlib.Path(output)
+    with _output_lock(output):
+        predictor_of = _predictors(opened, predictor)
+        bench = TargetDevices(output / "tables", settings=settings, options=options, say=say)
+        works = [work_of(target, output, opened, predictor_of, bench) for target in targets]
+        if not any(work.predictor for work in works):
+            # A mistake that is no single target's: its line is the answer.
+            predictor_of(targets[0])
+        left = [work for work in works if work.is_open]
+        if len(left) < len(works):
+            say(f"{len(works) - len(left)} of {len(works)} targets are finished already")
+        bench.build_tables([(work.target, work.predictor.space, work.sides) for work in left if work.is_measured])
+        total, began = len(left), time.monotonic()
+        with contextlib.ExitStack() as stack:
+            make_all = functools.partial(_make_here, opened)
+            # One target is not worth a process that opens everything once more.
+            if len(left) > 1 and opened is not None and opened.source is not None:
+                make_all = stack.enter_context(_Processes(opened.source, min(workers, len(left)))).make_all
+            while left:
+                for work in _round(tuple(left), make_all, bench):
+                    if not work.is_open:
+                        left.remove(work)
+                        _tell(work, total, len(left), time.monotonic() - began)
+        results, unlearned = [work.result for work in works], None
+        if learning:
+            try:
+                learn(output, results, predictor_of, opened, bench, say)
+            except OfaError as error:
+                # After the results, which are there.
+                unlearned = error
+    return Specialization(output, results, opened, predictor_of, bench, unlearned)
+
+
+def _round(left: Sequence[Work], make_all: Callable[[Calls], Iterator[Work]], bench: TargetDevices) -> Iterator[Work]:
+    """Makes and measures one file of each target; gives them as they are ready."""
+    ready, calls = [], []
+    for work in left:
+        if not work.is_to_make:
+            ready.append(work)
+            continue
+        try:
+            if work.mistake is not None:
+                raise work.mistake
+            calls.append((work, bench.table(work.target)))
+        except OfaError as error:
+            work.fail(str(error))
+            ready.append(work)
+    on_phones: dict[concurrent.futures.Future, Work] = {}
+    here: list[Work] = []
+    with contextlib.ExitStack() as stack:
+        phones: dict[str, concurrent.futures.Executor] = {}
+        for work in itertools.chain(ready, make_all(calls)):
+            if not work.is_to_measure:
+                yield work
+            elif bench.machine(work.target.device) == devices.HOST:
+                here.append(work)
+            else:
+                # One file at a time on each phone.
+                device = work.target.device
+                if device not in phones:
+                    phones[device] = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1))
+                on_phones[phones[device].submit(measure, work, bench)] = work
+        for future in concurrent.futures.as_completed(on_phones):
+            future.result()
+            yield on_phones[future]
+    for work in here:
+        measure(work, bench)
+        yield work
+
+
+def _make_here(opened: Opened | None, calls: Calls) -> Iterator[Work]:
+    return (make(work, lambda: opened, table) for work, table in calls)
+
+
+class _Processes:
+    """Processes that make files; one that dies takes one target with it, and no other."""
+
+    def __init__(self, source: Mapping[str, str | None], count: int):
+        self._source, self._count = tuple(source.items()), count
+        self._others = set(multiprocessing.active_children())
+        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "_Processes":
+        return self
+
+    def __exit__(self, *_) -> None:
+        # Where this is left by an exception (Ctrl-C), what is under way is given up.
+        for process in set(multiprocessing.active_children()) - self._others:
+            process.kill()
+        self._end()
+
+    def make_all(self, calls: Calls) -> Iterator[Work]:
+        """Makes a file for each, with its latency table; gives them as they are ready."""
+        futures = {self._submit(work, table): (work, table) for work, table in calls}
+        died = []
+        for future in concurrent.futures.as_completed(futures):
+            work, _ = call = futures[future]
+            try:
+                work.result = future.result()
+            except BrokenProcessPool:
+                died.append(call)
+            else:
+                yield work
+        # Which of them ended its process is not known: alone, each tells.
+        for work, table in died:
+            self._end()
+            try:
+                work.result = self._submit(work, table).result()
+            except BrokenProcessPool:
+                work.fail("its process ended; was there too little memory?")
+            yield work
+
+    def _submit(self, work: Work, table: LatencyPredictor | None) -> concurrent.futures.Future:
+        if self._pool is None:
+            threads = max(1, (os.cpu_count() or 1) // self._count)
+            # The module's name instead of the function: importing it loads TensorFlow, which is to be quiet.
+            begin = (__name__, "_begin_process", threads)
+            context = multiprocessing.get_context("spawn")
+            self._pool = concurrent.futures.ProcessPoolExecutor(self._count, context, run_quietly, begin)
+        return self._pool.submit(_make_in_process, self._source, work, table)
+
+    def _end(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool = None
+
+
+def _begin_process(threads: int) -> None:
+    """Prepares a process that makes files."""
+    import tensorflow as tf
+
+    # Ctrl-C is for the process that this one works for, which ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would go on, and write where its parent's successor does."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+@functools.cache
+def _open_once(source: tuple[tuple[str, str | None], ...]) -> Opened:
+    return open_source(**dict(source))
+
+
+def _make_in_process(source, work: Work, table: LatencyPredictor | None) -> TargetResult:
+    return make(work, lambda: _open_once(source), table).result
+
+
+def _tell(work: Work, total: int, left: int, seconds: float) -> None:
+    minutes = seconds / (total - left) * left / 60
+    say(
+        f"[{total - left}/{total}] {work.result.summary()}"
+        + (f"; about {minutes:.0f} min left" if minutes >= 1 else "")
+    )
+
+
+def _predictors(opened: Opened | None, given: str | AccuracyPredictor | None) -> PredictorOf:
+    """What gives a target's accuracy predictor; each is opened once."""
+    open_named = functools.cache(open_accuracy_predictor)
+
+    def predictor_of(target: Target) -> AccuracyPredictor:
+        if target.predictor is None and not isinstance(given, str | None):
+            return given
+        return open_named(target.predictor or given or _own_predictor(opened))
+
+    return predictor_of
+
+
+def _own_predictor(opened: Opened | None) -> str:
+    """The name of a supernet's own predictor."""
+    source = (opened.source if opened else None) or {}
+    run_dir, supernet = source.get("run_dir"), source.get("supernet")
+    if supernet in zoo.accuracy_predictor_names():
+        return supernet
+    for name in _OWN if run_dir is not None else ():
+        if (pathlib.Path(run_dir) / name).exists():
+            return str(pathlib.Path(run_dir) / name)
+    collect = "python -m tools.collect_accuracy" + (f" --run_dir={run_dir}" if run_dir else "")
+    raise InputError(
+        f"--predictor: none given, and {run_dir or supernet or 'a missing --supernet'} has none; make one: "
+        f"{collect}, then python -m tools.fit_accuracy_predictor"
+    )
+
+
+@contextlib.contextmanager
+def _output_lock(folder: pathlib.Path) -> Iterator[None]:
+    """Held while a folder is worked on; it is gone with the process, whatever ends it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); give a folder that is writable") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{folder}: another process works on it; wait for its end, or give another folder"
+            ) from None
+        yield
