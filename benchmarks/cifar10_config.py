@@ -97,7 +97,7 @@ def get_config(name: str = "s_delayed_seed0") -> ConfigDict:
             "space": row.space,
             "dataset": "folder",
             "data_dir": "",
-            "holdout": 5000,
+            "validation": 5000,
             "data_seed": 0,
             "schedule": row.schedule,
             "batch_size": 128,

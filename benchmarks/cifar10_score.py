@@ -51,7 +51,7 @@ def main(argv):
     space, seconds = opened.net.space, [line["seconds"] for line in opened.run.read_log("timing")]
     subnets = []
     for name, arch in subnets_of(space, _COUNT.value).items():
-        found = opened.evaluator.evaluate(arch, split="holdout")
+        found = opened.evaluator.evaluate(arch, split="validation")
         macs, params = space.count_macs(arch), space.count_params(arch)
         subnets.append({"subnet": name, "top1": found.top1, "macs": macs, "params": params, "arch": arch.to_dict()})
         print(f"{name}: {100 * found.top1:.1f}%, {macs / 1e6:.2f} million MACs", flush=True)
@@ -62,7 +62,7 @@ def main(argv):
             "config": json.loads(json.dumps(get_config(_ROW.value).to_dict())),
             "data": opened.run.dataset["digest"],
             "teacher": opened.run.teacher,
-            "split": "holdout",
+            "split": "validation",
             "images": found.images,
             "resolution": space.resolutions[-1],
             # Of the epochs that were logged; what was lost to a kill and done again is not in it.

@@ -1,6 +1,6 @@
 """Images per second of the training pipeline, against a bare loop of `tf.image.decode_and_crop_jpeg` and resize.
 
-    python -m benchmarks.data_throughput --images=../shared/data/imagenet_sample_1000.tar \\
+    python -m benchmarks.data_throughput --images=imagenet_sample.tar \\
         --output=benchmarks/results/data_throughput.json
 
 The bare loop is `tf.data` with as many calls in parallel, and is handed the crops that the pipeline draws: it need not
@@ -60,7 +60,7 @@ def pipeline_batches(paths: list[str], resolution: int):
     from ofa_tf import data
 
     split = data.Split.make("sample train", "files", paths, [0] * len(paths))
-    dataset = data.ImageDataset("sample", ("photo", "other"), {"train": split, "holdout": split})
+    dataset = data.ImageDataset("sample", ("photo", "other"), {"train": split, "validation": split})
     steps = data.steps_per_epoch(dataset, _BATCH.value)
     return data.training_batches(
         dataset, batch_size=_BATCH.value, resolutions=(resolution,), augmentation=data.Augmentation(), seed=0,

@@ -43,7 +43,7 @@ def main(argv):
     rows = []
     print(f"{'sub-network':12s} {'supernet s':>10s} {'plain s':>8s} {'ratio':>6s}", flush=True)
     for name, arch in archs.items():
-        tensors = space.to_tensors(arch)[None]
+        tensors = space.to_array(arch)[None]
         blocks = space.blocks(space.arch(ks=arch.ks, e=arch.e, d=arch.d, r=_RESOLUTION.value))
         plain = plain_step(networks.build_plain(blocks, keras), images, labels)
         sides = {
@@ -77,8 +77,7 @@ def plain_step(model, images, labels):
     import tensorflow as tf
 
     from ofa_tf.data import SYMMETRIC
-    from ofa_tf.training.losses import class_shares, distillation_loss
-    from ofa_tf.training.train_step import decays
+    from ofa_tf.training.train_step import decays, distillation_loss, soft_targets
 
     optimizer = keras.optimizers.SGD(1e-3, momentum=0.9, nesterov=True)
     optimizer.build(model.trainable_variables)
@@ -98,7 +97,7 @@ def plain_step(model, images, labels):
         optimizer.apply(gradients)
         return loss
 
-    images, labels = tf.constant(images), class_shares(labels, model.output_shape[-1])
+    images, labels = tf.constant(images), soft_targets(labels, model.output_shape[-1])
     return lambda: float(one_step(images, labels))
 
 

@@ -25,7 +25,7 @@ _FORMS = ("fused-rows", "fused")
 def by_hand(arch):
     """A MobileNetV3 of an architecture, written in layers as a user of Keras would.
 
-    Source: reference facts, "MobileNetV3".
+    Source: docs/method.md, "MobileNetV3".
     """
     from keras import Input, Model, layers
 

@@ -11,7 +11,7 @@ the time of all together and how many targets were measured inside their budgets
 minutes on 2 cores.
 
 With --random=200, for the third and the sixth budget of this machine in both precisions: so many random sub-networks
-that the table puts inside the same budget, evaluated on the same hold-out as the chosen one. Asked for is that it is no
+that the table puts inside the same budget, evaluated on the same images as the chosen one. Asked for is that it is no
 more than half a point below the best. Give --data_dir (Imagenette) then: on the 100 photos that ship, the best of 200
 is the luckiest.
 """
@@ -183,7 +183,7 @@ def count(targets: list[dict], out: pathlib.Path) -> dict:
 
 
 def compare(out: pathlib.Path) -> dict:
-    """The chosen sub-networks next to random ones inside the same budgets, on the hold-out."""
+    """The chosen sub-networks next to random ones inside the same budgets, on the validation split."""
     from ofa_tf import zoo
     from ofa_tf.predictors import LatencyTable
     from ofa_tf.search import Constraint, random_search
@@ -201,7 +201,7 @@ def compare(out: pathlib.Path) -> dict:
             drawn = random_search(
                 opened.net.space, [constraint], _RANDOM.value, accuracy_predictor=predictor, resolutions=_RESOLUTIONS
             )
-            best = max(opened.evaluator.evaluate(it.arch, split="holdout").top1 for it in drawn)
+            best = max(opened.evaluator.evaluate(it.arch, split="validation").top1 for it in drawn)
             rows[result.target.name] = {"chosen": result.keras_top1, "best_random": best, "drawn": len(drawn)}
             print(result.target.name, rows[result.target.name], flush=True)
     return rows

@@ -1,6 +1,6 @@
 """How well a latency predictor fitted on measured networks does, on four GPUs at three batch sizes.
 
-    python -m benchmarks.gpu_latency --pairs=../shared/data/ofa_mbv3_gpu_latency_ms.jsonl \\
+    python -m benchmarks.gpu_latency --pairs=ofa_mbv3_gpu_latency_ms.jsonl \\
         --output=benchmarks/results/gpu_latency.json
 
 For each setting: fitted on 500 pairs, the mean error in percent on all the others, for five draws of the 500.

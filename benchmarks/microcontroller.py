@@ -6,7 +6,7 @@
     python -m benchmarks.microcontroller --supernet=benchmarks/results/cifar10.npz --data_dir=cifar10 \\
         --predictor=cifar10.npz --output=benchmarks/results/microcontroller_cifar10.json
 
-The int8 file is run in LiteRT and in tflite-micro on the same hold-out images. 32 KB of the SRAM and 128 KB of the
+The int8 file is run in LiteRT and in tflite-micro on the same validation images. 32 KB of the SRAM and 128 KB of the
 flash are left to the stack, the application and the runtime's code.
 """
 
@@ -22,7 +22,7 @@ _MAX_PEAK_MEMORY_BYTES = flags.DEFINE_float("max_peak_memory_bytes", 150e3, "lim
 _MAX_MODEL_BYTES = flags.DEFINE_float("max_model_bytes", 900e3, "limit of the search")
 _SRAM_BYTES = flags.DEFINE_integer("sram_bytes", (256 - 32) * 1024, "what the arena may take")
 _FLASH_BYTES = flags.DEFINE_integer("flash_bytes", (1024 - 128) * 1024, "what the file may take")
-_IMAGES = flags.DEFINE_integer("images", 1000, "hold-out images", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", 1000, "validation images", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures")
 
 
@@ -53,9 +53,9 @@ def main(argv):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "net.tflite"
         report = export_subnet(
-            opened.evaluator, found.arch, path, split="holdout", limit=_IMAGES.value, max_drop=0.05, **written
+            opened.evaluator, found.arch, path, split="validation", limit=_IMAGES.value, max_drop=0.05, **written
         )
-        images, labels = opened.evaluator.images("holdout", found.arch.r, _IMAGES.value)
+        images, labels = opened.evaluator.images("validation", found.arch.r, _IMAGES.value)
         logits = Runner(path).predict(images)
         run = run_micro(path, images)
         # What was added up is shown to be enough.
@@ -65,7 +65,7 @@ def main(argv):
         "arch": found.arch.to_dict(),
         "macs": opened.net.space.count_macs(found.arch),
         "form": report.form,
-        "predicted_top1": found.predicted_accuracy,
+        "predicted_top1": found.predicted_top1,
         "predicted": dict(found.costs),
         "peak_memory_bytes": run.head_bytes,
         "tail_bytes": run.tail_bytes,

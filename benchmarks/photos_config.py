@@ -45,7 +45,7 @@ def get_config(name: str = "delayed") -> ConfigDict:
         raise ValueError(f"--config=...:{name}: expected one of {', '.join(rows)}")
     crop, weight_decay, stages = rows[name]
     config = photos.get_config()
-    config.update({"holdout": 1000, "weight_decay": weight_decay, "evaluate_every": 30})
+    config.update({"validation": 1000, "weight_decay": weight_decay, "evaluate_every": 30})
     config.augmentation = ConfigDict({"crop_scale": (crop, 1.0)})
     config.schedule = "delayed" if "all" in stages else "progressive"
     config.stages = ConfigDict(stages)

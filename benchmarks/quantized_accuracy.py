@@ -4,8 +4,8 @@
         --output=benchmarks/results/quantized_accuracy.json
 
 The front of predicted accuracy over MACs is searched, and sub-networks evenly spaced over it in log MACs are exported
-in every kind, as tools.export_tflite ("trained": tools.quantize_aware) does it, and run on the hold-out. What is in the
-output already is not done again.
+in every kind, as tools.export_tflite ("trained": tools.quantize_aware) does it, and run on the validation split. What
+is in the output already is not done again.
 """
 
 import pathlib
@@ -49,9 +49,11 @@ def main(argv):
                 # Whatever the file loses is the result here.
                 path = pathlib.Path(folder) / "model.tflite"
                 if kind == "trained":
-                    report = train_quantized(opened, arch, path, split="holdout", max_drop=1.0).to_dict()
+                    report = train_quantized(opened, arch, path, split="validation", max_drop=1.0).to_dict()
                 else:
-                    report = export_subnet(opened, arch, path, split="holdout", precision=kind, max_drop=1.0).to_dict()
+                    report = export_subnet(
+                        opened, arch, path, split="validation", precision=kind, max_drop=1.0
+                    ).to_dict()
             kept = ("images", "keras_top1", "tflite_top1", "agreement", "logits_error", "model_bytes", "partitions")
             rows.append(
                 {
@@ -62,7 +64,7 @@ def main(argv):
                     **{name: report[name] for name in kept},
                 }
             )
-            write_json(_OUTPUT.value, {"space": space.name, "split": "holdout", "rows": rows})
+            write_json(_OUTPUT.value, {"space": space.name, "split": "validation", "rows": rows})
             print(
                 f"{number} {space.count_macs(arch) / 1e6:.1f} million MACs at {arch.r}, {kind}: "
                 f"{100 * report['tflite_top1']:.1f}%, in Keras {100 * report['keras_top1']:.1f}%",

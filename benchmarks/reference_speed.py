@@ -138,7 +138,7 @@ def answer() -> None:
     for line in sys.stdin:
         arch = json.loads(line)
         began = time.perf_counter()
-        tensors = space.to_tensors(space.arch(**arch))[None]
+        tensors = space.to_array(space.arch(**arch))[None]
         loss, *_ = step(images, labels, tensors, learning_rate=1e-3, kd_ratio=0.0, dropout=0.0, seed=(0, 0))
         float(loss)
         print(json.dumps({"seconds": time.perf_counter() - began}), flush=True)

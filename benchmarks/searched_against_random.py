@@ -1,10 +1,10 @@
-"""Searched sub-networks of a supernet against random ones under the same limits of MACs, on the hold-out.
+"""Searched sub-networks of a supernet against random ones under the same limits of MACs, on the validation split.
 
     python -m benchmarks.searched_against_random --run_dir=RUN --pairs=RUN/accuracy.jsonl --output=search.json
 
 A predictor is fitted to the pairs (tools.collect_accuracy). At each limit the searched sub-network with the best
-prediction is calibrated and evaluated, and so are 30 random ones within the limit. The best of those on the hold-out is
-a maximum that nobody could choose beforehand without 30 evaluations; the one of them that the predictor would choose
+prediction is calibrated and evaluated, and so are 30 random ones within the limit. The best of those on the validation
+split is a maximum that nobody could choose beforehand without 30 evaluations; the one that the predictor would choose
 stands beside it.
 """
 
@@ -44,7 +44,7 @@ def main(argv):
         limit = Constraint("macs", smallest * (largest / smallest) ** share)
         found = evolutionary_search(space, predictor, limit, seed=_SEED.value).top(1)[0]
         drawn = random_search(space, limit, _COUNT.value, accuracy_predictor=predictor, seed=_SEED.value)
-        tops = [opened.evaluator.evaluate(each.arch, split="holdout").top1 for each in (found, *drawn)]
+        tops = [opened.evaluator.evaluate(each.arch, split="validation").top1 for each in (found, *drawn)]
         rows.append(
             {
                 "max_macs": limit.limit,
@@ -52,7 +52,7 @@ def main(argv):
                 "macs": found.costs["macs"],
                 # A sub-network that the predictor was fitted to is known, not predicted.
                 "among_pairs": found.arch in known,
-                "predicted_top1": found.predicted_accuracy,
+                "predicted_top1": found.predicted_top1,
                 "searched_top1": tops[0],
                 "best_random_top1": max(tops[1:]),
                 "predicted_best_random_top1": tops[1],
@@ -61,7 +61,7 @@ def main(argv):
         )
         print(
             f"at most {limit.limit / 1e6:.2f} million MACs: searched {100 * tops[0]:.2f}% (predicted "
-            f"{100 * found.predicted_accuracy:.2f}%), best of {len(drawn)} random {100 * max(tops[1:]):.2f}%, the one "
+            f"{100 * found.predicted_top1:.2f}%), best of {len(drawn)} random {100 * max(tops[1:]):.2f}%, the one "
             f"of them that the predictor chooses {100 * tops[1]:.2f}%",
             flush=True,
         )

@@ -1,6 +1,6 @@
 """Fits the accuracy predictor that ships for the published w1.0 space, and says how good it is.
 
-    python -m benchmarks.shipped_predictor --pairs=../shared/data/ofa_mbv3_w1.0_imagenet_top1.jsonl \\
+    python -m benchmarks.shipped_predictor --pairs=ofa_mbv3_w1.0_imagenet_top1.jsonl \\
         --output=ofa_tf/zoo/accuracy_predictors/ofa_mbv3_d234_e346_k357_w1.0.npz
 
 The pairs are sub-networks of the published supernet with measured ImageNet top-1 (percent) at 224 pixels. Five-fold:

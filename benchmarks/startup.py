@@ -103,7 +103,7 @@ def commands_without_networks(folder: pathlib.Path) -> dict[str, list[str]]:
     LatencyRegression.fit(space, archs, latencies_ms, device="device").save(folder / "regression.npz")
     pairs = PairsFile(folder / "accuracy.jsonl", space)
     for arch, top1 in zip(archs[:20], 0.7 + 0.05 * np.log(macs / macs.max()), strict=False):
-        pairs.add(arch, float(top1), images=1000, split="holdout")
+        pairs.add(arch, float(top1), images=1000, split="validation")
     for arch, latency_ms in zip(archs, latencies_ms, strict=True):
         append_json_line(folder / "latency.jsonl", {"arch": arch.to_dict(), "latency_ms": float(latency_ms)})
     search = ["tools.search", f"--predictor={_PREDICTOR}", f"--output={folder}/arch.json"]

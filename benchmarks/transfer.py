@@ -42,7 +42,7 @@ def main(argv):
             rows[start] = {}
             for arch in ("largest", "smallest"):
                 result = f"{folder}/{start}_{arch}.json"
-                call("tools.evaluate", f"--run_dir={run_dir}", f"--arch={arch}", "--resolution=96", "--split=val",
+                call("tools.evaluate", f"--run_dir={run_dir}", f"--arch={arch}", "--resolution=96", "--split=test",
                      f"--output={result}")  # fmt: skip
                 found = json.loads(pathlib.Path(result).read_text())
                 rows[start][arch] = {"top1": found["top1"], "images": found["images"]}
@@ -52,7 +52,7 @@ def main(argv):
 
 
 def few_photos(source: pathlib.Path, target: pathlib.Path) -> list[str]:
-    """Copies a few images of a few classes into train/ and val/; returns the classes."""
+    """Copies a few images of a few classes into train/ and test/; returns the classes."""
     from ofa_tf.common import InputError
 
     classes = sorted(path.name for path in (source / "train").glob("*") if path.is_dir())[:_CLASSES]
@@ -61,7 +61,7 @@ def few_photos(source: pathlib.Path, target: pathlib.Path) -> list[str]:
     for name in classes:
         images = sorted((source / "train" / name).iterdir())[: _TRAIN + _VAL]
         for index, image in enumerate(images):
-            folder = target / ("train" if index < _TRAIN else "val") / name
+            folder = target / ("train" if index < _TRAIN else "test") / name
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(image, folder)
     return classes

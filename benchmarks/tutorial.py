@@ -1,6 +1,6 @@
 """The published tutorial, remade: its sub-network's figures, its searches, its plots with the same baselines.
 
-    python -m benchmarks.tutorial --official=../shared/data/ofa_official --output=docs/tutorial
+    python -m benchmarks.tutorial --official=DIR --output=docs/tutorial
 
 Writes `result.json`, `latency.svg` and `macs.svg` into the folder; docs/tutorial.md explains them. Needs torch, for the
 published accuracy predictor.
@@ -25,7 +25,7 @@ SUBNET = {
     "e": [[3, 3], [4, 4], [6, 3, 4], [4, 4, 4, 3], [6, 6, 6]],
     "r": 192,
 }
-# ImageNet top-1 in percent, as published with the tutorial (reference facts).
+# ImageNet top-1 in percent, as published with the tutorial: docs/method.md, "Baselines".
 PUBLISHED_LATENCY = {
     "MobileNetV3": ((15.3, 73.3), (22.0, 75.2), (31.0, 76.6)),
     "ProxylessNAS": ((26.0, 74.6), (45.0, 76.7)),
@@ -79,7 +79,7 @@ def remake(official: pathlib.Path) -> tuple[dict, dict[str, str]]:
         constraint = Constraint(kind, limit, predictor=table if kind == "latency_ms" else None)
         front = pareto_search(space, predictor, constraint, resolutions=RESOLUTIONS)
         unit = 1 if kind == "latency_ms" else 1e6
-        points = tuple((point.costs[kind] / unit, 100 * point.predicted_accuracy) for point in front.candidates)
+        points = tuple((point.costs[kind] / unit, 100 * point.predicted_top1) for point in front.candidates)
         series = [TradeoffSeries(title, line) for title, line in published.items()]
         # Predictions are of held-out training images, on which every network does better than in the validation set.
         series.insert(0, TradeoffSeries("searched here, predicted (training images)", points))
@@ -89,7 +89,7 @@ def remake(official: pathlib.Path) -> tuple[dict, dict[str, str]]:
 
 def _figures(result) -> dict:
     return {
-        "predicted_top1_percent": 100 * result.predicted_accuracy,
+        "predicted_top1_percent": 100 * result.predicted_top1,
         **{kind: float(cost) for kind, cost in result.costs.items()},
         "arch": result.arch.to_dict(),
     }

@@ -1,4 +1,4 @@
-"""Top-1 of the largest, the smallest and the eight uniform sub-networks of a supernet, on its hold-out.
+"""Top-1 of the largest, the smallest and the eight uniform sub-networks of a supernet, on its validation split.
 
     python -m benchmarks.uniform_subnets --supernet=ofa_imagenette_mbv3 --data_dir=imagenette \\
         --resolutions=96,128,160 --output=benchmarks/results/imagenette.json
@@ -35,7 +35,7 @@ def main(argv):
     print("sub-network | million MACs at the largest | " + " | ".join(f"{r} px" for r in resolutions), flush=True)
     for name, arch in subnets.items():
         archs = {r: space.arch(ks=arch.ks, e=arch.e, d=arch.d, r=r) for r in resolutions}
-        found = {r: opened.evaluator.evaluate(sized, split="holdout") for r, sized in archs.items()}
+        found = {r: opened.evaluator.evaluate(sized, split="validation") for r, sized in archs.items()}
         macs = {r: space.count_macs(sized) for r, sized in archs.items()}
         rows += [
             {"subnet": name, "resolution": r, "top1": result.top1, "images": result.images, "macs": macs[r]}
@@ -44,7 +44,7 @@ def main(argv):
         tops = " | ".join(f"{100 * result.top1:.1f}" for result in found.values())
         print(f"{name} | {max(macs.values()) / 1e6:.1f} | {tops}", flush=True)
     if _OUTPUT.value:
-        write_json(_OUTPUT.value, {"space": space.name, "split": "holdout", "rows": rows})
+        write_json(_OUTPUT.value, {"space": space.name, "split": "validation", "rows": rows})
 
 
 def run():

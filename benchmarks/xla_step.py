@@ -42,7 +42,7 @@ def main(argv):
 
     def seconds(step, arch):
         start = time.perf_counter()
-        tensors = space.to_tensors(arch)[None]
+        tensors = space.to_array(arch)[None]
         loss, *_ = step(images, labels, tensors, learning_rate=1e-3, kd_ratio=0.0, dropout=0.0, seed=(0, 0))
         float(loss)
         return time.perf_counter() - start

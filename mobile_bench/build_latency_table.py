@@ -100,7 +100,7 @@ def _form(space, device) -> str | None:
     if pathlib.Path(_OUTPUT.value).exists():
         from ofa_tf.predictors.latency_table import LatencyTable
 
-        return LatencyTable.load(_OUTPUT.value).activation_form
+        return LatencyTable.load(_OUTPUT.value).form
 
     from ofa_tf.devices.fastest_form import fastest_form
 

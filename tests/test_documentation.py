@@ -1,4 +1,4 @@
-"""What the pages promise is there: links, files, commands with their flags; and the Python of docs/spaces.md runs."""
+"""What the pages promise is there: links, files, commands with their flags; their Python runs; sources are here."""
 
 import importlib
 import multiprocessing
@@ -12,6 +12,7 @@ from absl import flags
 
 from ofa_tf.common import cli
 from tests.reference import ROOT
+from tests.tree import files
 
 pytestmark = pytest.mark.skipif("TEST_SRCDIR" in os.environ, reason="reads the checkout, which Bazel's sandbox lacks")
 
@@ -25,6 +26,14 @@ FLAG = re.compile(r"(?<![\w-])--([a-z][\w-]*)")
 OTHER_FLAGS = {"help", "helpfull", "all", "exclude", "exclude-editable", "file_format", "no-deps", "pre"}
 
 
+# A section of a page; a page; and data that only the tests of parity read.
+SECTION = re.compile(r'(docs/[\w/]+\.md),\s+"([^"]+)"')
+CITED = re.compile(r"(?<![\w/.-])[\w/.-]*\w\.md\b")
+SHARED = re.compile(r"\.\./shared\b|\b(?:reference facts|systems notes)\b")
+# Pages that commands write.
+WRITTEN = {"model.md", "models/host.md"}
+
+
 def missing_links(page) -> list[str]:
     """Relative links to nothing."""
     targets = LINK.findall(page.read_text(encoding="utf-8"))
@@ -34,6 +43,17 @@ def missing_links(page) -> list[str]:
 def missing_files(text: str) -> list[str]:
     """Files of this repository that are named and not there; `*` stands for any name."""
     return [path for path in FILE.findall(text) if not any(ROOT.glob(path))]
+
+
+def foreign_sources(text: str) -> list[str]:
+    """What a file cites that a reader of the repository cannot open: other documents, sections that there are not."""
+    pages = [it for it in CITED.findall(text) if it not in WRITTEN and not (ROOT / it).exists()]
+    sections = [
+        f"{page}, {title}"
+        for page, title in SECTION.findall(text)
+        if (ROOT / page).exists() and not re.search(rf"^#+ {re.escape(title)}$", (ROOT / page).read_text(), re.M)
+    ]
+    return SHARED.findall(text) + pages + sections
 
 
 def commands(text: str) -> list[tuple[str, list[str]]]:
@@ -78,6 +98,21 @@ def test_links_files_and_flags_are_there(page, known):
     assert missing_links(page) == []
     assert missing_files(text) == []
     assert missing_flags(text, known) == []
+    assert SHARED.findall(text) == []
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "mobile_bench", "ofa_tf", "tests", "tools"])
+def test_sources_are_papers_or_pages_of_the_repository(folder):
+    """A clone has all that its files cite; `tests/reference.py` alone knows of the data that it lacks."""
+    found = {
+        str(path): wrong
+        for path in files()
+        if path.parts[0] == folder
+        and path.suffix in (".py", ".html", ".js")
+        and str(path) not in ("tests/reference.py", "tests/test_documentation.py")
+        and (wrong := foreign_sources((ROOT / path).read_text(encoding="utf-8")))
+    }
+    assert found == {}
 
 
 def test_what_is_not_there_is_found(tmp_path):
@@ -88,6 +123,14 @@ def test_what_is_not_there_is_found(tmp_path):
         "docs/absent.md",
         "ofa_tf/*/absent.py",
     ]
+    assert foreign_sources(
+        'docs/method.md, "Width"; docs/method.md,\n    "Depths"; notes.md; (docs/absent.md) model.md'
+    ) == [
+        "notes.md",
+        "docs/absent.md",
+        "docs/method.md, Depths",
+    ]
+    assert foreign_sources("see the reference facts in ../shared/x") == ["reference facts", "../shared"]
     known = {"tools.x": {"side", "front", "config"}, "tools.y": {"only_y"}}
     text = "    python -m tools.x --side=2 \\\n        --sied=3 --nofront --config.a=1 --help\n"
     text += "`--only_y` `--gone` `tools.x --only_y`"

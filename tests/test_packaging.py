@@ -80,9 +80,13 @@ def test_a_wheel_beside_a_folder_tools_of_the_users(tmp_path):
     for script in scripts:
         done = run(script, "--help")
         assert (done.returncode, "Usage: " in done.stdout) == (0, True), script + done.stderr
+        # They name each other as this user can call them.
+        assert not re.search(r"python -m (?!pip)|(?<![\w.])(tools|mobile_bench)\.\w", done.stdout), script
     done = run("ofa-export-tflite", "--supernet=ofa_imagenette_mbv3", "--arch=smallest", "--output=model.tflite")
     assert done.returncode == 0, done.stderr
     assert (home / "model.tflite").exists()
+    done = run("ofa-evaluate", "--run_dir=absent", "--arch=smallest")
+    assert (done.returncode, "ofa-train" in done.stderr) == (2, True), done.stderr
 
 
 def test_every_data_file_is_installed(setup):

@@ -1,4 +1,4 @@
-"""Measures the accuracy of random sub-networks on the hold-out: the data of the accuracy predictor.
+"""Measures the accuracy of random sub-networks on the validation split: the data of the accuracy predictor.
 
     python -m tools.collect_accuracy --run_dir=RUN --count=500
 
@@ -19,7 +19,7 @@ from . import source_flags
 
 _SOURCE = source_flags.define()
 _COUNT = flags.DEFINE_integer("count", 500, "how many sub-networks the file is to hold", lower_bound=2)
-_IMAGES = flags.DEFINE_integer("images", None, "at most so many hold-out images, evenly spaced", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", None, "at most so many validation images, evenly spaced", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "of the choice of sub-networks", lower_bound=0)
 _OUTPUT = flags.DEFINE_string("output", None, "the file of pairs; RUN/accuracy.jsonl unless given")
 _RAY_ADDRESS = flags.DEFINE_string("ray_address", None, "a Ray cluster, or local; this process measures unless given")

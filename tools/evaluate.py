@@ -1,26 +1,33 @@
 """Evaluates one sub-network of a trained run, after batch-norm calibration.
 
-    python -m tools.evaluate --run_dir=RUN --arch=largest --split=holdout --output=result.json
-    python -m tools.evaluate --run_dir=RUN --arch=FILE.json --resolution=160 --dataset=folder --data_dir=DIR --split=val
-    python -m tools.evaluate --supernet=ofa_mbv3_w1.0.npz --arch=FILE.json --data_dir=imagenet --split=val
+    python -m tools.evaluate --run_dir=RUN --arch=largest --split=validation --output=result.json
+    python -m tools.evaluate --run_dir=RUN --arch=FILE.json --resolution=160 --data_dir=DIR --split=test
+    python -m tools.evaluate --supernet=ofa_mbv3_w1.0.npz --arch=FILE.json --data_dir=imagenet --split=test
 
-DIR holds `train/<class>/`, from which the calibration images come, and for `--split=val` also `val/<class>/`. Decisions
-are made on "holdout", training images that training never sees; "val" is for the final report only. The result holds
-top1 and top5 (0..1), images, split and arch.
+DIR holds `train/<class>/`, from which the calibration images come, and for `--split=test` also `test/<class>/` or
+`val/<class>/`. Decisions are made on "validation", images that training never sees; "test" is for the final report
+only. The result holds top1 and top5 (0..1), images, split and arch.
 """
 
 import json
+import sys
 
 from absl import flags
 
 from ofa_tf.common import cli
+from ofa_tf.common.splits import FORMER_SPLITS, split_name
 
 from . import source_flags
 
 _SOURCE = source_flags.define()
 _ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
 _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
-_SPLIT = flags.DEFINE_enum("split", "holdout", ["holdout", "val", "train"], "which images")
+_SPLIT = flags.DEFINE_enum(
+    "split",
+    "validation",
+    ["validation", "test", "train", *FORMER_SPLITS],
+    "which images; holdout and val are the former names of validation and test",
+)
 _CALIBRATE = flags.DEFINE_bool("calibrate", True, "recompute batch-norm statistics; without, accuracy says little")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result; printed in any case")
 
@@ -33,9 +40,12 @@ def main(argv):
 
     from .opening import read_arch
 
+    split = split_name(_SPLIT.value)
+    if split != _SPLIT.value:
+        print(f"note: --split={_SPLIT.value} is called {split} now", file=sys.stderr)
     opened = open_source(**_SOURCE.values())
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
-    evaluation = opened.evaluator.evaluate(arch, split=_SPLIT.value, calibrate=_CALIBRATE.value)
+    evaluation = opened.evaluator.evaluate(arch, split=split, calibrate=_CALIBRATE.value)
     if _OUTPUT.value:
         write_json(_OUTPUT.value, evaluation.to_dict())
     print(json.dumps(evaluation.to_dict()))

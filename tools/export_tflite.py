@@ -5,8 +5,8 @@
 
 The file takes raw uint8 RGB images (1, r, r, 3) whatever the precision (--input_type for others); normalization is
 inside. int8 and int16x8 take their ranges from augmented training images. The file is run through the interpreter on
-the hold-out, with one and with several threads, next to the Keras sub-network on the same images, before it gets its
-name; the figures are printed as JSON. Classes, architecture, accuracy and origin are put into the file
+the validation split, with one and with several threads, next to the Keras sub-network on the same images, before it
+gets its name; the figures are printed as JSON. Classes, architecture, accuracy and origin are put into the file
 (ofa_tf.deploy.read_description), and into a page beside it (.md). --format=cc writes the file as a C array, too;
 mobile_bench.microcontroller says what SRAM it needs.
 """
@@ -40,7 +40,7 @@ _OUTPUT_TYPE = flags.DEFINE_enum(
     "output_type", None, list(BORDER_TYPES), "of the logits; uint8 in int8 and float32 in all others unless given"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "images that the file takes at once", lower_bound=1)
-_IMAGES = flags.DEFINE_integer("images", 1000, "hold-out images of the check", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check, evenly spaced", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float(
     "max_drop",
     None,
@@ -74,7 +74,7 @@ def main(argv):
         opened,
         arch,
         model,
-        split="holdout",
+        split="validation",
         limit=_IMAGES.value,
         precision=precision,
         max_drop=_MAX_DROP.value,

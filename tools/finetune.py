@@ -60,8 +60,8 @@ def main(argv):
     )
     with atomic_path(_OUTPUT.value) as temporary:
         start.model.save(temporary)
-    found = {"output": _OUTPUT.value, "split": "holdout"}
-    found |= evaluate_model(start.model, start.dataset, split="holdout", preprocessing=start.preprocessing)
+    found = {"output": _OUTPUT.value, "split": "validation"}
+    found |= evaluate_model(start.model, start.dataset, split="validation", preprocessing=start.preprocessing)
     print(json.dumps(found))
     if _TFLITE.value:
         print(json.dumps(_export(start).to_dict()))
@@ -99,7 +99,7 @@ def _from_specialized():
         if flag.value is not None:
             raise InputError(f"--{flag.name}: --specialized says already what is fine-tuned; leave --{flag.name} out")
     net = zoo.specialized(_SPECIALIZED.value)
-    dataset = load(_SOURCE.dataset.value or "folder", _SOURCE.data_dir.value, holdout=None, seed=0)
+    dataset = load(_SOURCE.dataset.value or "folder", _SOURCE.data_dir.value, validation=None, seed=0)
     path = _CHECKPOINT.value or interop.published_file(net.name)
     model = net.build(interop.class_count(path))
     interop.load_specialized_checkpoint(model, net.blocks, path)
@@ -124,7 +124,7 @@ def _export(start):
     training = calibration_batches(
         start.dataset, resolution=side, augmentation=start.augmentation, images=200, batch_size=50
     )
-    held_out = evaluation_batches(start.dataset, "holdout", resolution=side, batch_size=50, crop_fraction=crop)
+    held_out = evaluation_batches(start.dataset, "validation", resolution=side, batch_size=50, crop_fraction=crop)
     images, labels = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*held_out, strict=True))
     return deploy.export_blocks(
         start.blocks,
@@ -137,7 +137,7 @@ def _export(start):
         check_labels=labels,
         facts={
             "labels": list(start.dataset.class_names),
-            "checked": {"split": "holdout"},
+            "checked": {"split": "validation"},
             "provenance": {"data": start.dataset.digest, "fine-tuned": f"{_EPOCHS.value} epochs, tools.finetune"},
         },
     )

@@ -42,7 +42,7 @@ def main(argv):
         preprocessing=run.recipe.preprocessing.to_config(),
         augmentation=run.recipe.augmentation.to_config(),
         class_names=tuple(run.dataset["class_names"]),
-        dataset={key: run.dataset[key] for key in ("holdout", "seed", "digest")},
+        dataset={key: run.dataset[key] for key in ("validation", "seed", "digest")},
         provenance={
             "recipe": run.recipe.to_config(),
             "stage": stage,

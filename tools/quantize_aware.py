@@ -1,4 +1,4 @@
-"""Trains a sub-network with the rounding of an int8 file inside, and writes the file, checked on the hold-out.
+"""Trains a sub-network with the rounding of an int8 file inside, and writes the file, checked on the validation split.
 
     python -m tools.quantize_aware --run_dir=RUN --arch=arch.json --output=model.tflite
     python -m tools.quantize_aware --supernet=ofa_imagenette_mbv3 --arch=smallest --data_dir=DIR --output=model.tflite
@@ -28,7 +28,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_
 _FORM = flags.DEFINE_enum(
     "form", "folded-rows", [name for name, form in FORMS.items() if form.hard_swish != "fused"], "how it is written"
 )
-_IMAGES = flags.DEFINE_integer("images", 1000, "hold-out images of the check", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check, evenly spaced", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float(
     "max_drop",
     None,
@@ -51,7 +51,7 @@ def main(argv):
         opened,
         read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value),
         _OUTPUT.value,
-        split="holdout",
+        split="validation",
         limit=_IMAGES.value,
         recipe=QuantizationRecipe(
             epochs=_EPOCHS.value, batch_size=_BATCH_SIZE.value, learning_rate=_LEARNING_RATE.value, seed=_SEED.value

@@ -75,11 +75,11 @@ def main(argv):
         front.save(_OUTPUT.value)
         stem = _OUTPUT.value.removesuffix(".json")
         front.save_csv(f"{stem}.csv")
-        points = tuple((point.costs[front.kind], 100 * point.predicted_accuracy) for point in front.candidates)
+        points = tuple((point.costs[front.kind], 100 * point.predicted_top1) for point in front.candidates)
         line = TradeoffSeries(f"{space.name}, predicted", points)
         write_text(f"{stem}.svg", tradeoff_plot([line], name="front", cost_label=front.kind))
         for candidate in front.candidates:
-            print(f"{front.kind} {candidate.costs[front.kind]:.6g}, predicted top-1 {candidate.predicted_accuracy:.4f}")
+            print(f"{front.kind} {candidate.costs[front.kind]:.6g}, predicted top-1 {candidate.predicted_top1:.4f}")
         return
     if _POPULATION.value is not None:
         common["population"] = _POPULATION.value
@@ -126,19 +126,20 @@ def _constraints() -> tuple[list, str, str]:
             f"out, or give a table of {_PRECISION.value}"
         )
     precision = _PRECISION.value or measured or "int8"
-    form = form_within(limits, _LIMITS.form.value) or getattr(table, "activation_form", None)
+    form = form_within(limits, _LIMITS.form.value) or getattr(table, "form", None)
     form = form or precision_of(precision).form
     return constraints_of(limits, table=table, precision=precision, form=form), precision, form
 
 
 def _tell_about_weights(space_name: str) -> None:
     """A predictor of a published space comes without the weights it speaks of."""
+    from ofa_tf.common import as_called
     from ofa_tf.interop import import_command
 
     if command := import_command(space_name):
         print(
             f"the weights of space {space_name} are not here; {command} fetches them, then give "
-            f"--supernet={space_name}.npz to tools.export_tflite",
+            f"--supernet={space_name}.npz to {as_called('tools.export_tflite')}",
             file=sys.stderr,
         )
 

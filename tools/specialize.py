@@ -6,7 +6,7 @@
     python -m tools.specialize --run_dir=RUN --targets=targets.yaml --workers=2 --output=OUT
 
 One target stands on the flags, many in a file (docs/specialize.md has an example). For each: search, calibrate and
-evaluate the best candidates on the hold-out, which chooses, export, check, and measure on the device where that is
+evaluate the best candidates on the validation split, choose, export, check, and measure on the device where that is
 here; a file over its limits makes the next search stricter, a few times. `--device` is host, the serial of a phone that
 adb sees, or any other word: of a device that is not here figures are predicted, by the `--latency_table` given. Tables
 of this machine and of attached phones are built unless given, and kept in OUT/tables.
@@ -38,8 +38,10 @@ _LATENCY_TABLE = flags.DEFINE_string("latency_table", None, "of the device, as t
 _LIMITS = limit_flags.define()
 _PRECISION = flags.DEFINE_enum("precision", None, list(PRECISIONS), "of the file; int8 unless given")
 _THREADS = flags.DEFINE_integer("threads", None, "of the interpreter on the device; 1 unless given", lower_bound=1)
-_CANDIDATES = flags.DEFINE_integer("candidates", None, "that the hold-out chooses from; 8 unless given", lower_bound=1)
-_IMAGES = flags.DEFINE_integer("images", None, "at most so many hold-out images, evenly spaced", lower_bound=1)
+_CANDIDATES = flags.DEFINE_integer(
+    "candidates", None, "evaluated on the validation split; 8 unless given", lower_bound=1
+)
+_IMAGES = flags.DEFINE_integer("images", None, "at most so many validation images, evenly spaced", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float("max_drop", None, "the top-1 that the file may lose, 0..1; the precision's unless given")
 _FINETUNE_EPOCHS = flags.DEFINE_integer("finetune_epochs", None, "train the chosen network on its own", lower_bound=0)
 _QUANTIZATION_AWARE_EPOCHS = flags.DEFINE_integer(

@@ -3,7 +3,7 @@
     python -m tools.train --run_dir=runs/photos --dataset=folder --data_dir=photos
     python -m tools.train --run_dir=runs/digits --config=ofa_tf/configs/digits.py --config.stages.full.epochs=40
 
-A folder holds `train/<class>/` with images and, where there is one, `val/<class>/`. Everything about the experiment
+A folder holds `train/<class>/` with images and, where there is one, `test/<class>/`. Everything about the experiment
 stands in the config file; `--config.field=value` overrides a field. The run directory gets `run.json`, `metrics.jsonl`
 (a line per epoch and per evaluated sub-network) and `stages/<stage>.npz`. The command given again resumes an
 interrupted run, at the very step.
@@ -77,7 +77,7 @@ def main(argv):
     )
     trainer = Trainer(run_directory, dataset, initial, cluster, teacher)
     evaluator = evaluator_for(trainer.net, run_directory, dataset)
-    trainer.train(_STAGES.value, evaluate=lambda arch: evaluator.evaluate(arch, split="holdout").to_dict())
+    trainer.train(_STAGES.value, evaluate=lambda arch: evaluator.evaluate(arch, split="validation").to_dict())
     print(f"{_RUN_DIR.value}: finished stages {', '.join(run_directory.finished_stages())}")
 
 

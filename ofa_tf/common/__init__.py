@@ -1,7 +1,7 @@
-"""What every room may use: errors for users, atomic files. Imports nothing of this project and no TensorFlow."""
+"""What every room may use: errors for users, atomic files, files with a header. Imports no other room."""
 
-from ofa_tf.common.brief import brief
-from ofa_tf.common.errors import InputError, OfaError
+from ofa_tf.common.commands import as_called
+from ofa_tf.common.errors import InputError, OfaError, brief
 from ofa_tf.common.files import (
     append_json_line,
     atomic_path,
@@ -14,11 +14,14 @@ from ofa_tf.common.files import (
     write_json,
     write_text,
 )
+from ofa_tf.common.record import RecordFormat
 
 __all__ = [
     "InputError",
     "OfaError",
+    "RecordFormat",
     "append_json_line",
+    "as_called",
     "atomic_path",
     "brief",
     "check_writable",

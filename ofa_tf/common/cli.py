@@ -32,8 +32,8 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 
-from ofa_tf.common.brief import brief
-from ofa_tf.common.errors import OfaError
+from ofa_tf.common.commands import as_called
+from ofa_tf.common.errors import OfaError, brief
 from ofa_tf.common.quiet import quiet_tensorflow
 
 # The flags that this module defines for a binary are that binary's own.
@@ -47,11 +47,7 @@ _ERROR_CHARACTERS = 2000
 
 
 def run(main: Callable[[Sequence[str]], Any]) -> NoReturn:
-    """Parses the flags, calls `main([program])` and exits the process.
-
-    Args:
-        main: the binary's main function, defined in the binary's own module. What it returns is ignored.
-    """
+    """Parses the flags, calls `main([program])`, defined in the binary's own module, and exits the process."""
     quiet_tensorflow()
     try:
         _run(main)
@@ -70,16 +66,8 @@ def run(main: Callable[[Sequence[str]], Any]) -> NoReturn:
 def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
     """Defines `--config`, an ml_collections file, with fields that `--config.name=value` overrides.
 
-    Args:
-        default: path of the default file, None for none. It, and one that is given, is looked for beside the installed
-            packages where the working folder has no such file.
-        help_text: what the file holds.
-
-    Returns:
-        The flag's holder; its value is a locked `ConfigDict`.
-
-    Example:
-        _CONFIG = cli.define_config(None, "the experiment, for example ofa_tf/configs/digits.py")
+    A file that the working folder does not have is looked for beside the installed packages. The flag's value is a
+    locked `ConfigDict`.
     """
     from ml_collections import config_flags
 
@@ -130,10 +118,15 @@ def _parse(argv: Sequence[str], main: Callable) -> list[str]:
     except (AttributeError, KeyError) as error:
         if not any(argument.lstrip("-").startswith("config.") for argument in own):
             raise
-        _usage_error(f"--config: its file has no field {_innermost(error)}")
+        _usage_error(f"--config: its file has no field {_innermost(error)}{_renamed(own)}")
     if rest:
         _usage_error(f"unexpected argument {rest[0]!r}, expected only flags such as --name=value")
     return list(argv[:1])
+
+
+def _renamed(arguments: Sequence[str]) -> str:
+    former = any(argument.lstrip("-").startswith("config.holdout") for argument in arguments)
+    return "; holdout is called validation now" if former else ""
 
 
 def _innermost(error: BaseException) -> str:
@@ -154,7 +147,7 @@ def _help(main: Callable) -> str:
     sections = [main.__globals__.get("__doc__") or "", f"Usage: {_program()} [--flag=value ...]"]
     sections += [flags.FLAGS.module_help(name) for name in flag_modules(own)]
     sections.append(f"{_program()} --helpfull lists the flags of the libraries too.")
-    return "\n\n".join(section.strip("\n") for section in sections if section.strip())
+    return as_called("\n\n".join(section.strip("\n") for section in sections if section.strip()))
 
 
 def _program() -> str:

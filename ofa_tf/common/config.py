@@ -1,9 +1,10 @@
 """Small frozen dataclasses as JSON-ready dictionaries and back, and checks of their fields."""
 
 import dataclasses
+import math
 from typing import Any, TypeVar
 
-from ofa_tf.common import InputError, brief
+from ofa_tf.common.errors import InputError, brief
 
 T = TypeVar("T")
 
@@ -15,16 +16,7 @@ def to_config(value: Any) -> dict[str, Any]:
 
 
 def from_config(cls: type[T], config: Any, what: str) -> T:
-    """Reads what `to_config` wrote.
-
-    Args:
-        cls: the dataclass; fields that are left out take its defaults.
-        config: the dictionary.
-        what: its name in errors ("preprocessing").
-
-    Raises:
-        InputError: it is no dictionary, or a field is missing, unknown or of a wrong form.
-    """
+    """Reads what `to_config` wrote; `InputError`, which says `what`, where a field is missing, unknown or unusable."""
     if not isinstance(config, dict):
         raise InputError(f"{what}: found {type(config).__name__}, expected an object with fields")
     fields = {field.name: field for field in dataclasses.fields(cls)}
@@ -38,7 +30,7 @@ def from_config(cls: type[T], config: Any, what: str) -> T:
 
 def is_number(value: Any) -> bool:
     """True for a finite int or float, and not for a bool."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def check_numbers(what: str, value: Any, count: int, low: float, high: float) -> None:
@@ -49,8 +41,25 @@ def check_numbers(what: str, value: Any, count: int, low: float, high: float) ->
         raise InputError(f"{what} is {value!r}, expected {form} from {low:g} to {high:g}")
 
 
+def is_whole(value: Any, low: float = -math.inf, high: float = math.inf, *, kind: type = int) -> bool:
+    """True for an int (or a number of another kind) from `low` to `high`, and not for a bool."""
+    return isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
+
+
+def check_whole(what: str, value: Any, low: int, high: int | None = None, *, kind: type = int) -> None:
+    """Raises `InputError` unless `is_whole`; `numbers.Integral` allows NumPy's, which JSON does not."""
+    if not is_whole(value, low, math.inf if high is None else high, kind=kind):
+        limits = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise InputError(f"{what} is {brief(repr(value))}, expected a whole number {limits}")
+
+
 def check_whole_numbers(what: str, value: Any, low: int, high: int) -> None:
     """Raises `InputError` unless `value` is a whole number from `low` to `high`, or a tuple of such."""
-    for item in value if isinstance(value, tuple) else (value,):
-        if not isinstance(item, int) or isinstance(item, bool) or not low <= item <= high:
-            raise InputError(f"{what} is {brief(repr(value))}, expected whole numbers from {low} to {high}")
+    if not all(is_whole(item, low, high) for item in (value if isinstance(value, tuple) else (value,))):
+        raise InputError(f"{what} is {brief(repr(value))}, expected whole numbers from {low} to {high}")
+
+
+def check_bool(what: str, value: Any) -> None:
+    """Raises `InputError` unless `value` is true or false."""
+    if not isinstance(value, bool):
+        raise InputError(f"{what} is {brief(repr(value))}, expected true or false")

@@ -26,17 +26,10 @@ def mirrored(place: str) -> str:
 
 
 def cached(url: str, path: pathlib.Path, *, sha256: str | None = None, instead: str = "") -> pathlib.Path:
-    """A file on this machine, downloaded unless it is there; an interrupted download is resumed.
+    """A file on this machine, downloaded unless it is there, with the SHA-256 that is given.
 
-    Args:
-        url: http or https.
-        path: where it is kept.
-        sha256: what its bytes must hash to, hexadecimal; anything unless given.
-        instead: what else the user can do where it cannot be fetched, for the message.
-
-    Raises:
-        InputError: the file has another hash.
-        OfaError: it cannot be fetched; the message says how to get it by hand.
+    Raises `InputError` where it has another hash, and `OfaError`, which says what to do `instead`, where it cannot be
+    fetched.
     """
     fetched = not path.is_file()
     if fetched:
@@ -57,15 +50,7 @@ def cached(url: str, path: pathlib.Path, *, sha256: str | None = None, instead: 
 
 
 def download(url: str, path: pathlib.Path) -> None:
-    """Fetches a file; what was fetched before an interruption is kept in `<path>.part` and not fetched again.
-
-    Args:
-        url: http or https.
-        path: where the file goes, once it is whole.
-
-    Raises:
-        OfaError: it cannot be fetched, or the connection broke; the same call resumes.
-    """
+    """Fetches a file; what came before an interruption is kept in `<path>.part`, and the same call resumes."""
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,33 @@
 """Errors that are shown to a user as one line; everything else is a bug and keeps its traceback."""
 
+from typing import Any
+
+from ofa_tf.common.commands import as_called
+
+
+def brief(found: Any, characters: int = 200) -> str:
+    """Text of another program or file as one printable line of so many characters at most, the middle left out.
+
+    Example:
+        raise InputError(f"{path}: found {brief(fields)}, expected count and mean")
+    """
+    line = "".join(character if character.isprintable() else "?" for character in " ".join(str(found).split()))
+    if len(line) <= characters:
+        return line
+    first = (characters - 5) // 2
+    return f"{line[:first]} ... {line[first + 5 - characters :]}"
+
 
 class OfaError(Exception):
-    """Work that was asked for correctly failed. Binaries print the message and exit with code 1."""
+    """Work that was asked for correctly failed. Binaries print the message and exit with code 1.
+
+    A message names a command by its module ("tools.search"), and reads as the command is called (see `as_called`).
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = ""):
+        super().__init__(as_called(message))
 
 
 class InputError(OfaError, ValueError):

@@ -10,8 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ofa_tf.common.brief import brief
-from ofa_tf.common.errors import InputError, OfaError
+from ofa_tf.common.errors import InputError, OfaError, brief
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,9 +102,11 @@ def read_json(path: str | os.PathLike, what: str = "JSON") -> Any:
         what: what it should hold, in words for the error ("latency table").
     """
     path = pathlib.Path(path)
+    text = _read_text(path, what)
     try:
-        return json.loads(_read_text(path, what))
-    except (json.JSONDecodeError, RecursionError) as error:
+        return json.loads(text)
+    # Not only a JSONDecodeError: of a number, Python converts so many digits at most.
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a whole {what} ({error}); it may be truncated: write it anew") from error
 
 
@@ -142,7 +143,7 @@ def read_json_lines(path: str | os.PathLike, what: str = "JSON lines") -> list[A
             continue
         try:
             values.append(json.loads(line))
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{path}: line {number} is not JSON ({error}); delete the line or write the file anew"
             ) from error

@@ -32,7 +32,7 @@ class Form:
     Raises:
         InputError: one of them is unknown.
 
-    Source: tflite_notes.md, "Hard-swish in int8"; docs/results/int8.md.
+    Source: docs/design_notes.md, "Hard-swish in int8"; docs/results/int8.md.
 
     Example:
         str(Form.parse("folded-same"))

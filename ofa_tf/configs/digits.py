@@ -1,10 +1,10 @@
 """Scikit-learn's handwritten digits on the tiny space: what `make demo` trains.
 
-1,037 training images, 400 held out, 360 for the test; all six stages of progressive shrinking.
+1,037 training images, 400 for validation, 360 for the test; all six stages of progressive shrinking.
 
     python -m tools.train --config=ofa_tf/configs/digits.py --run_dir=runs/digits
 
-Expected on 2 CPU cores: two minutes, at least 98% on the hold-out for the largest sub-network.
+Expected on 2 CPU cores: two minutes, at least 98% on the validation split for the largest sub-network.
 """
 
 from ml_collections import ConfigDict
@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
             "space": "ofa_tiny",
             "dataset": "digits",
             "data_dir": "",
-            "holdout": 400,
+            "validation": 400,
             "data_seed": 0,
             "batch_size": 64,
             "precision": "float32",

@@ -4,14 +4,14 @@
 
 The images: `tfds build imagenet2012 --file_format=array_record --data_dir=tfds`, with the two archives of ILSVRC 2012
 in `tfds/downloads/manual`.
-10,000 training images are held out for decisions and for the accuracy predictor; the validation set is for the final
-report only. Learning rates are stated for one device and scale with their number (32 published: 2,048 images a step);
-each stage but the short ones warms up from the rate of one device.
+10,000 training images are the validation split, for decisions and for the accuracy predictor; ImageNet's own validation
+set is the test split, for the final report only. Learning rates are stated for one device and scale with their number
+(32 published: 2,048 images a step); each stage but the short ones warms up from the rate of one device.
 
 Published cost: 1,200 GPU hours on V100s. This project has no such machines and did not run it; what it ran is in
 docs/results.
 
-Source: reference facts, "Progressive shrinking as published".
+Source: docs/method.md, "Progressive shrinking".
 """
 
 from ml_collections import ConfigDict
@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
             "space": "ofa_mbv3_d234_e346_k357_w1.0",
             "dataset": "imagenet2012:5.1.0",
             "data_dir": "",
-            "holdout": 10_000,
+            "validation": 10_000,
             "data_seed": 0,
             "batch_size": 64,
             "base_batch_size": 64,

@@ -1,6 +1,6 @@
 """The supernet that ships as `ofa_imagenette_mbv3`: MobileNetV3 of half width, 96 to 160 pixels, ten kinds of photo.
 
-Imagenette (short side 160): 8,469 of its training images to learn from, 1,000 held out by `data_seed`.
+Imagenette (short side 160): 8,469 of its training images to learn from, 1,000 for validation, drawn by `data_seed`.
 
     python -m tools.train --config=ofa_tf/configs/imagenette.py --data_dir=imagenette --run_dir=runs/imagenette
 
@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
             "resolutions": (96, 112, 128, 144, 160),
             "dataset": "folder",
             "data_dir": "",
-            "holdout": 1000,
+            "validation": 1000,
             "data_seed": 0,
             "batch_size": 32,
             "base_batch_size": 32,

@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
             "space": "ofa_micro",
             "dataset": "folder",
             "data_dir": "",
-            "holdout": 0.1,
+            "validation": 0.1,
             "data_seed": 0,
             "batch_size": 32,
             "base_batch_size": 32,

@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
             "space": "ofa_mbv3_d234_e346_k357_w0.5",
             "dataset": "folder",
             "data_dir": "",
-            "holdout": 0.1,
+            "validation": 0.1,
             "data_seed": 0,
             "batch_size": 64,
             "precision": "float32",

@@ -12,13 +12,16 @@ Example:
 
 from ofa_tf.data.augmentation import Augmentation, training_image
 from ofa_tf.data.batches import Batches
-from ofa_tf.data.dataset import ImageDataset
-from ofa_tf.data.decoding import decode_image
+from ofa_tf.data.dataset import ImageDataset, Split
 from ofa_tf.data.load import load
-from ofa_tf.data.pipeline import calibration_batches, evaluation_batches, steps_per_epoch, training_batches
-from ofa_tf.data.preprocessing import PUBLISHED, SYMMETRIC, Preprocessing, evaluation_image
-from ofa_tf.data.seeds import resolution_of_step
-from ofa_tf.data.split import Split
+from ofa_tf.data.pipeline import (
+    calibration_batches,
+    evaluation_batches,
+    resolution_of_step,
+    steps_per_epoch,
+    training_batches,
+)
+from ofa_tf.data.preprocessing import PUBLISHED, SYMMETRIC, Preprocessing, decode_image, evaluation_image
 
 __all__ = [
     "PUBLISHED",

@@ -1,13 +1,15 @@
-"""`Augmentation`: what training does to an image, decided by a seed alone."""
+"""What training does to images: `Augmentation`, decided by a seed alone, and `Mixing` of whole batches."""
 
 import dataclasses
 import math
 from typing import Any, NamedTuple
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError, config
-from ofa_tf.data.decoding import decode_and_crop, decode_image
+from ofa_tf.data.preprocessing import decode_and_crop, decode_image
 
 # Random crops that are tried before one of the nearest fitting shape is taken.
 ATTEMPTS = 10
@@ -64,7 +66,7 @@ class Augmentation:
     def __post_init__(self):
         config.check_numbers("augmentation: crop_scale", self.crop_scale, 2, 1e-4, 1)
         config.check_numbers("augmentation: crop_ratio", self.crop_ratio, 2, 1e-2, 1e2)
-        config.check_whole_numbers("augmentation: pad", self.pad, 0, MAX_PAD)
+        config.check_whole("augmentation: pad", self.pad, 0, MAX_PAD)
         config.check_numbers("augmentation: brightness", self.brightness, 1, 0, 1)
         config.check_numbers("augmentation: saturation", self.saturation, 1, 0, 1)
         config.check_numbers("augmentation: randaugment_factor", self.randaugment_factor, 1, 0, 1)
@@ -73,14 +75,8 @@ class Augmentation:
         for name, (low, high) in (("crop_scale", self.crop_scale), ("crop_ratio", self.crop_ratio)):
             if low > high:
                 raise InputError(f"augmentation: {name} is {(low, high)}, expected the lesser value first")
-        if not isinstance(self.flip, bool):
-            raise InputError(f"augmentation: flip is {self.flip!r}, expected true or false")
-        if (
-            isinstance(self.randaugment, bool)
-            or not isinstance(self.randaugment, int)
-            or not 0 <= self.randaugment <= 8
-        ):
-            raise InputError(f"augmentation: randaugment is {self.randaugment!r}, expected a whole number from 0 to 8")
+        config.check_bool("augmentation: flip", self.flip)
+        config.check_whole("augmentation: randaugment", self.randaugment, 0, 8)
 
     def to_config(self) -> dict[str, Any]:
         """JSON-ready fields, read back by `from_config`."""
@@ -93,32 +89,16 @@ class Augmentation:
 
 
 class Draws(NamedTuple):
-    """What was drawn for one image, or for a batch of them with one dimension more in front.
+    """What was drawn for one image, or for a batch of them with one dimension more in front."""
 
-    Args:
-        sides: float32 (ATTEMPTS, 2), height and width of the crops to try, in units of the root of the image's area.
-        place: float32 (2,), where the crop lies, top and left, in [0, 1).
-        mirror: bool (), whether the image is flipped.
-        colour: float32 (3, 3), the matrix that a pixel (a row of red, green, blue) is multiplied by.
-    """
-
-    sides: tf.Tensor
-    place: tf.Tensor
-    mirror: tf.Tensor
-    colour: tf.Tensor
+    sides: tf.Tensor  # float32 (ATTEMPTS, 2), height and width of the crops to try, in roots of the image's area
+    place: tf.Tensor  # float32 (2,), where the crop lies, top and left, in [0, 1)
+    mirror: tf.Tensor  # bool (), whether the image is flipped
+    colour: tf.Tensor  # float32 (3, 3), what a pixel (a row of red, green, blue) is multiplied by
 
 
 def draw(augmentation: Augmentation, seed: tf.Tensor, count: int) -> Draws:
-    """Draws for `count` images at once, which costs hardly more than for one.
-
-    Args:
-        augmentation: what is drawn.
-        seed: int64 (2,); the same seed gives the same draws, always.
-        count: images.
-
-    Returns:
-        `Draws` of a batch.
-    """
+    """Draws for `count` images at once, decided by an int64 (2,) seed; this costs hardly more than for one."""
     uniform = tf.random.stateless_uniform([count, 2 * ATTEMPTS + 5], seed, alg="philox")
     low, high = augmentation.crop_scale
     least, most = augmentation.crop_ratio
@@ -178,15 +158,7 @@ def finished(images: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.
 
 
 def centre_square(images: tf.Tensor, resolution: int | tf.Tensor) -> tf.Tensor:
-    """The largest square in the middle, resized.
-
-    Args:
-        images: uint8 (..., height, width, 3).
-        resolution: side of the result, in pixels.
-
-    Returns:
-        uint8 (..., resolution, resolution, 3).
-    """
+    """The largest square in the middle of uint8 images (..., height, width, 3), resized to the resolution."""
     if images.shape[-3:-1] == (resolution, resolution):
         return images
     sides = tf.shape(images)[-3:-1]
@@ -198,17 +170,7 @@ def centre_square(images: tf.Tensor, resolution: int | tf.Tensor) -> tf.Tensor:
 
 
 def pad_and_crop(images: tf.Tensor, place: tf.Tensor, mirror: tf.Tensor, pad: int) -> tf.Tensor:
-    """A window of each image after padding with black, mirrored or not.
-
-    Args:
-        images: uint8 (batch, r, r, 3).
-        place: float32 (batch, 2), see `Draws`.
-        mirror: bool (batch,), see `Draws`.
-        pad: pixels on each side.
-
-    Returns:
-        uint8 (batch, r, r, 3).
-    """
+    """A window of each uint8 image (batch, r, r, 3) after padding with black, mirrored or not."""
     count, side = tf.shape(images)[0], tf.shape(images)[1]
     padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
     top, left = tf.unstack(tf.cast(place * (2 * pad + 1), tf.int32), axis=1)
@@ -240,16 +202,7 @@ def crop(image: tf.Tensor, resolution: int | tf.Tensor, draws: Draws, augmentati
 # colours alone take as long as decoding.
 @tf.function(jit_compile=True, autograph=False)
 def finish(images: tf.Tensor, mirror: tf.Tensor, colour: tf.Tensor) -> tf.Tensor:
-    """Colour and flip of a batch of cropped images.
-
-    Args:
-        images: uint8 (batch, r, r, 3).
-        mirror: bool (batch,), see `Draws`.
-        colour: float32 (batch, 3, 3), see `Draws`.
-
-    Returns:
-        uint8 (batch, r, r, 3).
-    """
+    """Colour and flip of a batch of cropped uint8 images (batch, r, r, 3)."""
     channels = tf.unstack(tf.cast(images, tf.float32), axis=-1)
     factors = colour[..., None, None]
     mixed = [sum(channels[source] * factors[:, source, target] for source in range(3)) for target in range(3)]
@@ -258,14 +211,7 @@ def finish(images: tf.Tensor, mirror: tf.Tensor, colour: tf.Tensor) -> tf.Tensor
 
 
 def _window(size: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
-    """The first drawn crop that fits into the image, else the largest one of an allowed ratio.
-
-    Args:
-        size: int32 (2,), height and width of the image.
-
-    Returns:
-        int32 (4,): top, left, height, width.
-    """
+    """Top, left, height, width of the first drawn crop that fits, else of the largest one of an allowed ratio."""
     height_width = tf.cast(size, tf.float32)
     least, most = augmentation.crop_ratio
     # height <= width / least and width <= height * most.
@@ -277,3 +223,49 @@ def _window(size: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Ten
     start = draws.place * (height_width - sides + 1)
     # Truncates both.
     return tf.cast(tf.concat([start, sides], axis=0), tf.int32)
+
+
+class Mixing:
+    """RandAugment, mixup and CutMix of whole batches, by Keras' layers, whose random state is set before each batch.
+
+    RandAugment draws its operations once for the batch, and their strengths for each image.
+
+    Source: Cubuk et al., "RandAugment", 2020; Zhang et al., "mixup", 2018; Yun et al., "CutMix", 2019.
+    """
+
+    def __init__(self, augmentation: Augmentation, num_classes: int, seed: int):
+        self.num_classes = num_classes
+        self.seed = seed
+        self._operations = None
+        if augmentation.randaugment:
+            self._operations = keras.layers.RandAugment(
+                value_range=(0, 255), num_ops=augmentation.randaugment, factor=augmentation.randaugment_factor
+            )
+        self._blends = [
+            layer(alpha)
+            for layer, alpha in ((keras.layers.MixUp, augmentation.mixup), (keras.layers.CutMix, augmentation.cutmix))
+            if alpha
+        ]
+
+    @staticmethod
+    def wanted(augmentation: Augmentation) -> bool:
+        """Whether there is anything to do."""
+        return bool(augmentation.randaugment or augmentation.mixup or augmentation.cutmix)
+
+    def __call__(self, step: int, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The uint8 images of a step, and their labels or, where images were blended, soft targets (batch, classes)."""
+        with tf.device("CPU:0"):
+            images = tf.cast(images, tf.float32)
+            if self._operations is not None:
+                self._reset(self._operations, step)
+                images = self._operations(images, training=True)
+            if self._blends:
+                blend = self._blends[int(np.random.default_rng([self.seed, step]).integers(len(self._blends)))]
+                self._reset(blend, step)
+                mixed = blend({"images": images, "labels": tf.one_hot(labels, self.num_classes)}, training=True)
+                images, labels = mixed["images"], mixed["labels"]
+            return tf.saturate_cast(tf.round(images), tf.uint8), labels
+
+    def _reset(self, layer: keras.layers.Layer, step: int) -> None:
+        # The second number is advanced with each draw: there are fewer than 256 of them.
+        layer.generator.state.assign(np.array([self.seed, 256 * step], dtype=layer.generator.state.dtype))

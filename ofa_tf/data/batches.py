@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ofa_tf.data.split import Split
+from ofa_tf.data.dataset import Split
 
 # A fixed number: tf.data's own tuning begins at one and takes seconds to leave it, and short evaluations end before.
 # More than the machine has cores does no harm, each call being short.
@@ -26,11 +26,11 @@ class Batches:
         first: number of the first batch in the run.
         count: how many batches, None for no end.
         batch_size: images per batch.
-        plan: batch number (scalar int64) -> places in the split (int64 (batch,)), and a tuple (of any depth) of
+        plan: batch number (scalar int64) -> indices in the split (int64 (batch,)), and a tuple (of any depth) of
             tensors with one row per image, or None: what was drawn for the whole batch at once.
         image_of: (record, row of what was drawn) -> tensors of one image, all images' of the same shapes.
         images_of: a batch of these tensors -> uint8 (batch, r, r, 3).
-        mix: (batch number, images, labels) -> images and labels, or shares of classes; None for nothing.
+        mix: (batch number, images, labels) -> images and labels, or soft targets; None for nothing.
         static_batch: whether no batch is short.
         at_once: (a batch of records as pixels, what was drawn) -> uint8 (batch, r, r, 3); takes the place of `image_of`
             and `images_of` where the split is in memory.
@@ -38,7 +38,7 @@ class Batches:
             number of batches and their size stay what they were.
 
     Example:
-        for images, labels in evaluation_batches(digits, "val", resolution=40, batch_size=100, crop_fraction=1.0):
+        for images, labels in evaluation_batches(digits, "test", resolution=40, batch_size=100, crop_fraction=1.0):
             ...
     """
 
@@ -82,8 +82,8 @@ class Batches:
         drop = self.drop and bool(self.split.damaged)
 
         def planned(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tuple]:
-            places, drawn = self.plan(number)
-            return tf.gather(indices, places), tf.gather(labels, places), drawn
+            chosen, drawn = self.plan(number)
+            return tf.gather(indices, chosen), tf.gather(labels, chosen), drawn
 
         def batch_of(images: Any, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             images = self.images_of(images)
@@ -115,8 +115,8 @@ class Batches:
         found = False
         with tf.init_scope(), tf.device("CPU:0"):
             indices, _ = self.split.rows(drop=self.drop)
-            places, drawn = self.plan(tf.constant(number, tf.int64))
-            for row, index in enumerate(tf.gather(indices, places).numpy()):
+            chosen, drawn = self.plan(tf.constant(number, tf.int64))
+            for row, index in enumerate(tf.gather(indices, chosen).numpy()):
                 values = tf.nest.map_structure(lambda tensor, row=row: tensor[row], drawn)
                 try:
                     self.image_of(self.split.read(tf.constant(index)), values)

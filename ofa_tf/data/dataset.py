@@ -1,12 +1,192 @@
-"""`ImageDataset`: labelled images in named splits."""
+"""`ImageDataset` and its `Split`s: labelled images that can be read one by one, and which of them are held out."""
 
 import dataclasses
 import functools
 import hashlib
 import json
+import math
+import os
+import pathlib
+import re
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
 
 from ofa_tf.common import InputError
-from ofa_tf.data.split import Split
+from ofa_tf.common.splits import split_name
+from ofa_tf.data.preprocessing import decode_image
+
+# A few broken files in a large set are usual; this share and at least one image are passed over.
+MAX_DAMAGED_SHARE = 0.01
+
+# Decoded images of a split are kept if they fit.
+MEMORY_BYTES = 1 << 29
+_READ_AT_ONCE = 256
+
+FILES, ENCODED, PIXELS, RANDOM_ACCESS = "files", "encoded", "pixels", "random_access"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """One split of a data set. Splits that are parts of one another share their records.
+
+    Args:
+        name: for errors, for example "digits train".
+        labels: int32 (images,), indices into the data set's class names.
+        indices: int64 (images,), which record each image is.
+        records: string tensor of file paths ("files") or of encoded images ("encoded"), uint8 tensor
+            (records, height, width, 3) ("pixels"), or a sequence of encoded images ("random_access"), each read when
+            it is needed.
+        kind: which of the four.
+        damaged: records that could not be read, with the reason; they are passed over from then on.
+    """
+
+    name: str
+    labels: np.ndarray
+    indices: np.ndarray
+    records: tf.Tensor | Sequence[bytes]
+    kind: str
+    damaged: dict[int, str] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def make(cls, name: str, kind: str, records: Sequence, labels: Sequence[int]) -> "Split":
+        """A split of all the given records, in their order."""
+        if kind != RANDOM_ACCESS:
+            with tf.device("CPU:0"):
+                records = tf.constant(records, tf.uint8 if kind == PIXELS else tf.string)
+        labels = np.asarray(labels, np.int32)
+        return cls(name, labels, np.arange(len(labels)), records, kind)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, name: str, chosen: np.ndarray) -> "Split":
+        """The split of some of the images, in the order of `chosen`."""
+        return dataclasses.replace(self, name=name, labels=self.labels[chosen], indices=self.indices[chosen])
+
+    def rows(self, *, drop: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """The record (int64) and the label (int32) of each image, for `tf.gather` inside a `tf.data` map.
+
+        In the place of a damaged image stands the next readable one; with `drop`, its label is -1.
+        """
+        indices, labels = self.indices, self.labels
+        damaged = np.isin(indices, list(self.damaged))
+        if damaged.any():
+            unreadable, readable = np.flatnonzero(damaged), np.flatnonzero(~damaged)
+            following = readable[np.searchsorted(readable, unreadable) % len(readable)]
+            indices, labels = indices.copy(), labels.copy()
+            indices[unreadable] = indices[following]
+            labels[unreadable] = -1 if drop else labels[following]
+        # Tensors are captured by a tf.data function; arrays would be copied into its graph.
+        with tf.init_scope(), tf.device("CPU:0"):
+            return tf.constant(indices), tf.constant(labels)
+
+    def read(self, index: tf.Tensor) -> tf.Tensor:
+        """One record, inside a `tf.data` map or outside.
+
+        Args:
+            index: scalar int64, an element of `indices`.
+
+        Returns:
+            Scalar string (encoded) or uint8 (height, width, 3).
+        """
+        if self.kind == RANDOM_ACCESS:
+            encoded = tf.numpy_function(lambda record: self.records[int(record)], [index], tf.string)
+            return tf.ensure_shape(encoded, ())
+        record = tf.gather(self.records, index)
+        return tf.io.read_file(record) if self.kind == FILES else record
+
+    @functools.cached_property
+    def in_memory(self) -> "Split":
+        """The same images as pixels, decoded once, where they all have one size and fit into `MEMORY_BYTES`; else self.
+
+        An image that cannot be read is noted here, as `note_damaged` says.
+        """
+        if self.kind == PIXELS:
+            return self
+        with tf.init_scope(), tf.device("CPU:0"):
+            pixels = self._decoded()
+            if pixels is None:
+                return self
+            row_of = {int(index): row for row, index in enumerate(self.indices)}
+            damaged = {row_of[index]: reason for index, reason in self.damaged.items() if index in row_of}
+            records = tf.constant(pixels)
+        return Split(self.name, self.labels, np.arange(len(self)), records, PIXELS, damaged)
+
+    def _decoded(self) -> np.ndarray | None:
+        """uint8 (images, height, width, 3), zero where an image cannot be read; None where they do not fit."""
+        shape = self._first_shape()
+        if shape is None or len(self) * math.prod(shape) > MEMORY_BYTES:
+            return None
+        pixels = np.zeros((len(self), *shape), np.uint8)
+
+        def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            image = decode_image(self.read(index))
+            fits = tf.reduce_all(tf.equal(tf.shape(image), shape))
+            return tf.cond(fits, lambda: image, lambda: tf.zeros(shape, tf.uint8)), fits
+
+        done = 0
+        while done < len(self):
+            batches = (
+                tf.data.Dataset.from_tensor_slices(self.indices[done:])
+                .map(read, num_parallel_calls=os.cpu_count(), deterministic=True)
+                .batch(_READ_AT_ONCE)
+                .as_numpy_iterator()
+            )
+            try:
+                for images, fit in batches:
+                    if not fit.all():
+                        return None
+                    pixels[done : done + len(images)] = images
+                    done += len(images)
+            except tf.errors.OpError:
+                # One by one, to know which it is.
+                for index in self.indices[done : done + _READ_AT_ONCE]:
+                    try:
+                        image, fits = read(tf.constant(index))
+                    except tf.errors.OpError as error:
+                        self.note_damaged(int(index), error)
+                    else:
+                        if not fits:
+                            return None
+                        pixels[done] = image
+                    done += 1
+        return pixels
+
+    def _first_shape(self) -> tuple[int, ...] | None:
+        for index in self.indices:
+            try:
+                return tuple(decode_image(self.read(tf.constant(index))).shape)
+            except tf.errors.OpError:
+                continue
+        return None
+
+    def identity(self, index: int) -> str:
+        """What tells a record from others wherever the data lies: a file's class folder and name, else its number."""
+        return "/".join(pathlib.PurePath(self.describe(index)).parts[-2:]) if self.kind == FILES else str(index)
+
+    def describe(self, index: int) -> str:
+        """A record's file, or its number where it has none, for errors."""
+        return tf.compat.as_str(self.records[index].numpy()) if self.kind == FILES else f"{self.name}: record {index}"
+
+    def note_damaged(self, index: int, error: tf.errors.OpError) -> None:
+        """Passes over a record that cannot be read, from now on, with a warning that names it.
+
+        Raises:
+            InputError: too many of the split's images are damaged.
+        """
+        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\s+", " ", error.message).strip()[:160].strip()
+        self.damaged[index] = reason
+        count = int(np.isin(self.indices, list(self.damaged)).sum())
+        problem = f"{self.describe(index)}: not a readable image ({reason}); expected JPEG, PNG, BMP or GIF"
+        if count > max(1, int(MAX_DAMAGED_SHARE * len(self))):
+            raise InputError(
+                f"{problem}. It is the {count}th of {len(self)} images that cannot be read, and more than "
+                f"{MAX_DAMAGED_SHARE:.0%} is no accident: replace or remove them"
+            )
+        warnings.warn(f"{problem}; passed over ({count} of {len(self)} so far)", stacklevel=2)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -16,8 +196,8 @@ class ImageDataset:
     Args:
         name: as given to `load`.
         class_names: one per class; labels are indices into it.
-        splits: "train", "holdout" (training images that are kept out of training, for decisions) and, where the data
-            has one, "val" (the test set, for final reports only).
+        splits: "train", "validation" (kept out of training, for every decision) and, where the data has one, "test"
+            (for final reports only).
     """
 
     name: str
@@ -31,9 +211,10 @@ class ImageDataset:
         Where they lie does not count: of a file, its class folder and name do.
         """
         sha256 = hashlib.sha256(json.dumps(self.class_names).encode())
-        for name in ("train", "holdout"):
+        # Runs of before the split was called "validation" keep their digest.
+        for word, name in (("train", "train"), ("holdout", "validation")):
             split = self.split(name)
-            sha256.update(f"{name} {len(split)}".encode())
+            sha256.update(f"{word} {len(split)}".encode())
             for index, label in zip(split.indices, split.labels, strict=True):
                 sha256.update(f"{split.identity(int(index))} {label}\n".encode())
         return sha256.hexdigest()[:16]
@@ -44,7 +225,53 @@ class ImageDataset:
         return len(self.class_names)
 
     def split(self, name: str) -> Split:
-        """The split of a name; raises `InputError`, naming those there are, where there is none."""
+        """The split of a name, a former one too; raises `InputError`, naming those there are, where there is none."""
+        name = split_name(name)
         if name not in self.splits:
             raise InputError(f"--split={name}: dataset {self.name} has no such split, it has {', '.join(self.splits)}")
         return self.splits[name]
+
+
+DEFAULT_FRACTION, DEFAULT_LIMIT = 0.1, 10_000
+
+
+def validation_count(images: int, validation: float | None) -> int:
+    """How many of the training images are held out: as given, a fraction if below 1; else 10%, at most 10,000."""
+    if validation is None:
+        count = max(1, min(round(DEFAULT_FRACTION * images), DEFAULT_LIMIT))
+    elif 0 < validation < 1:
+        count = max(1, round(validation * images))
+    elif validation >= 1 and int(validation) == validation:
+        count = int(validation)
+    else:
+        raise InputError(
+            f"validation={validation}: expected a whole number of images, or a fraction above 0 and below 1"
+        )
+    if count >= images:
+        raise InputError(
+            f"validation={validation}: the training set has {images} images, so at most {images - 1} can be held out; "
+            f"give fewer"
+        )
+    return count
+
+
+def stratified_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draws `count` images so that the classes keep their shares as nearly as whole numbers can; ascending."""
+    rng = np.random.default_rng(seed)
+    classes, sizes = np.unique(labels, return_counts=True)
+    shares = sizes * count / len(labels)
+    quotas = np.floor(shares).astype(np.int64)
+    # Largest remainders first; of equal ones, the larger class.
+    order = np.lexsort((-sizes, quotas - shares))
+    quotas[order[: count - quotas.sum()]] += 1
+    drawn = [
+        rng.permutation(np.flatnonzero(labels == label))[:quota] for label, quota in zip(classes, quotas, strict=True)
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def hold_out(name: str, split: Split, validation: float | None, seed: int) -> dict[str, Split]:
+    """Divides the training images into the splits "train" and "validation", each in the original order."""
+    chosen = stratified_indices(split.labels, validation_count(len(split), validation), seed)
+    rest = np.setdiff1d(np.arange(len(split)), chosen)
+    return {"train": split.take(f"{name} train", rest), "validation": split.take(f"{name} validation", chosen)}

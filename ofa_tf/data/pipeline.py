@@ -5,7 +5,7 @@ seed: epoch = step // steps per epoch, then a shuffled index of the epoch; the r
 draws are keyed on (seed, step) and drawn for the whole batch at once. So a run that goes on at step k sees the batches
 that it would have seen, and each of several workers its rows of the batch that one alone would have.
 
-Source: systems notes, "A pipeline that resumes exactly".
+Source: docs/design_notes.md, "A pipeline that resumes exactly".
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +13,54 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from ofa_tf.common import InputError
-from ofa_tf.data import seeds
-from ofa_tf.data.augmentation import Augmentation, Draws, centre_square, draw, finished, fitted
+from ofa_tf.common.config import check_whole
+from ofa_tf.data.augmentation import Augmentation, Draws, Mixing, centre_square, draw, finished, fitted
 from ofa_tf.data.batches import Batches
-from ofa_tf.data.dataset import ImageDataset
-from ofa_tf.data.decoding import decode_image
-from ofa_tf.data.mixing import Mixing
-from ofa_tf.data.preprocessing import evaluation_image
-from ofa_tf.data.split import PIXELS, Split
+from ofa_tf.data.dataset import PIXELS, ImageDataset, Split
+from ofa_tf.data.preprocessing import decode_image, evaluation_image
+
+SHUFFLE, AUGMENT, RESOLUTION, CALIBRATION = range(1, 5)
+
+MAX_SEED = 2**32 - 1
+
+
+def check_seed(seed: int) -> None:
+    """Raises `InputError` unless the seed is a whole number that fits into 32 bits."""
+    check_whole("seed", seed, 0, MAX_SEED)
+
+
+def stream(seed: int, purpose: int, epoch: int | tf.Tensor, index: int | tf.Tensor) -> tf.Tensor:
+    """An int64 (2,) seed that no other (seed, purpose, epoch < 2^24, index) has."""
+    first = tf.cast(epoch, tf.int64) * 2**32 + (purpose * 2**56 + seed)
+    return tf.stack([first, tf.cast(index, tf.int64)])
+
+
+def shuffled(positions: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
+    """Where a permutation of `count` items, decided by the int64 (2,) seed, has put the given int64 positions."""
+    # The shuffling operation drops all but the lower 32 bits of each half of its seed.
+    words = tf.random.stateless_uniform([2], seed, None, None, tf.int32, alg="philox")
+    return tf.random.experimental.index_shuffle(positions, words, tf.constant(count - 1, tf.int64))
+
+
+def drawn_resolution(resolutions: tuple[int, ...], seed: int, step: int | tf.Tensor) -> int | tf.Tensor:
+    """The resolution of a step's batch, uniformly one of `resolutions`, as an int32 scalar (an int if there is one)."""
+    if len(resolutions) == 1:
+        return resolutions[0]
+    seeds = stream(seed, RESOLUTION, 0, step)
+    index = tf.random.stateless_uniform([], seeds, 0, len(resolutions), tf.int32, alg="philox")
+    return tf.gather(tf.constant(resolutions, tf.int32), index)
+
+
+def resolution_of_step(resolutions: tuple[int, ...], seed: int, step: int) -> int:
+    """The image side, in pixels, that `training_batches` uses at a step.
+
+    Args:
+        resolutions: image sides to draw from.
+        seed: as given to `training_batches`.
+        step: the batch's number, counted from the start of the stage.
+    """
+    with tf.init_scope(), tf.device("CPU:0"):
+        return int(drawn_resolution(tuple(resolutions), seed, step))
 
 
 def steps_per_epoch(dataset: ImageDataset, batch_size: int) -> int:
@@ -65,13 +105,13 @@ def training_batches(
 
     Returns:
         `Batches` of uint8 images (batch_size / workers, r, r, 3) and int32 labels (batch_size / workers,), or where
-        images are blended float32 (batch_size / workers, classes), the shares of the classes.
+        images are blended float32 (batch_size / workers, classes), soft targets.
 
     Raises:
         InputError: a batch would be larger than the training split, or a resolution is not a positive whole number.
     """
     resolutions = _checked_resolutions(resolutions)
-    seeds.check_seed(seed)
+    check_seed(seed)
     split = _training_split(dataset, augmentation)
     epoch_steps = steps_per_epoch(dataset, batch_size)
     if batch_size % workers:
@@ -83,10 +123,10 @@ def training_batches(
         epoch = step // epoch_steps
         first = (step - epoch * epoch_steps) * batch_size
         positions = first + tf.range(batch_size, dtype=tf.int64)
-        places = seeds.shuffled(positions, len(split), seeds.stream(seed, seeds.SHUFFLE, epoch, 0))
-        resolution = tf.fill([share], seeds.drawn_resolution(resolutions, seed, step))
-        draws = draw(augmentation, seeds.stream(seed, seeds.AUGMENT, 0, step), batch_size)
-        return places[own], (resolution, tf.nest.map_structure(lambda values: values[own], draws))
+        chosen = shuffled(positions, len(split), stream(seed, SHUFFLE, epoch, 0))
+        resolution = tf.fill([share], drawn_resolution(resolutions, seed, step))
+        draws = draw(augmentation, stream(seed, AUGMENT, 0, step), batch_size)
+        return chosen[own], (resolution, tf.nest.map_structure(lambda values: values[own], draws))
 
     mix = Mixing(augmentation, dataset.num_classes, seed * workers + worker) if Mixing.wanted(augmentation) else None
     return Batches(split, first_step, steps, share, plan, mix=mix, **_augmenting(split, augmentation, resolutions))
@@ -102,13 +142,13 @@ def _augmenting(split: Split, augmentation: Augmentation, resolutions: tuple[int
     """How `Batches` turns records into images, where a plan draws a resolution and `Draws` for each."""
 
     def image_of(image: tf.Tensor, drawn: tuple[tf.Tensor, Draws]) -> tuple:
-        side, draws = drawn
-        return fitted(image, resolutions[0] if len(resolutions) == 1 else side, draws, augmentation), draws
+        resolution, draws = drawn
+        return fitted(image, resolutions[0] if len(resolutions) == 1 else resolution, draws, augmentation), draws
 
     def at_once(images: tf.Tensor, drawn: tuple[tf.Tensor, Draws]) -> tf.Tensor:
-        sides, draws = drawn
-        side = resolutions[0] if len(resolutions) == 1 else sides[0]
-        return finished(centre_square(images, side), draws, augmentation)
+        of_images, draws = drawn
+        resolution = resolutions[0] if len(resolutions) == 1 else of_images[0]
+        return finished(centre_square(images, resolution), draws, augmentation)
 
     return {
         "image_of": image_of,
@@ -130,7 +170,7 @@ def evaluation_batches(
 
     Args:
         dataset: the data set.
-        split: "holdout" or "val" ("train" too).
+        split: "validation" or "test" ("train" too).
         resolution: image side, in pixels.
         batch_size: images per batch.
         crop_fraction: see `Preprocessing`.
@@ -185,10 +225,10 @@ def calibration_batches(
     Returns:
         `Batches` of uint8 images (batch_size, resolution, resolution, 3) and int32 labels (batch_size,).
 
-    Source: reference facts, "Elastic kernels, depth, width" (2,000 images in batches of 200).
+    Source: docs/method.md, "Calibration" (2,000 images in batches of 200).
     """
     (resolution,) = _checked_resolutions([resolution])
-    seeds.check_seed(seed)
+    check_seed(seed)
     _check_batch_size(batch_size)
     split = _training_split(dataset, augmentation)
     images = min(images, len(split))
@@ -198,9 +238,9 @@ def calibration_batches(
 
     def plan(number: tf.Tensor) -> tuple[tf.Tensor, tuple]:
         positions = number * batch_size + tf.range(batch_size, dtype=tf.int64)
-        places = seeds.shuffled(positions, len(split), seeds.stream(seed, seeds.CALIBRATION, 0, 0))
-        draws = draw(augmentation, seeds.stream(seed, seeds.CALIBRATION, 1, number), batch_size)
-        return places, (tf.fill([batch_size], resolution), draws)
+        chosen = shuffled(positions, len(split), stream(seed, CALIBRATION, 0, 0))
+        draws = draw(augmentation, stream(seed, CALIBRATION, 1, number), batch_size)
+        return chosen, (tf.fill([batch_size], resolution), draws)
 
     augmenting = _augmenting(split, augmentation, (resolution,))
     return Batches(split, 0, images // batch_size, batch_size, plan, **augmenting)

@@ -7,9 +7,7 @@ import numpy as np
 import tqdm
 
 from ofa_tf.common import InputError
-from ofa_tf.data.dataset import ImageDataset
-from ofa_tf.data.holdout import hold_out
-from ofa_tf.data.split import ENCODED, RANDOM_ACCESS, Split
+from ofa_tf.data.dataset import ENCODED, RANDOM_ACCESS, ImageDataset, Split, hold_out
 
 
 class _EncodedImages:
@@ -22,23 +20,13 @@ class _EncodedImages:
         return self._source[index][self._image]
 
 
-def load_tfds(name: str, data_dir: str | os.PathLike | None, holdout: float | None, seed: int) -> ImageDataset:
+def load_tfds(name: str, data_dir: str | os.PathLike | None, validation: float | None, seed: int) -> ImageDataset:
     """Opens an image-classification set of TensorFlow Datasets, preparing it first where that was not done.
 
     Sets prepared as array_record are read from the disk image by image; of others, the encoded images are read into
     memory once.
 
-    Args:
-        name: as TensorFlow Datasets writes it: "cifar10", "imagenet2012:5.1.0", "name/config".
-        data_dir: where prepared sets lie, None for TensorFlow Datasets' own default.
-        holdout: see `holdout_count`.
-        seed: draws the hold-out.
-
-    Returns:
-        The data set; "val" is its validation split, else its test split, where that has labels.
-
-    Raises:
-        InputError: there is no such set, it is not prepared and cannot be downloaded, or has no image and label.
+    The set's own "validation" split, else its "test" split where that has labels, is what is reported: the test split.
     """
     try:
         import tensorflow_datasets as tfds
@@ -55,13 +43,13 @@ def load_tfds(name: str, data_dir: str | os.PathLike | None, holdout: float | No
     class_names = tuple(builder.info.features[label].names or map(str, range(builder.info.features[label].num_classes)))
     if len(class_names) < 2:
         raise InputError(f"--dataset={name}: {len(class_names)} class, expected two or more; use another set")
-    splits = hold_out(name, _split(tfds, builder, name, "train", image, label), holdout, seed)
+    splits = hold_out(name, _split(tfds, builder, name, "train", image, label), validation, seed)
     for source in ("validation", "test"):
         if source in available:
-            val = _split(tfds, builder, name, source, image, label)
+            test = _split(tfds, builder, name, source, image, label)
             # Sets that keep their test labels secret write -1.
-            if val.labels.min(initial=0) >= 0:
-                splits["val"] = val
+            if test.labels.min(initial=0) >= 0:
+                splits["test"] = test
                 break
     return ImageDataset(name, class_names, splits)
 

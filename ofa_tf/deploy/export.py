@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from ofa_tf.common import InputError
+from ofa_tf.common.config import check_whole
 from ofa_tf.common.form import precision_of
 from ofa_tf.data.preprocessing import Preprocessing
 from ofa_tf.deploy.border_types import with_image_input
@@ -161,8 +162,7 @@ def _check_borders(precision: str, input_type: str, output_type: str, batch_size
     for name, found, known in (("input_type", input_type, inputs), ("output_type", output_type, outputs)):
         if found not in known:
             raise InputError(f"export to {precision}: {name} is {found!r}, expected one of {', '.join(known)}")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InputError(f"export: batch_size is {batch_size!r}, expected a whole number of at least 1")
+    check_whole("export: batch_size", batch_size, 1)
 
 
 def _plain(blocks, weights, form: str) -> keras.Model:

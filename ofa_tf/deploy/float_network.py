@@ -29,7 +29,7 @@ def for_symmetric_inputs(weights: dict, stem: str, preprocessing: Preprocessing)
     """Weights under which a network that takes (x - 128) / 128 does what it did with the preprocessing's inputs.
 
     At the image's border, where the padding's zeros now mean grey and not the mean colour, it is not quite the same.
-    Source: tflite_notes.md, "Input".
+    Source: docs/design_notes.md, "Input".
     """
     if preprocessing.mean == SYMMETRIC.mean and preprocessing.std == SYMMETRIC.std:
         return weights

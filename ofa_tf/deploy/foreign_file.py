@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from ofa_tf.common import InputError, OfaError, brief
+from ofa_tf.common.config import check_whole
 from ofa_tf.deploy.timing import Timing
 
 LIMIT_SECONDS = 60.0
@@ -101,8 +102,7 @@ def open_foreign_files(
         InputError: `threads` is no number of threads.
         OfaError: the child process cannot be started.
     """
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise InputError(f"threads is {threads!r}, expected a whole number of at least 1")
+    check_whole("threads", threads, 1)
     names = [os.fspath(path) for path in paths]
     request = {
         "paths": [os.path.abspath(name) for name in names],

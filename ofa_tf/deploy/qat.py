@@ -91,7 +91,7 @@ def quantization_aware(
         OfaError: the training's process failed, or the file does not agree; nothing is left under `path` then.
 
     Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-    Inference", section 3; tflite_notes.md, "Quantization-aware training".
+    Inference", section 3; docs/design_notes.md, "Quantization-aware training".
 
     Example:
         report = quantization_aware(net.space.blocks(arch), net.plain_weights(arch, statistics), "model.tflite",

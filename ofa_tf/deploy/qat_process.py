@@ -15,10 +15,17 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from ofa_tf.common import InputError, OfaError, load_npz, read_json, save_npz
+from ofa_tf.common import InputError, OfaError, RecordFormat, load_npz, read_json
+from ofa_tf.common.config import check_whole
 from ofa_tf.deploy.convert import convert
 from ofa_tf.deploy.quantized_network import quantized
 from ofa_tf.spaces import Block
+
+_FORMAT = RecordFormat(
+    "ofa_tf quantization-aware training",
+    "delete it to begin anew, or give the former settings to resume",
+    former=(None,),
+)
 
 
 def main() -> None:
@@ -105,9 +112,8 @@ def _state(net, optimizer) -> dict[str, tf.Variable]:
 
 def _save(job: dict, net, optimizer, epoch: int) -> None:
     if job["checkpoint"]:
-        header = json.dumps({"identity": job["identity"], "epoch": epoch})
         arrays = {name: variable.numpy() for name, variable in _state(net, optimizer).items()}
-        save_npz(job["checkpoint"], arrays | {"header": np.array(header)})
+        _FORMAT.save_npz(job["checkpoint"], {"identity": job["identity"], "epoch": epoch}, arrays)
 
 
 def _resumed(job: dict, net, optimizer) -> int:
@@ -115,15 +121,11 @@ def _resumed(job: dict, net, optimizer) -> int:
     path = job["checkpoint"]
     if not path or not pathlib.Path(path).is_file():
         return 0
-    arrays = load_npz(path, "checkpoint of quantization-aware training")
-    try:
-        header = json.loads(str(arrays["header"]))
-        if header["identity"] != job["identity"]:
-            raise KeyError("the same network, images and recipe")
+    fields, arrays = _FORMAT.load_npz(path)
+    with _FORMAT.reading(path):
+        if fields["identity"] != job["identity"]:
+            raise InputError("is of another network, other images or another recipe")
         for name, variable in _state(net, optimizer).items():
             variable.assign(arrays[name])
-        return int(header["epoch"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: lacks {error}; delete it to begin anew, or give the former settings to resume"
-        ) from error
+        check_whole("epoch", fields["epoch"], 1)
+        return fields["epoch"]

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from ofa_tf.common import InputError
-from ofa_tf.common.config import from_config, is_number, to_config
+from ofa_tf.common.config import check_whole, from_config, is_number, to_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +27,7 @@ class QuantizationRecipe:
 
     def __post_init__(self):
         for name, least in (("epochs", 1), ("batch_size", 1), ("range_images", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(f"quantization recipe: {name} is {value!r}, expected a whole number from {least}")
+            check_whole(f"quantization recipe: {name}", getattr(self, name), least)
         if not is_number(self.learning_rate) or self.learning_rate < 0:
             raise InputError(
                 f"quantization recipe: learning_rate is {self.learning_rate!r}, expected a number of at least 0"

@@ -12,6 +12,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from ofa_tf.common import InputError
+from ofa_tf.common.config import check_whole
 from ofa_tf.deploy.captured_output import captured_output
 from ofa_tf.deploy.timing import Timing
 
@@ -59,8 +60,7 @@ class Runner:
     """
 
     def __init__(self, model: str | os.PathLike | bytes, *, threads: int = 1):
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise InputError(f"threads is {threads!r}, expected a whole number of at least 1")
+        check_whole("threads", threads, 1)
         self.model_bytes, self.source = read_model(model)
         self.threads = threads
         if len(self.model_bytes) < _SMALLEST_BYTES or self.model_bytes[4:8] != IDENTIFIER:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ofa_tf.common import OfaError
+from ofa_tf.common.config import is_number, is_whole
 from ofa_tf.predictors.latency_table import BlockLatency
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
@@ -227,10 +228,10 @@ def _of_json(text: str) -> BenchmarkOutput:
     count, values = latency["num_runs"], {}
     for name in ("avg_ms", "std_ms", "min_ms", "max_ms", "median_ms", "p95_ms", "init_ms"):
         value = latency[name]
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not is_number(value):
             raise ValueError(f"{name} is {value!r}")
         values[name] = float(value)
-    if isinstance(count, bool) or not isinstance(count, int):
+    if not is_whole(count):
         raise ValueError(f"num_runs is {count!r}")
     values["mean_ms"] = values.pop("avg_ms")
     return BenchmarkOutput(count=count, **values)

@@ -147,7 +147,7 @@ class _Build:
     ):
         self.device, self.table, self.output, self.bar = device, table, output, bar
         self._tolerance = tolerance
-        self._file = functools.partial(cache.file, precision=table.precision, form=table.activation_form, seed=seed)
+        self._file = functools.partial(cache.file, precision=table.precision, form=table.form, seed=seed)
         self._reference_key = reference_key(space)
         self._empty = measure.empty_model(table.precision)
         self._reference = self._file(space.blocks(middle(space)))
@@ -271,11 +271,11 @@ def time_on_device(
     device: Device, table: LatencyTable, space: Space, archs: Sequence[Arch], *, path: str, seed: int
 ) -> tuple[list[float], float]:
     """As `Device.time_networks`, by whole files in turns."""
-    check_conditions(path, table, conditions(device, table.precision, table.activation_form), device.conditions)
+    check_conditions(path, table, conditions(device, table.precision, table.form), device.conditions)
     cache = ModelCache()
     networks = [middle(space), *archs]
     files = [
-        cache.file(space.blocks(arch), table.precision, form=table.activation_form, seed=seed)
+        cache.file(space.blocks(arch), table.precision, form=table.form, seed=seed)
         for arch in tqdm(networks, desc="converting", disable=None)
     ]
     level_ms, *times_ms = device.compare(files, seed=seed)

@@ -87,7 +87,7 @@ def build_table(
             for block in group:
                 runners.append(runner(block))
                 bar.update(0.5)
-            runners += [runner(block) for block in _company(group, blocks, row_length, rng)]
+            runners += [runner(block) for block in _row_fillers(group, blocks, row_length, rng)]
             latencies, empty_ms, level_ms = measure.time_blocks(
                 runners, empty, reference, row_length=row_length, rounds=rounds, rng=rng
             )
@@ -145,7 +145,7 @@ def _groups(missing: Sequence[Block], network_length: int, rng: np.random.Genera
     return [[missing[index] for index in part] for part in parts if len(part)]
 
 
-def _company(group: Sequence[Block], blocks: Sequence[Block], row_length: int, rng) -> list[Block]:
+def _row_fillers(group: Sequence[Block], blocks: Sequence[Block], row_length: int, rng) -> list[Block]:
     """Measured blocks that fill up the row where fewer than a network has are left."""
     others = [block for block in blocks if block not in set(group)]
     count = min(max(row_length - len(group), 0), len(others))
@@ -186,7 +186,7 @@ def time_on_host(
     with tqdm(total=1 + len(archs) + rounds, desc="networks", bar_format=_NETWORKS_BAR, disable=not progress) as bar:
         runners = []
         for arch in (middle(space), *archs):
-            data = model_bytes(space.blocks(arch), table.precision, form=table.activation_form, seed=seed)
+            data = model_bytes(space.blocks(arch), table.precision, form=table.form, seed=seed)
             runners.append(Runner(data, threads=table.threads))
             bar.update()
         reference = Reference(runners.pop(0), reference_ms(table, space))

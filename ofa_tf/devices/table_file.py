@@ -10,7 +10,7 @@ from ofa_tf.common import InputError
 from ofa_tf.predictors.latency_table import DRIFT, HOT, BlockLatency, LatencyTable
 from ofa_tf.spaces import Block
 
-_CONDITIONS = ("device", "precision", "threads", "activation_form")
+_CONDITIONS = ("device", "precision", "threads", "form")
 
 
 def start_table(

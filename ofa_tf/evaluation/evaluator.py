@@ -1,15 +1,44 @@
-"""`Evaluator`: calibrates and evaluates sub-networks of one supernet, traced once for all of them."""
+"""Accuracy of sub-networks (`Evaluator`, traced once for all of a supernet) and of plain Keras models."""
 
+import dataclasses
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from ofa_tf.common.splits import split_name
 from ofa_tf.data import Augmentation, ImageDataset, Preprocessing, calibration_batches, evaluation_batches
-from ofa_tf.evaluation.evaluation import Evaluation
 from ofa_tf.networks import Supernet
 from ofa_tf.spaces import TENSOR_COLUMNS, Arch
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The result of evaluating one sub-network.
+
+    Args:
+        arch: what was evaluated, its resolution included.
+        top1: share of images whose most likely class is right, 0..1.
+        top5: share of images whose class is among the five most likely, 0..1.
+        images: how many there were.
+        split: which ones: "validation" (for decisions), "test" (for final reports only) or "train".
+        calibrated: whether batch-norm statistics were recomputed for it.
+    """
+
+    arch: Arch
+    top1: float
+    top5: float
+    images: int
+    split: str
+    calibrated: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready data."""
+        return {**dataclasses.asdict(self), "arch": self.arch.to_dict()}
+
 
 # Decoded images of a split at one resolution are kept if they fit; larger ones are decoded for every evaluation.
 _CACHE_BYTES = 1 << 30
@@ -29,11 +58,11 @@ class Evaluator:
         batch_size: images per batch, in calibration and in evaluation.
         seed: of the choice of calibration images.
 
-    Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
+    Source: Cai et al., section 3.3; docs/method.md, "Calibration".
 
     Example:
         evaluator = Evaluator(net, dataset, preprocessing=recipe.preprocessing, augmentation=recipe.augmentation)
-        evaluator.evaluate(net.space.smallest(), split="holdout").top1
+        evaluator.evaluate(net.space.smallest(), split="validation").top1
     """
 
     def __init__(
@@ -75,7 +104,7 @@ class Evaluator:
             float32 (2, statistics_channels), the average over batches of means and of biased variances: for
             `Supernet.call` and `Supernet.extract`.
         """
-        sizes = self.net.space.to_tensors(arch)
+        sizes = self.net.space.to_array(arch)
         batches = self._batches(("calibration", arch.r), lambda: self._calibration(arch.r))
         return np.mean([self.batch_statistics(images, sizes).numpy() for images, _ in batches], axis=0)
 
@@ -92,12 +121,12 @@ class Evaluator:
 
         Args:
             arch: the sub-network.
-            split: "holdout" for every decision; "val" only for the final report.
+            split: "validation" for every decision; "test" only for the final report.
             statistics: from `calibrate`, which is called unless they are given.
             calibrate: False uses the supernet's moving statistics, which warns.
             limit: at most so many images, evenly spaced over the split.
         """
-        trained = self.net.space.resolutions
+        split, trained = split_name(split), self.net.space.resolutions
         if not trained[0] <= arch.r <= trained[-1]:
             warnings.warn(
                 f"evaluating at {arch.r} pixels, but the supernet was trained on {trained[0]} to {trained[-1]}",
@@ -110,7 +139,7 @@ class Evaluator:
                 "evaluating a sub-network without batch-norm calibration: its accuracy says little", stacklevel=2
             )
             statistics = self._moving_statistics()
-        sizes = self.net.space.to_tensors(arch)
+        sizes = self.net.space.to_array(arch)
         batches = self._batches((split, arch.r, limit), lambda: self._evaluation(split, arch.r, limit))
         top1 = top5 = count = 0
         for images, labels in batches:
@@ -181,3 +210,35 @@ def hits(logits: np.ndarray, labels: np.ndarray, k: int) -> int:
     own = np.take_along_axis(logits, np.asarray(labels)[:, np.newaxis], axis=1)
     not_below = np.sum(~(logits < own), axis=1)  # the label's own logit included
     return int(np.sum(not_below <= k))
+
+
+_BATCH = 100
+
+
+def evaluate_model(
+    model: keras.Model, dataset: ImageDataset, *, split: str, preprocessing: Preprocessing
+) -> dict[str, float]:
+    """Top-1 and top-5 of a plain model, whose batch norms carry their own statistics.
+
+    Args:
+        model: normalized images (batch, r, r, 3) to logits.
+        dataset: the images.
+        split: "validation" for every decision; "test" only for the final report.
+        preprocessing: normalizes and crops the images.
+
+    Returns:
+        "top1" and "top5" (0..1), and "images", how many.
+
+    Example:
+        evaluate_model(net.extract(arch, statistics), dataset, split="validation", preprocessing=PUBLISHED)["top1"]
+    """
+    resolution = model.input_shape[1]
+    batches = evaluation_batches(
+        dataset, split, resolution=resolution, batch_size=_BATCH, crop_fraction=preprocessing.crop_fraction
+    )
+    top1 = top5 = count = 0
+    for images, labels in batches:
+        logits = np.asarray(model(preprocessing.normalize(images), training=False))
+        top1, top5 = top1 + hits(logits, labels, 1), top5 + hits(logits, labels, 5)
+        count += len(labels)
+    return {"top1": top1 / count, "top5": top5 / count, "images": count}

@@ -1,9 +1,14 @@
 """The published PyTorch checkpoints, accuracy predictors and latency tables, read into ours and written."""
 
 from ofa_tf.common.download import cache_folder
-from ofa_tf.interop.inferred_space import inferred_space
 from ofa_tf.interop.ofa_accuracy_predictor import load_ofa_accuracy_predictor
-from ofa_tf.interop.ofa_checkpoint import MappedTensor, class_count, load_ofa_checkpoint, load_specialized_checkpoint
+from ofa_tf.interop.ofa_checkpoint import (
+    MappedTensor,
+    class_count,
+    inferred_space,
+    load_ofa_checkpoint,
+    load_specialized_checkpoint,
+)
 from ofa_tf.interop.ofa_latency_table import load_ofa_latency_table, save_ofa_latency_table
 from ofa_tf.interop.published_files import import_command, published_file, published_names, published_url
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ofa_tf import spaces
 from ofa_tf.common import InputError, file_sha256
-from ofa_tf.interop.torch_file import read_state_dict
+from ofa_tf.interop.ofa_checkpoint import read_state_dict
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.spaces import Space
 from ofa_tf.spaces.features import feature_count
@@ -37,7 +37,7 @@ def load_ofa_accuracy_predictor(path: str | os.PathLike) -> AccuracyPredictor:
     Raises:
         InputError: torch is missing, or the file is not such a predictor.
 
-    Source: reference facts, "Accuracy predictor".
+    Source: docs/method.md, "Accuracy predictor".
 
     Example:
         predictor = load_ofa_accuracy_predictor("acc_predictor.pth")

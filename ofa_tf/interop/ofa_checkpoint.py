@@ -1,14 +1,50 @@
-"""The authors' PyTorch checkpoints: which tensor is which of our variables, and how it is laid out."""
+"""The authors' PyTorch checkpoints: reading them, which space they are of, which tensor is which of our variables."""
 
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ofa_tf import spaces
 from ofa_tf.common import InputError
-from ofa_tf.interop.torch_file import read_state_dict
-from ofa_tf.spaces import Block
+from ofa_tf.spaces import Block, Space
+
+
+def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The tensors of a PyTorch file, in either of its formats, by name; nothing that is in it is run."""
+    try:
+        import torch
+    except ImportError:
+        raise InputError(
+            "reading PyTorch checkpoints needs torch, which is not installed; install it with: pip install torch"
+        ) from None
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a PyTorch checkpoint; check the path")
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything from EOFError to UnpicklingError on a damaged file
+        reason = str(error).split("\n")[0]
+        raise InputError(f"{path}: cannot be read as a PyTorch checkpoint ({reason}); fetch it anew") from error
+    content = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    ):
+        raise InputError(f"{path}: holds no state_dict of tensors; give a checkpoint of the authors' code")
+    for name, value in content.items():
+        dense = value.layout == torch.strided and value.device.type == "cpu"
+        if not dense or value.is_quantized or value.is_complex():
+            raise InputError(
+                f"{path}: tensor {name} is {value.dtype}, {value.layout}, expected plain numbers; save it as float32"
+            )
+    # NumPy has no bfloat16, and nothing here needs more than float32.
+    return {
+        name: (value.float() if value.is_floating_point() else value).detach().numpy()
+        for name, value in content.items()
+    }
+
 
 if TYPE_CHECKING:
     import keras
@@ -72,7 +108,7 @@ def load_ofa_checkpoint(net: "Supernet", path: str | os.PathLike) -> list[Mapped
     Raises:
         InputError: torch is missing, the file cannot be read, or a tensor is missing, left over or of another shape.
 
-    Source: reference facts, "Files here"; the names are those of the authors' code.
+    Source: docs/method.md, "Checkpoints"; the names are those of the authors' code.
 
     Example:
         net = networks.build(spaces.get("ofa_mbv3_d234_e346_k357_w1.0"))
@@ -188,12 +224,7 @@ def canonical_key(name: str) -> Key:
 
 
 def expected_key(blocks: Sequence[Block], target: str) -> Key:
-    """The checkpoint's name of one of our variables.
-
-    Args:
-        blocks: of the network, in order; the authors number those that are neither stem nor head.
-        target: "block/layer/variable".
-    """
+    """The checkpoint's name of "block/layer/variable"; the authors number blocks that are neither stem nor head."""
     block_name, layer, variable = target.split("/")
     norm = layer.endswith("norm")
     part = layer.removesuffix("norm").removesuffix("_")
@@ -229,3 +260,65 @@ def _laid_out(name: str, value: np.ndarray, target: str, source: str) -> np.ndar
     if layer == "depthwise":
         return value.transpose(2, 3, 0, 1)
     return value.reshape(value.shape[:2]).T if dense else value.transpose(2, 3, 1, 0)
+
+
+# Functions of `ofa_tf.spaces` that make a space of a family from width multipliers.
+FAMILIES = ("mobilenet_v3", "proxyless", "resnet50")
+
+
+def inferred_space(
+    path: str | os.PathLike, space: str | None = None, width_mults: Sequence[float] | None = None
+) -> Space:
+    """The space that a supernet checkpoint is of, with the checkpoint's number of classes.
+
+    Args:
+        path: the checkpoint.
+        space: a space by name, or a family (`FAMILIES`); found among the named spaces unless given.
+        width_mults: of a family: one number, for "resnet50" its list.
+
+    Raises:
+        InputError: the checkpoint is of no known space; or the arguments do not name one.
+    """
+    classes = class_count(path)
+    if space in FAMILIES:
+        if not width_mults or (space != "resnet50" and len(width_mults) != 1):
+            expected = "a list such as 0.65,0.8,1.0" if space == "resnet50" else "one number"
+            raise InputError(f"--width_mult: space {space} needs {expected}; give it, or a space by name")
+        widths = tuple(width_mults) if space == "resnet50" else width_mults[0]
+        return getattr(spaces, space)(widths, num_classes=classes)
+    if space is not None:
+        if width_mults:
+            raise InputError(f"--width_mult: only for --space={', '.join(FAMILIES)}; {space} has its own widths")
+        return spaces.get(space, classes)
+    signature = _signature({key: value for key, (_, value) in keyed_tensors(path).items()})
+    for name in spaces.names():
+        candidate = spaces.get(name, classes)
+        if _space_signature(candidate) == signature:
+            return candidate
+    raise InputError(
+        f"{path}: is of no space that has a name ({_described(signature)}); give --space={'|'.join(FAMILIES)} and "
+        f"--width_mult"
+    )
+
+
+def _signature(tensors: dict[Key, np.ndarray]) -> tuple:
+    """Family by what only one of them has, and the widths at both ends."""
+    resnet, elastic = (any(key.module.startswith(start) for key in tensors) for start in ("input_stem", "blocks.9."))
+    family = "resnet" if resnet else "se" if any(".se." in key.module for key in tensors) else "plain"
+    stem = tensors.get(Key("input_stem.0" if resnet else "first_conv", False, "weight"))
+    last = tensors[CLASSIFIER].shape[1]
+    return family, stem.shape[0] if stem is not None and stem.ndim else 0, last, elastic
+
+
+def _space_signature(space: Space) -> tuple:
+    blocks = space.blocks(space.largest())
+    head = blocks[-1]
+    family = "resnet" if space.family == "resnet" else "se" if any(block.se_channels for block in blocks) else "plain"
+    last = head.feature_channels or head.mid_channels or head.in_channels
+    return family, blocks[0].out_channels, last, len(blocks) > 11
+
+
+def _described(signature: tuple) -> str:
+    family, stem, last, _ = signature
+    families = {"resnet": "ResNet50", "se": "MobileNetV3", "plain": "ProxylessNAS"}
+    return f"it looks like {families[family]} with a stem of {stem} and {last} features"

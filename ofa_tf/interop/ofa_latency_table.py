@@ -41,7 +41,7 @@ def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
     Raises:
         InputError: there is no such file, or something in it is not an entry of such a table; the entry is named.
 
-    Source: reference facts, "Latency tables".
+    Source: docs/method.md, "Latency tables".
 
     Example:
         table = load_ofa_latency_table("ofa/note10")
@@ -59,7 +59,7 @@ def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
         device=path.stem if path.is_file() else path.name,
         precision="float32",
         threads=1,
-        activation_form="fused",
+        form="fused",
         versions={"method": "published table, means; precision and threads are not stated there"},
         at_resolution=at_resolution,
         resolutions=tuple(sorted(at_resolution)),
@@ -86,7 +86,7 @@ def save_ofa_latency_table(
     Raises:
         InputError: the table covers no resolution of the space, or the format has no word for one of its blocks.
 
-    Source: reference facts, "Latency tables".
+    Source: docs/method.md, "Latency tables".
 
     Example:
         save_ofa_latency_table(LatencyTable.load("phone.json"), space, "phone")

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from ofa_tf.common import as_called
 from ofa_tf.common.download import cache_folder, cached, mirrored
 
 # Where they are published.
@@ -55,7 +56,7 @@ def import_command(name: str) -> str:
     """
     if name not in published_names():
         return ""
-    return f"python -m tools.import_ofa --checkpoint={name} --output={name}.npz"
+    return as_called(f"python -m tools.import_ofa --checkpoint={name} --output={name}.npz")
 
 
 def published_file(name: str, *, sha256: str | None = None) -> pathlib.Path:

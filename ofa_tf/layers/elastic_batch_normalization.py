@@ -18,7 +18,7 @@ class ElasticBatchNormalization(keras.layers.Layer):
         epsilon: added to the variance.
         momentum: of the moving statistics.
 
-    Source: Cai et al., section 3.3; reference facts, "Elastic kernels, depth, width".
+    Source: Cai et al., section 3.3; docs/method.md, "Elastic kernels, depth, width".
     """
 
     def __init__(self, channels: int, *, epsilon: float = 1e-5, momentum: float = 0.9, **kwargs):

@@ -13,7 +13,7 @@ from ofa_tf.spaces import ACTIVE, TENSOR_COLUMNS, Block
 
 
 class ElasticBlock(keras.layers.Layer, abc.ABC):
-    """A block that reads the sizes to run at from its row of `Space.to_tensors`, and that may be skipped.
+    """A block that reads the sizes to run at from its row of `Space.to_array`, and that may be skipped.
 
     Args:
         block: the block at its maximum.
@@ -32,7 +32,7 @@ class ElasticBlock(keras.layers.Layer, abc.ABC):
 
         Args:
             inputs: float32 or bfloat16 (batch, height, width, channels).
-            sizes: int32 (6,), this block's row of `Space.to_tensors`.
+            sizes: int32 (6,), this block's row of `Space.to_array`.
             norms: the pass that this call is part of.
             dropout: for heads, see `ElasticHead.body`.
         """
@@ -70,7 +70,7 @@ class ElasticBlock(keras.layers.Layer, abc.ABC):
         """The weights in use, for each plain layer by the last part of its name (see `networks.plain`).
 
         Args:
-            sizes: int32 (6,), this block's row of `Space.to_tensors`.
+            sizes: int32 (6,), this block's row of `Space.to_array`.
             statistics: calibrated statistics of the whole network, or None for the moving ones.
         """
 
@@ -93,7 +93,7 @@ def descending(importance: np.ndarray, bounds: list[int] | None = None) -> np.nd
         importance: one value per channel.
         bounds: ascending ends of the groups, the last being the number of channels; None for one group.
 
-    Source: reference facts, "Width".
+    Source: docs/method.md, "Width".
     """
     bounds = [len(importance)] if bounds is None else bounds
     starts = [0, *bounds[:-1]]

@@ -17,7 +17,7 @@ class ElasticBottleneck(ElasticBlock):
         block: the block at its maximum; one that is not residual has a projection shortcut.
         seed: `keras.random.SeedGenerator` for the initialisation.
 
-    Source: reference facts, "ResNet50".
+    Source: docs/method.md, "ResNet50".
     """
 
     def __init__(self, block: Block, *, seed=None, **kwargs):

@@ -72,5 +72,5 @@ class ElasticConv2D(keras.layers.Layer):
 
 
 def he_fan_out(kernel_size: int, out_channels: int, seed) -> keras.initializers.Initializer:
-    """Normal with variance 2 / (kernel area x output channels). Source: reference facts, "Progressive shrinking"."""
+    """Normal with variance 2 / (kernel area x output channels). Source: docs/method.md, "Progressive shrinking"."""
     return keras.initializers.RandomNormal(stddev=math.sqrt(2.0 / (kernel_size**2 * out_channels)), seed=seed)

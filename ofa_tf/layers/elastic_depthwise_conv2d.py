@@ -22,7 +22,7 @@ class ElasticDepthwiseConv2D(keras.layers.Layer):
         stride: in both directions; padding is symmetric, `size // 2` zeros.
         seed: `keras.random.SeedGenerator` for the initialisation.
 
-    Source: Cai et al., section 3.3 ("Elastic Kernel Size"); reference facts.
+    Source: Cai et al., section 3.3 ("Elastic Kernel Size"); docs/method.md.
 
     Example:
         layer = ElasticDepthwiseConv2D(96, (3, 5, 7))

@@ -22,7 +22,7 @@ class ElasticInvertedResidual(ElasticBlock):
         kernel_sizes: of the depthwise convolution, ascending.
         seed: `keras.random.SeedGenerator` for the initialisation.
 
-    Source: reference facts, "MobileNetV3".
+    Source: docs/method.md, "MobileNetV3".
     """
 
     def __init__(self, block: Block, *, kernel_sizes: tuple[int, ...], seed=None, **kwargs):

@@ -15,7 +15,7 @@ class ElasticSqueezeExcite(keras.layers.Layer):
         hidden: the largest number of hidden units.
         seed: `keras.random.SeedGenerator` for the initialisation.
 
-    Source: reference facts, "MobileNetV3".
+    Source: docs/method.md, "MobileNetV3".
     """
 
     def __init__(self, channels: int, hidden: int, *, seed=None, **kwargs):

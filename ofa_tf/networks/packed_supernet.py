@@ -1,19 +1,18 @@
 """`PackedSupernet`: a supernet in one file, with what its users must know."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ofa_tf.common import InputError, load_npz, save_npz
+from ofa_tf.common import InputError, RecordFormat
+from ofa_tf.common.splits import with_validation
 from ofa_tf.networks.supernet import Supernet, build
 from ofa_tf.spaces import from_config
 
-FORMAT = "ofa_tf supernet"
-VERSION = 1
+FORMAT = RecordFormat("ofa_tf supernet", "make one with tools.pack_supernet or tools.import_ofa")
 
 DTYPES = ("float32", "float16")
 
@@ -27,8 +26,8 @@ class PackedSupernet:
         preprocessing: `data.Preprocessing` as JSON-ready data; empty for the published one.
         augmentation: `data.Augmentation` of the images that calibrate, likewise.
         class_names: what the outputs mean, empty where that is not known (an imported checkpoint).
-        dataset: what it was trained on, empty where that is not known: the arguments `holdout` and `seed` of
-            `data.load`, from which its hold-out follows, and the `digest` of the images.
+        dataset: what it was trained on, empty where that is not known: the arguments `validation` and `seed` of
+            `data.load`, from which its validation split follows, and the `digest` of the images.
         provenance: where the weights come from, JSON-ready.
 
     Example:
@@ -52,9 +51,7 @@ class PackedSupernet:
         """
         if dtype not in DTYPES:
             raise ValueError(f"dtype {dtype!r} is unknown; known are {', '.join(DTYPES)}")
-        header = {
-            "format": FORMAT,
-            "version": VERSION,
+        fields = {
             "space": self.net.space.to_config(),
             "preprocessing": dict(self.preprocessing),
             "augmentation": dict(self.augmentation),
@@ -67,7 +64,7 @@ class PackedSupernet:
             f"net/{name}": value.astype(dtype) if name.endswith("/kernel") else value
             for name, value in self.net.state().items()
         }
-        save_npz(path, arrays | {"header": np.array(json.dumps(header))}, compress=dtype != "float32")
+        FORMAT.save_npz(path, fields, arrays, compress=dtype != "float32")
 
     @staticmethod
     def load(path: str | os.PathLike) -> "PackedSupernet":
@@ -76,32 +73,21 @@ class PackedSupernet:
         Raises:
             InputError: the file is missing, damaged, of a newer format, or something else.
         """
-        arrays = load_npz(path, "supernet")
-        try:
-            header = json.loads(str(arrays.pop("header")))
-            if header["format"] != FORMAT:
-                raise KeyError("format")
-        except (KeyError, TypeError, json.JSONDecodeError):
-            raise InputError(f"{path}: is not an {FORMAT!r} file; give one that tools.import_ofa wrote") from None
-        if header.get("version") != VERSION:
-            raise InputError(f"{path}: version {header.get('version')!r}, this program reads {VERSION}; pack it anew")
-        try:
-            space = from_config(header["space"])
-            facts = {key: header[key] for key in ("preprocessing", "augmentation", "dataset", "provenance")}
-            class_names = tuple(header["class_names"])
+        fields, arrays = FORMAT.load_npz(path)
+        with FORMAT.reading(path):
+            space = from_config(fields["space"])
+            facts = {key: fields[key] for key in ("preprocessing", "augmentation", "dataset", "provenance")}
+            class_names = tuple(fields["class_names"])
             if not all(isinstance(fact, dict) for fact in facts.values()):
-                raise TypeError(f"an object for each of {', '.join(facts)}")
+                raise InputError(f"expected an object for each of {', '.join(facts)}")
             if not all(isinstance(name, str) for name in class_names):
-                raise TypeError("the names of the classes")
+                raise InputError("class_names are not all names")
+            facts["dataset"] = with_validation(facts["dataset"], "dataset")
             weights = sum(value.size for value in arrays.values())
             # Before that many are made: there may not be the memory.
             if space.supernet_params > weights:
                 raise InputError(f"holds {weights} weights, its space has {space.supernet_params}")
             net = build(space)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: lacks {error}, expected a whole supernet; pack it anew") from error
-        except InputError as error:
-            raise InputError(f"{path}: {error}; pack it anew") from error
         state = {
             name.removeprefix("net/"): value.astype(np.float32) if value.dtype.kind == "f" else value
             for name, value in arrays.items()

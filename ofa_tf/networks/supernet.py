@@ -69,7 +69,7 @@ class Supernet(keras.Model):
 
         Args:
             images: normalized float32 or bfloat16 (batch, height, width, 3).
-            arch: an `Arch`, or its int32 (positions, 6) form from `Space.to_tensors`. In a `tf.function` pass the
+            arch: an `Arch`, or its int32 (positions, 6) form from `Space.to_array`. In a `tf.function` pass the
                 latter as an argument, so that one trace serves all architectures.
             training: True normalizes by the batch and updates the moving statistics.
             statistics: calibrated statistics, float32 (2, statistics_channels); the moving ones serve without.
@@ -93,7 +93,7 @@ class Supernet(keras.Model):
         return logits, tf.concat(norms.collected, axis=1)
 
     def _run(self, images, arch, norms, dropout):
-        sizes = tf.unstack(self.space.to_tensors(arch) if isinstance(arch, Arch) else arch, num=len(self.blocks))
+        sizes = tf.unstack(self.space.to_array(arch) if isinstance(arch, Arch) else arch, num=len(self.blocks))
         outputs = images if images.dtype == tf.bfloat16 else tf.cast(images, tf.float32)
         for row, block in enumerate(self.blocks[:-1]):
             outputs = block(outputs, sizes=sizes[row], norms=norms)
@@ -118,7 +118,7 @@ class Supernet(keras.Model):
         if statistics is not None:
             statistics = tf.convert_to_tensor(statistics, tf.float32)
         weights = {}
-        for sizes, block in zip(self.space.to_tensors(arch), self.blocks, strict=True):
+        for sizes, block in zip(self.space.to_array(arch), self.blocks, strict=True):
             if sizes[0]:
                 for part, values in block.active_weights(sizes, statistics).items():
                     weights[f"{block.name}_{part}"] = [np.asarray(value) for value in values]

@@ -10,17 +10,102 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import threadpoolctl
+import tqdm
 
-from ofa_tf.common import InputError, load_npz, save_npz
-from ofa_tf.predictors.cost_scaling import CostScaling
-from ofa_tf.predictors.fitting import MIN_PAIRS, fit_layers
+from ofa_tf.common import InputError, RecordFormat
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
-from ofa_tf.spaces import Arch, Space, from_config
+from ofa_tf.spaces import Arch, Space, costs, from_config
 from ofa_tf.spaces.features import feature_count, features
-from ofa_tf.spaces.population import encode
+from ofa_tf.spaces.population import CostTable, cost_table, encode, evaluate_all
 
-FORMAT = "ofa_tf accuracy predictor"
-VERSION = 1
+_COSTS = (costs.macs, costs.params)
+# In units of their standard deviation, next to one-hot inputs: 1 to 4 are equally good.
+_WEIGHT = 2.0
+
+
+@functools.lru_cache(maxsize=8)
+def _tables(space: Space) -> tuple[CostTable, ...]:
+    return tuple(cost_table(space, cost) for cost in _COSTS)
+
+
+@dataclasses.dataclass(frozen=True)
+class CostScaling:
+    """Centres and scales the logarithms of multiply-accumulates and of parameters: their means, and the factors."""
+
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of inputs."""
+        return len(_COSTS)
+
+    @staticmethod
+    def fit(space: Space, rows: np.ndarray) -> "CostScaling":
+        """The scaling under which the rows, int (P, G + 1), have a mean of 0 and the wanted spread."""
+        logarithms = np.log(evaluate_all(_tables(space), rows))
+        spreads = np.maximum(logarithms.std(axis=0), 1e-6)
+        return CostScaling(tuple(logarithms.mean(axis=0).tolist()), tuple((_WEIGHT / spreads).tolist()))
+
+    def scaled(self, space: Space, rows: np.ndarray) -> np.ndarray:
+        """The inputs for rows of a population: float32 (P, count)."""
+        return np.float32((np.log(evaluate_all(_tables(space), rows)) - self.means) * self.scales)
+
+    @staticmethod
+    def from_header(fields: Mapping[str, Any] | None) -> "CostScaling | None":
+        """Reads what `dataclasses.asdict` made of one; raises `KeyError`, `TypeError` or `ValueError` where
+        something is missing."""
+        if fields is None:
+            return None
+        scaling = CostScaling(*(tuple(map(float, fields[name])) for name in ("means", "scales")))
+        if (
+            not len(scaling.means) == len(scaling.scales) == scaling.count
+            or not np.isfinite(dataclasses.astuple(scaling)).all()
+        ):
+            raise TypeError(f"{scaling.count} finite means and scales of costs")
+        return scaling
+
+
+MIN_PAIRS = 10
+
+_BATCH = 32
+# scikit-learn divides this by the batch. On the 1,668 published subnets 0.03 to 0.1 are best, for 100 pairs too;
+# much less lets the gradients vanish into denormal numbers, which is slow.
+_WEIGHT_DECAY = 0.1
+_EXAMPLES_SEEN = 100_000
+_FEWEST_EPOCHS, _MOST_EPOCHS = 30, 150
+
+
+def fit_layers(
+    inputs: np.ndarray, targets: np.ndarray, seed: int, hidden: Sequence[int], epochs: int | None
+) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Fits a ReLU perceptron by Adam at 1e-3 on targets that are centred and scaled; the last layer undoes that."""
+    # Takes more than a second to import, and only fitting needs it.
+    from sklearn.neural_network import MLPRegressor
+
+    if epochs is None:
+        epochs = int(np.clip(_EXAMPLES_SEEN / len(inputs), _FEWEST_EPOCHS, _MOST_EPOCHS))
+    mean, scale = targets.mean(), max(targets.std(), 1e-6)
+    model = MLPRegressor(
+        hidden_layer_sizes=tuple(hidden),
+        alpha=_WEIGHT_DECAY,
+        batch_size=min(_BATCH, len(inputs)),
+        learning_rate_init=1e-3,
+        random_state=np.random.RandomState(seed),
+    )
+    scaled = ((targets - mean) / scale).astype(np.float32)
+    # The products of a small batch are small: more threads than one wait for each other longer than they work.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        # One pass at a time, so that progress shows.
+        for _ in tqdm.trange(epochs, desc="accuracy predictor", unit="epoch", leave=False, disable=None):
+            model.partial_fit(inputs, scaled)
+    weights, biases = list(model.coefs_), list(model.intercepts_)
+    weights[-1], biases[-1] = weights[-1] * scale, biases[-1] * scale + mean
+    return tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in zip(weights, biases, strict=True))
+
+
+FORMAT = RecordFormat("ofa_tf accuracy predictor", "fit one with tools.fit_accuracy_predictor")
 
 # Below it a float32 is subnormal.
 _TINY = np.finfo(np.float32).tiny
@@ -68,7 +153,7 @@ class AccuracyPredictor:
     Raises:
         InputError: the shapes of the layers do not fit each other or the space.
 
-    Source: reference facts, "Accuracy predictor"; Cai et al., section 3.4.
+    Source: docs/method.md, "Accuracy predictor"; Cai et al., section 3.4.
 
     Example:
         predictor = AccuracyPredictor.load("accuracy_predictor.npz")
@@ -207,8 +292,8 @@ class AccuracyPredictor:
         if space is not self.space:
             self._check_space(space)
             if space.resolutions != self.space.resolutions:
-                places = {r: place for place, r in enumerate(self.space.resolutions)}
-                translated = np.array([places.get(r, -1) for r in space.resolutions])[rows[:, -1]]
+                index_of = {r: index for index, r in enumerate(self.space.resolutions)}
+                translated = np.array([index_of.get(r, -1) for r in space.resolutions])[rows[:, -1]]
                 if (translated < 0).any():
                     self._refuse_resolution(space.resolutions[rows[translated < 0][0, -1]])
                 rows = np.concatenate([rows[:, :-1], translated[:, None]], axis=1)
@@ -241,9 +326,7 @@ class AccuracyPredictor:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the predictor as `.npz`, atomically; nothing in it is pickled."""
-        header = {
-            "format": FORMAT,
-            "version": VERSION,
+        fields = {
             "space": self.space.to_config(),
             "metrics": dict(self.metrics),
             "provenance": dict(self.provenance),
@@ -252,10 +335,10 @@ class AccuracyPredictor:
             "costs": self.costs and dataclasses.asdict(self.costs),
             "layers": len(self.layers),
         }
-        arrays = {"header": np.array(json.dumps(header))}
-        for place, (weights, bias) in enumerate(self.layers):
-            arrays |= {f"layer{place}_weights": weights, f"layer{place}_bias": bias}
-        save_npz(path, arrays)
+        arrays = {}
+        for index, (weights, bias) in enumerate(self.layers):
+            arrays |= {f"layer{index}_weights": weights, f"layer{index}_bias": bias}
+        FORMAT.save_npz(path, fields, arrays)
 
     @staticmethod
     def load(path: str | os.PathLike) -> "AccuracyPredictor":
@@ -264,25 +347,13 @@ class AccuracyPredictor:
         Raises:
             InputError: the file is missing, truncated, of a newer format, or something else.
         """
-        arrays = load_npz(path, "accuracy predictor")
-        try:
-            header = json.loads(str(arrays["header"]))
-            if header["format"] != FORMAT:
-                raise KeyError("format")
-        except (KeyError, TypeError, json.JSONDecodeError):
-            raise InputError(f"{path}: is not an {FORMAT!r} file; make one with tools.fit_accuracy_predictor") from None
-        if header.get("version") != VERSION:
-            raise InputError(f"{path}: version {header.get('version')!r}, this program reads {VERSION}; fit it anew")
-        try:
+        fields, arrays = FORMAT.load_npz(path)
+        with FORMAT.reading(path):
             layers = tuple(
-                (arrays[f"layer{place}_weights"], arrays[f"layer{place}_bias"]) for place in range(header["layers"])
+                (arrays[f"layer{index}_weights"], arrays[f"layer{index}_bias"]) for index in range(fields["layers"])
             )
-            trusted = header.get("trusted") and (float(header["trusted"][0]), float(header["trusted"][1]))
-            resolutions = header.get("trusted_resolutions") and tuple(map(int, header["trusted_resolutions"]))
-            costs = CostScaling.from_header(header.get("costs"))
-            facts = header["metrics"], header["provenance"], trusted, resolutions, costs
-            return AccuracyPredictor(from_config(header["space"]), layers, *facts)
-        except (KeyError, TypeError, IndexError, OverflowError) as error:
-            raise InputError(f"{path}: lacks {error}, expected a whole accuracy predictor; fit it anew") from error
-        except ValueError as error:
-            raise InputError(f"{path}: {error}; fit it anew") from error
+            trusted = fields.get("trusted") and (float(fields["trusted"][0]), float(fields["trusted"][1]))
+            resolutions = fields.get("trusted_resolutions") and tuple(map(int, fields["trusted_resolutions"]))
+            costs = CostScaling.from_header(fields.get("costs"))
+            facts = fields["metrics"], fields["provenance"], trusted, resolutions, costs
+            return AccuracyPredictor(from_config(fields["space"]), layers, *facts)

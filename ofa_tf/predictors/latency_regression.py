@@ -2,15 +2,14 @@
 
 import dataclasses
 import functools
-import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ofa_tf.common import InputError, load_npz, read_json_lines, save_npz
+from ofa_tf.common import InputError, RecordFormat, read_json_lines
+from ofa_tf.common.config import is_number
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
 from ofa_tf.predictors.latency_correction import mean_absolute_percentage_error
 from ofa_tf.spaces import Arch, Block, Space, from_config
@@ -66,15 +65,7 @@ def variant_features(space: Space) -> np.ndarray:
 
 
 def architecture_features(space: Space, rows: np.ndarray) -> np.ndarray:
-    """The regressors of whole architectures.
-
-    Args:
-        space: their space.
-        rows: int (P, G + 1).
-
-    Returns:
-        float64 (P, features).
-    """
+    """The regressors of whole architectures, rows int (P, G + 1): float64 (P, features)."""
     table = variant_features(space)
     index, running = variant_index(space, rows), active(space, rows)
     total = np.zeros((len(rows), table.shape[1]))
@@ -124,13 +115,12 @@ def _latency_ms(found: Any, setting: str | None) -> float:
         found = found[setting]
     elif setting is not None:
         raise InputError(f"latency_ms is {found!r}, so there is no setting {setting!r}; leave --setting out")
-    if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found) or found <= 0:
+    if not is_number(found) or found <= 0:
         raise InputError(f"latency_ms is {found!r}, expected a number above 0")
     return float(found)
 
 
-FORMAT = "ofa_tf latency regression"
-VERSION = 1
+FORMAT = RecordFormat("ofa_tf latency regression", "fit one with tools.fit_latency_predictor")
 MIN_PAIRS = 20
 
 # Strengths of the penalty on standardized regressors, of which leave-one-out errors choose.
@@ -262,9 +252,9 @@ class LatencyRegression:
         here = [self.space.resolutions.index(resolution) for resolution in wanted]
         there = [space.resolutions.index(resolution) for resolution in wanted]
         values = np.full(theirs.size, np.nan)
-        for place, (start, offset) in enumerate(zip(mine.offsets, theirs.offsets, strict=True)):
+        for index, (start, offset) in enumerate(zip(mine.offsets, theirs.offsets, strict=True)):
             # The resolution comes last among a position's choices.
-            count = int(np.prod(mine.shapes[place][:-1]))
+            count = int(np.prod(mine.shapes[index][:-1]))
             block = self.values[start : start + count * mine.counts[-1]].reshape(count, -1)
             view = values[offset : offset + count * theirs.counts[-1]].reshape(count, -1)
             view[:, there] = block[:, here]
@@ -286,9 +276,7 @@ class LatencyRegression:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the regression as `.npz`, atomically."""
-        header = {
-            "format": FORMAT,
-            "version": VERSION,
+        fields = {
             "unit": "ms",
             "device": self.device,
             "space": self.space.to_config(),
@@ -296,7 +284,7 @@ class LatencyRegression:
             "metrics": dict(self.metrics),
             "provenance": dict(self.provenance),
         }
-        save_npz(path, {"header": np.array(json.dumps(header)), "values": self.values})
+        FORMAT.save_npz(path, fields, {"values": self.values})
 
     @staticmethod
     def load(path: str | os.PathLike) -> "LatencyRegression":
@@ -305,26 +293,16 @@ class LatencyRegression:
         Raises:
             InputError: the file is missing, truncated, of a newer format, or something else.
         """
-        arrays = load_npz(path, "latency regression")
-        try:
-            header = json.loads(str(arrays["header"]))
-            if header["format"] != FORMAT:
-                raise KeyError("format")
-        except (KeyError, TypeError, json.JSONDecodeError):
-            raise InputError(f"{path}: is not an {FORMAT!r} file; make one with tools.fit_latency_predictor") from None
-        if header.get("version") != VERSION:
-            raise InputError(f"{path}: version {header.get('version')!r}, this program reads {VERSION}; fit it anew")
-        try:
+        fields, arrays = FORMAT.load_npz(path)
+        with FORMAT.reading(path):
             return LatencyRegression(
-                header["device"],
-                from_config(header["space"]),
+                fields["device"],
+                from_config(fields["space"]),
                 arrays["values"],
-                float(header["offset_ms"]),
-                header["metrics"],
-                header["provenance"],
+                float(fields["offset_ms"]),
+                fields["metrics"],
+                fields["provenance"],
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{path}: {error}, expected a whole latency regression; fit it anew") from error
 
 
 def _fitted(space: Space, rows: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, float]:

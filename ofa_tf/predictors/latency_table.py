@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ofa_tf.common import InputError, brief, read_json, write_json
+from ofa_tf.common import InputError, RecordFormat, brief
+from ofa_tf.common.config import is_whole
 from ofa_tf.predictors.latency_correction import LatencyCorrection
 from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.population import CostTable, cost_table
@@ -49,14 +50,13 @@ class BlockLatency:
         return latency
 
 
-FORMAT = "ofa_tf latency table"
-VERSION = 1
+FORMAT = RecordFormat("ofa_tf latency table", "build one with mobile_bench.build_latency_table")
 
 # Multiples of about a picosecond: their sums are exact in any order (up to hours), so that a search and a prediction
 # never differ by a rounding error at the limit.
 _GRID_PER_MS = 2.0**30
 
-_CONDITIONS = ("device", "precision", "threads", "activation_form")
+_CONDITIONS = ("device", "precision", "threads", "form")
 # What else must be the same, by the names in `versions`: of this machine's tables, and of phones'.
 HOST_CONDITIONS = ("cpu", "ai-edge-litert")
 PHONE_CONDITIONS = ("fingerprint", "abi", "delegate", "core mask", "benchmark_model")
@@ -74,7 +74,7 @@ class LatencyTable:
         device: what was measured, as `--device` names it.
         precision: "float32", "int8", ...
         threads: the interpreter's threads.
-        activation_form: how hard-swish was written in the measured models.
+        form: how the measured models were written, one of `common.form.FORMS`.
         versions: versions of the software that measured, by name.
         date: when it was measured, ISO 8601.
         blocks: `Block.key` to its measurement.
@@ -91,7 +91,7 @@ class LatencyTable:
     device: str
     precision: str
     threads: int
-    activation_form: str
+    form: str
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     date: str = ""
     blocks: Mapping[str, BlockLatency] = dataclasses.field(default_factory=dict)
@@ -218,9 +218,7 @@ class LatencyTable:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the table as JSON, atomically; cheap enough for after every measured batch."""
-        value = {
-            "format": FORMAT,
-            "version": VERSION,
+        fields = {
             "unit": "ms",
             **{name: getattr(self, name) for name in _CONDITIONS},
             "versions": dict(self.versions),
@@ -230,8 +228,10 @@ class LatencyTable:
             "blocks": _to_dicts(self.blocks),
         }
         if self.at_resolution:
-            value["at_resolution"] = {str(side): _to_dicts(blocks) for side, blocks in self.at_resolution.items()}
-        write_json(path, value)
+            fields["at_resolution"] = {
+                str(resolution): _to_dicts(blocks) for resolution, blocks in self.at_resolution.items()
+            }
+        FORMAT.save(path, fields)
 
     @staticmethod
     def load(path: str | os.PathLike) -> "LatencyTable":
@@ -240,37 +240,31 @@ class LatencyTable:
         Raises:
             InputError: the file is missing, truncated, of a newer format, or a field is not what it should be.
         """
-        value = read_json(path, "latency table")
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise InputError(f"{path}: is not an {FORMAT!r} file; build one with mobile_bench.build_latency_table")
-        if value.get("version") != VERSION or value.get("unit") != "ms":
-            raise InputError(
-                f"{path}: version {value.get('version')!r} in {value.get('unit')!r}, this program reads version "
-                f"{VERSION} in 'ms'; build the table anew"
-            )
-        try:
+        fields = FORMAT.load(path)
+        with FORMAT.reading(path):
+            # Its former name, in which the form is more than how activations are written.
+            fields.setdefault("form", fields.get("activation_form"))
+            if fields.get("unit") != "ms":
+                raise InputError(f"unit is {brief(repr(fields.get('unit')))}, expected 'ms'")
+            correction = fields.get("correction")
             return LatencyTable(
-                **{name: _typed(value, name, int if name == "threads" else str) for name in _CONDITIONS},
-                versions=_texts(_typed(value, "versions", dict)),
-                date=_typed(value, "date", str),
-                correction=None
-                if value.get("correction") is None
-                else LatencyCorrection.from_dict(value["correction"]),
-                blocks=_from_dicts(_typed(value, "blocks", dict)),
+                **{name: _typed(fields, name, int if name == "threads" else str) for name in _CONDITIONS},
+                versions=_texts(_typed(fields, "versions", dict)),
+                date=_typed(fields, "date", str),
+                correction=None if correction is None else LatencyCorrection.from_dict(correction),
+                blocks=_from_dicts(_typed(fields, "blocks", dict)),
                 at_resolution={
-                    _side(side): _from_dicts(blocks) for side, blocks in value.get("at_resolution", {}).items()
+                    _resolution(text): _from_dicts(blocks) for text, blocks in fields.get("at_resolution", {}).items()
                 },
                 # Older tables do not tell them.
-                resolutions=_sides(value.get("resolutions", [])),
+                resolutions=_resolutions(fields.get("resolutions", [])),
             )
-        except (AttributeError, InputError) as error:
-            raise InputError(f"{path}: {error}; build the table anew") from error
 
 
-def _typed(value: dict[str, Any], name: str, kind: type) -> Any:
-    if not isinstance(value.get(name), kind):
-        raise InputError(f"{name} is {value.get(name)!r}, expected {kind.__name__}")
-    return value[name]
+def _typed(fields: dict[str, Any], name: str, kind: type) -> Any:
+    if not isinstance(fields.get(name), kind):
+        raise InputError(f"{name} is {brief(repr(fields.get(name)))}, expected {kind.__name__}")
+    return fields[name]
 
 
 def _texts(versions: dict[str, Any]) -> dict[str, str]:
@@ -298,13 +292,13 @@ def _from_dicts(blocks: dict[str, Any]) -> dict[str, BlockLatency]:
     return latencies
 
 
-def _sides(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, list) or any(type(side) is not int or side < 1 for side in values):
+def _resolutions(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(is_whole(resolution, 1) for resolution in values):
         raise InputError(f"resolutions is {brief(repr(values))}, expected a list of image sides in pixels")
     return tuple(values)
 
 
-def _side(text: str) -> int:
+def _resolution(text: str) -> int:
     if not text.isdecimal():
         raise InputError(f"at_resolution has the key {text!r}, expected an image side in pixels")
     return int(text)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 from collections.abc import Iterator
@@ -10,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ofa_tf.common import InputError, append_json_line, read_json_lines
+from ofa_tf.common import InputError, RecordFormat, append_json_line, read_json_lines
+from ofa_tf.common.config import check_numbers, check_whole
+from ofa_tf.common.splits import split_name
 from ofa_tf.spaces import Arch, Space, from_config
 
 
@@ -38,10 +39,7 @@ class Pair:
         return self.arch, self.split, self.images
 
 
-FORMAT = "ofa_tf accuracy pairs"
-VERSION = 1
-
-_NEW = "collect the pairs into a new file"
+FORMAT = RecordFormat("ofa_tf accuracy pairs", "give the path of one, or of a new file")
 
 
 class PairsFile:
@@ -61,8 +59,8 @@ class PairsFile:
     Example:
         pairs = PairsFile("run/accuracy_pairs.jsonl", space)
         for arch in archs:
-            if not pairs.holds(arch, images=2000, split="train-holdout"):
-                pairs.add(arch, evaluate(arch), images=2000, split="train-holdout")
+            if not pairs.holds(arch, images=2000, split="validation"):
+                pairs.add(arch, evaluate(arch), images=2000, split="validation")
     """
 
     def __init__(self, path: str | os.PathLike, space: Space | None = None, **provenance: Any):
@@ -88,27 +86,23 @@ class PairsFile:
         """What `add` would cut off must be what a killed writer left, and not somebody's other file."""
         if not self.path.exists():
             return
-        start = json.dumps({"format": FORMAT})[:-1]
+        start = json.dumps({"format": FORMAT.name})[:-1]
         with self.path.open(encoding="utf-8", errors="replace") as file:
             found = file.read(len(start))
         if not start.startswith(found):
-            raise InputError(f"{self.path}: is not an {FORMAT!r} file; give the path of one, or of a new file")
+            raise InputError(f"{self.path}: is not an {FORMAT.name!r} file; {FORMAT.remedy}")
 
     def _read_header(self, header: Any, space: Space | None) -> tuple[dict[str, Any], Space]:
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise InputError(f"{self.path}: line 1 is not the header of an {FORMAT!r} file; {_NEW}")
-        if header.get("version") != VERSION:
-            raise InputError(f"{self.path}: version {header.get('version')!r}, this program reads {VERSION}; {_NEW}")
-        try:
-            stored = from_config(header.get("space"))
-        except InputError as error:
-            raise InputError(f"{self.path}: line 1: {error}") from error
+        where = f"{self.path}: line 1"
+        fields = FORMAT.checked(header, where)
+        with FORMAT.reading(where):
+            stored = from_config(fields.get("space"))
         if space is not None and not stored.same_weights(space):
             raise InputError(
                 f"{self.path}: holds pairs of space {stored.name} ({stored.num_classes} classes), expected "
                 f"{space.name} ({space.num_classes} classes); give another file"
             )
-        provenance = header.get("provenance")
+        provenance = fields.get("provenance")
         return provenance if isinstance(provenance, dict) else {}, space or stored
 
     def _read_pair(self, number: int, line: Any) -> Pair:
@@ -122,14 +116,11 @@ class PairsFile:
             raise InputError(f"{self.path}: line {number}: {error}; delete the line") from error
 
     def _pair(self, arch: Arch, top1: Any, images: Any, split: Any, extra: dict[str, Any]) -> Pair:
-        is_number = isinstance(top1, (int, float)) and not isinstance(top1, bool)
-        if not is_number or not math.isfinite(top1) or not 0 <= top1 <= 1:
-            raise InputError(f"top1 is {top1!r}, expected a number from 0 to 1")
-        if isinstance(images, bool) or not isinstance(images, int) or images < 1:
-            raise InputError(f"images is {images!r}, expected how many images were measured")
+        check_numbers("top1", top1, 1, 0, 1)
+        check_whole("images", images, 1)
         if not isinstance(split, str) or not split:
             raise InputError(f"split is {split!r}, expected the name of a split")
-        return Pair(self.space.canonical(arch), float(top1), images, split, extra)
+        return Pair(self.space.canonical(arch), float(top1), images, split_name(split), extra)
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -139,7 +130,7 @@ class PairsFile:
 
     def holds(self, arch: Arch, *, images: int, split: str) -> bool:
         """Whether this measurement is there already."""
-        return (self.space.canonical(arch), split, images) in self._pairs
+        return (self.space.canonical(arch), split_name(split), images) in self._pairs
 
     def add(self, arch: Arch, top1: float, *, images: int, split: str, **extra: Any) -> bool:
         """Appends one pair and pushes it to the disk.
@@ -159,8 +150,8 @@ class PairsFile:
         if pair.key in self._pairs:
             return False
         if not self._started:
-            header = {"format": FORMAT, "version": VERSION, "space": self.space.to_config()}
-            append_json_line(self.path, header | {"provenance": self.provenance})
+            header = FORMAT.fields({"space": self.space.to_config(), "provenance": self.provenance})
+            append_json_line(self.path, header)
             self._started = True
         line = {"arch": pair.arch.to_dict(), "top1": pair.top1, "images": pair.images, "split": pair.split, **extra}
         append_json_line(self.path, line)
@@ -179,7 +170,7 @@ class PairsFile:
         Raises:
             InputError: there is no pair of that split, or there are several splits and none was named.
         """
-        splits = sorted({pair.split for pair in self})
+        split, splits = split and split_name(split), sorted({pair.split for pair in self})
         if split is None and len(splits) > 1:
             raise InputError(f"{self.path}: holds the splits {', '.join(splits)}; name the one to use")
         best: dict[Arch, Pair] = {}

@@ -1,6 +1,7 @@
-"""`Budget`: the constraints of a search, compiled for one space."""
+"""`Budget`: the constraints of a search, compiled for one space, with the exact minimum of each cost."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -8,9 +9,73 @@ import numpy as np
 
 from ofa_tf.common import InputError
 from ofa_tf.search.constraint import Constraint
-from ofa_tf.search.minimum import minimum_row
 from ofa_tf.spaces import Arch, Space
+from ofa_tf.spaces.layout import layout
 from ofa_tf.spaces.population import CostTable, canonical_rows, decode, evaluate_all, random_rows, resolution_indices
+
+_Factor = tuple[tuple[int, ...], np.ndarray]
+
+
+def minimum_row(
+    space: Space, values: np.ndarray, resolution_indices: np.ndarray, *, largest: bool = False
+) -> np.ndarray:
+    """The architecture whose blocks cost least together, or whose largest costs least: int32 (G + 1,), canonical.
+
+    The cost is a sum, or the largest, of functions of few genes each, so the genes can be minimised away one after the
+    other (variable elimination, as in dynamic programming). This is exact for any table, also a measured one in which
+    a larger block happens to be faster, and for genes that several positions share. `values` are as in
+    `CostTable.values`, finite at the given resolutions and, where the largest counts, not below zero.
+    """
+    combine = functools.partial(functools.reduce, np.maximum if largest else np.add)
+    factors = _factors(space, values, resolution_indices)
+    chosen: list[tuple[int, tuple[int, ...], np.ndarray]] = []
+    remaining = {column for scope, _ in factors for column in scope}
+    while remaining:
+        # The gene whose elimination leaves the smallest table goes first.
+        neighbours = {c: {other for scope, _ in factors if c in scope for other in scope} for c in remaining}
+        column = min(sorted(remaining), key=lambda c: len(neighbours[c]))
+        scope = (*sorted(neighbours[column] - {column}), column)
+        joined = combine(_aligned(factor, scope) for factor in factors if column in factor[0])
+        chosen.append((column, scope[:-1], joined.argmin(axis=-2)))
+        factors = [factor for factor in factors if column not in factor[0]]
+        factors.append((scope[:-1], joined.min(axis=-2)))
+        remaining.discard(column)
+    total = combine(table for _, table in factors)
+    row = np.zeros(len(space.genes) + 1, np.int32)
+    size = int(np.argmin(total))
+    for column, scope, best in reversed(chosen):
+        row[column] = best[(*row[list(scope)], size)]
+    row[-1] = resolution_indices[size]
+    return canonical_rows(space, row[None])[0]
+
+
+def _factors(space: Space, values: np.ndarray, resolution_indices: np.ndarray) -> list[_Factor]:
+    """Each position's cost as a table over the genes it depends on, its depth included; the resolution comes last."""
+    plan = layout(space)
+    factors = []
+    for index, position in enumerate(space.positions):
+        shape, start = plan.shapes[index], plan.offsets[index]
+        table = values[start : start + np.prod(shape)].reshape(shape)[..., resolution_indices]
+        scope = plan.columns[index][:-1]
+        if position.depth is not None:
+            depth = int(plan.depth_columns[index])
+            runs = np.arange(plan.counts[depth]) >= plan.depth_thresholds[index]
+            if depth not in scope:
+                scope, table = (*scope, depth), np.repeat(table[..., None, :], len(runs), axis=-2)
+            along = [1] * table.ndim
+            along[scope.index(depth)] = len(runs)
+            table = np.where(runs.reshape(along), table, 0.0)
+        factors.append((scope, table))
+    return factors
+
+
+def _aligned(factor: _Factor, scope: tuple[int, ...]) -> np.ndarray:
+    """The factor's table with its axes in the order of `scope`, and an axis of length 1 for each gene it lacks."""
+    own, table = factor
+    order = [column for column in scope if column in own]
+    table = table.transpose(*(own.index(column) for column in order), table.ndim - 1)
+    return table.reshape([table.shape[order.index(c)] if c in order else 1 for c in scope] + [table.shape[-1]])
+
 
 # What is spent on an architecture that keeps several limits at once, before they count as incompatible.
 _JOINT_STEPS = 60
@@ -107,18 +172,14 @@ class Budget:
 
 
 def _without_largest(tables: Sequence[CostTable], limits: np.ndarray) -> tuple[list[CostTable], np.ndarray]:
-    """Limits of the largest block as blocks that cost too much in every other table.
-
-    Returns:
-        Tables and limits without them; one of them where there are no others.
-    """
+    """Limits of the largest block as blocks that cost too much in every other table, or in one where there is none."""
     forbidden = np.zeros(tables[0].values.shape, bool)
     for table, limit in zip(tables, limits, strict=True):
         if table.largest:
             forbidden |= table.scale * table.values + table.offset > limit
-    kept = [place for place, table in enumerate(tables) if not table.largest] or [0]
+    kept = [index for index, table in enumerate(tables) if not table.largest] or [0]
     changed = []
-    for table in (tables[place] for place in kept):
+    for table in (tables[index] for index in kept):
         # More than all blocks of any architecture together.
         prohibitive = 2 * len(table.space.positions) * max(np.nanmax(np.abs(table.values)), 1e-9)
         changed.append(dataclasses.replace(table, values=np.where(forbidden, prohibitive, table.values)))
@@ -183,23 +244,17 @@ class Candidate:
 
     Args:
         arch: the architecture.
-        predicted_accuracy: top-1 as predicted, 0..1; None where no predictor was given.
+        predicted_top1: top-1 as predicted, 0..1; None where no predictor was given.
         costs: its predicted cost for each constraint, by kind.
     """
 
     arch: Arch
-    predicted_accuracy: float | None
+    predicted_top1: float | None
     costs: Mapping[str, float]
 
 
 class NothingExact(InputError):
-    """What was found keeps the limits only in the tables' lower bounds.
-
-    Args:
-        constraints: the limits.
-        closest: exact costs of what came closest, by kind.
-        bounds: its costs by the tables.
-    """
+    """What was found keeps the limits only in the tables' lower bounds; holds the costs of what came closest."""
 
     def __init__(self, constraints: Sequence[Constraint], closest: Mapping[str, float], bounds: Mapping[str, float]):
         self.closest, self.bounds = closest, bounds
@@ -219,17 +274,7 @@ def candidates(
     accuracies: Sequence[float | None],
     constraints: Sequence[Constraint] | None = None,
 ) -> list[Candidate]:
-    """Rows of a search as candidates, in their order.
-
-    Args:
-        budget: of the search.
-        rows: int (P, G + 1).
-        accuracies: predicted, one per row.
-        constraints: what candidates keep exactly, the budget's unless given.
-
-    Raises:
-        NothingExact: none of them does.
-    """
+    """Rows of a search as candidates, in their order; `NothingExact` where none keeps the constraints exactly."""
     constraints = budget.constraints if constraints is None else constraints
     kinds = [constraint.kind for constraint in constraints]
     found, closest = [], (np.inf, {}, {})

@@ -96,20 +96,7 @@ def constraints_of(
     precision: str = "int8",
     form: str | None = None,
 ) -> list[Constraint]:
-    """The constraints, in the order of `constraint.KINDS`.
-
-    Args:
-        limits: by kind, in the kind's unit.
-        table: predicts the latency, needed for a limit on it.
-        precision: of the file.
-        form: how it is written, one of `common.form.FORMS`; see `form_within`.
-
-    Raises:
-        InputError: a limit is unusable.
-
-    Example:
-        evolutionary_search(space, predictor, constraints_of({"macs": 200e6, "model_bytes": 2e6}))
-    """
+    """The constraints of limits by kind, in the order of `KINDS`; `table` predicts latency, see also `form_within`."""
     unknown = [kind for kind in limits if kind not in KINDS]
     if unknown:
         raise InputError(f"limits: {unknown[0]!r} is unknown, expected one of {', '.join(KINDS)}")

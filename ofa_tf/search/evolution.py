@@ -3,13 +3,15 @@
 import contextlib
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import threadpoolctl
 
 from ofa_tf.common import InputError
+from ofa_tf.common.config import check_whole
 from ofa_tf.search.budget import Budget, Candidate, NothingExact, candidates
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.spaces import Arch, Space
@@ -27,7 +29,7 @@ class SearchResult:
 
     Example:
         result = evolutionary_search(space, predictor, [Constraint("macs", 200e6)])
-        result.arch, result.predicted_accuracy, result.costs["macs"]
+        result.arch, result.predicted_top1, result.costs["macs"]
     """
 
     candidates: tuple[Candidate, ...]
@@ -40,9 +42,9 @@ class SearchResult:
         return self.candidates[0].arch
 
     @property
-    def predicted_accuracy(self) -> float:
+    def predicted_top1(self) -> float:
         """Its top-1 as predicted, 0..1."""
-        return self.candidates[0].predicted_accuracy
+        return self.candidates[0].predicted_top1
 
     @property
     def costs(self) -> Mapping[str, float]:
@@ -55,12 +57,7 @@ class SearchResult:
 
 
 class SeenRows:
-    """A growing set of rows, kept as 64-bit hashes.
-
-    Args:
-        rng: the source of the hash's factors.
-        columns: of the rows, G + 1.
-    """
+    """A growing set of rows, kept as 64-bit hashes."""
 
     def __init__(self, rng: np.random.Generator, columns: int):
         # Odd factors are invertible modulo 2^64: rows that differ in one column never collide.
@@ -73,33 +70,22 @@ class SeenRows:
         They count as seen from now on; what exceeds `count` does not.
         """
         # Several times faster than sorted arrays for the few hundred rows of a generation.
-        places = []
-        for place, row_hash in enumerate((rows.astype(np.uint64) @ self._factors).tolist()):
-            if len(places) == count:
+        indices = []
+        for index, row_hash in enumerate((rows.astype(np.uint64) @ self._factors).tolist()):
+            if len(indices) == count:
                 break
             if row_hash not in self._hashes:
                 self._hashes.add(row_hash)
-                places.append(place)
-        return rows[np.array(places, int)]
-
-
-def check_whole(name: str, value: Any, low: int) -> None:
-    """Raises `InputError` unless a search's argument is a whole number of at least so much."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-        raise InputError(f"search: {name} is {value!r}, expected a whole number of at least {low}")
+                indices.append(index)
+        return rows[np.array(indices, int)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Variation:
     """Mutation and crossover.
 
-    Args:
-        mutation_probability: of each choice of a mutated child; a pair draws it anew for each child, uniformly on a
-            logarithmic scale between the two (small steps and leaps).
-        mutation_ratio: share of children that are mutations; the rest are crossovers.
-
-    Raises:
-        InputError: one is not in 0..1.
+    A pair of mutation probabilities draws one for each child, uniformly on a logarithmic scale between the two (small
+    steps and leaps).
 
     Source: Cai et al., section 3.4.
     """
@@ -123,17 +109,7 @@ class Variation:
         return given if isinstance(given, tuple) else (given, given)
 
     def children(self, budget: Budget, rng: np.random.Generator, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """One child of each pair of parents, inside the limits or not.
-
-        Args:
-            budget: of the search.
-            rng: the source of randomness.
-            first: int (P, G + 1); a mutation is made of the first parent only.
-            second: int (P, G + 1).
-
-        Returns:
-            int32 (P, G + 1), canonical.
-        """
+        """One child of each pair of parents, inside the limits or not; a mutation is made of the first parent only."""
         space = budget.space
         random = budget.random(rng, len(first), canonical=False)
         mutated = rng.random(len(first)) < self.mutation_ratio
@@ -225,17 +201,17 @@ def evolutionary_search(
         limit = Constraint("latency_ms", 20, predictor=LatencyTable.load("host_int8.json"))
         evolutionary_search(space, AccuracyPredictor.load("accuracy.npz"), [limit]).arch
     """
-    check_whole("population", population, 2)
-    check_whole("generations", generations, 0)
+    check_whole("search: population", population, 2, kind=numbers.Integral)
+    check_whole("search: generations", generations, 0, kind=numbers.Integral)
     variation = Variation(mutation_probability, mutation_ratio)
     if not 0 <= parent_ratio <= 1:
         raise InputError(f"search: parent_ratio is {parent_ratio!r}, expected a number from 0 to 1")
     constraints = (constraints,) if isinstance(constraints, Constraint) else tuple(constraints)
-    sizes = search_resolutions(space, accuracy_predictor, resolutions)
+    searched = search_resolutions(space, accuracy_predictor, resolutions)
     parents = max(1, round(population * parent_ratio))
 
     def search(bounds: Sequence[Constraint]) -> SearchResult:
-        budget = Budget.compile(space, bounds, sizes)
+        budget = Budget.compile(space, bounds, searched)
         run = _Run(budget, accuracy_predictor, np.random.default_rng(seed), population, parents, variation)
         rows, accuracies = run.result(generations)
         return SearchResult(tuple(candidates(budget, rows, accuracies, constraints)), tuple(run.history), run.evaluated)
@@ -243,8 +219,8 @@ def evolutionary_search(
     try:
         return _exactly(constraints, search)
     except NothingExact:
-        budget = Budget.compile(space, constraints, sizes)
-        rows = encode(space, [dataclasses.replace(space.smallest(), r=side) for side in budget.resolutions])
+        budget = Budget.compile(space, constraints, searched)
+        rows = encode(space, [dataclasses.replace(space.smallest(), r=r) for r in budget.resolutions])
         accuracies = np.asarray(accuracy_predictor.predict_rows(space, rows))
         with contextlib.suppress(NothingExact):
             return SearchResult(tuple(candidates(budget, *_best(rows, accuracies, population))), (), len(rows))

@@ -3,21 +3,22 @@
 import csv
 import dataclasses
 import io
+import numbers
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import threadpoolctl
 
-from ofa_tf.common import InputError, read_json, write_json, write_text
+from ofa_tf.common import InputError, RecordFormat, brief, write_text
+from ofa_tf.common.config import check_whole
 from ofa_tf.search.budget import Budget, Candidate, candidates
 from ofa_tf.search.constraint import Constraint
-from ofa_tf.search.evolution import AccuracyScorer, SeenRows, Variation, check_whole, search_resolutions
+from ofa_tf.search.evolution import AccuracyScorer, SeenRows, Variation, search_resolutions
 from ofa_tf.spaces import Arch, Space
 
-FORMAT = "ofa_tf pareto front"
-VERSION = 1
+FORMAT = RecordFormat("ofa_tf pareto front", "make one with tools.search --front")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +43,8 @@ class ParetoFront:
     def of(found: Sequence[Candidate], kind: str, evaluated: int = 0) -> "ParetoFront":
         """The front of any candidates that carry the cost."""
         front: list[Candidate] = []
-        for candidate in sorted(found, key=lambda c: (c.costs[kind], -c.predicted_accuracy)):
-            if not front or candidate.predicted_accuracy > front[-1].predicted_accuracy:
+        for candidate in sorted(found, key=lambda c: (c.costs[kind], -c.predicted_top1)):
+            if not front or candidate.predicted_top1 > front[-1].predicted_top1:
                 front.append(candidate)
         return ParetoFront(tuple(front), kind, evaluated)
 
@@ -59,23 +60,13 @@ class ParetoFront:
             raise InputError(f"pareto front: {self.kind} of at most {limit:g}: the front begins at {smallest:.6g}")
         return inside[-1]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The front as JSON-ready data."""
-        points = [
-            {"arch": candidate.arch.to_dict(), "predicted_top1": candidate.predicted_accuracy, **candidate.costs}
-            for candidate in self.candidates
-        ]
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "kind": self.kind,
-            "evaluated": self.evaluated,
-            "points": points,
-        }
-
     def save(self, path: str | os.PathLike) -> None:
         """Writes the front as JSON, atomically."""
-        write_json(path, self.to_dict())
+        points = [
+            {"arch": candidate.arch.to_dict(), "predicted_top1": candidate.predicted_top1, **candidate.costs}
+            for candidate in self.candidates
+        ]
+        FORMAT.save(path, {"kind": self.kind, "evaluated": self.evaluated, "points": points})
 
     def save_csv(self, path: str | os.PathLike) -> None:
         """Writes a line per architecture: its costs, its predicted top-1, and the architecture as JSON."""
@@ -85,7 +76,7 @@ class ParetoFront:
         writer.writerow([*kinds, "predicted_top1", "arch"])
         for candidate in self.candidates:
             costs = [candidate.costs[kind] for kind in kinds]
-            writer.writerow([*costs, candidate.predicted_accuracy, candidate.arch.to_json()])
+            writer.writerow([*costs, candidate.predicted_top1, candidate.arch.to_json()])
         write_text(path, text.getvalue())
 
     @staticmethod
@@ -95,23 +86,17 @@ class ParetoFront:
         Raises:
             InputError: the file is missing, damaged, of a newer format, or something else.
         """
-        value = read_json(path, "pareto front")
-        if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
-            raise InputError(f"{path}: is not a version {VERSION} {FORMAT!r} file; make one with tools.search --front")
-        try:
+        fields = FORMAT.load(path)
+        with FORMAT.reading(path):
             points = []
-            for point in value["points"]:
-                fields = dict(point)
-                arch, top1 = Arch.from_json(fields.pop("arch")), float(fields.pop("predicted_top1"))
-                points.append(Candidate(arch, top1, {kind: float(cost) for kind, cost in fields.items()}))
-            front = ParetoFront(tuple(points), value["kind"], int(value["evaluated"]))
+            for point in fields["points"]:
+                costs = dict(point)
+                arch, top1 = Arch.from_json(costs.pop("arch")), float(costs.pop("predicted_top1"))
+                points.append(Candidate(arch, top1, {kind: float(cost) for kind, cost in costs.items()}))
+            front = ParetoFront(tuple(points), fields["kind"], int(fields["evaluated"]))
             if not points or any(front.kind not in point.costs for point in points):
-                raise KeyError(front.kind)
+                raise InputError(f"has no point, or one without {brief(repr(front.kind))}")
             return front
-        except InputError as error:
-            raise InputError(f"{path}: {error}; search again") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path}: lacks {error}, expected a whole pareto front; search again") from error
 
 
 # Parents meet within so many neighbouring cells: an architecture of half the cost has little to give.
@@ -166,8 +151,8 @@ def pareto_search(
         front.save("front.json")
     """
     for name, value in (("cells", cells), ("cell_population", cell_population), ("children", children)):
-        check_whole(name, value, 1)
-    check_whole("generations", generations, 0)
+        check_whole(f"search: {name}", value, 1, kind=numbers.Integral)
+    check_whole("search: generations", generations, 0, kind=numbers.Integral)
     constraints = (constraints,) if isinstance(constraints, Constraint) else tuple(constraints)
     if not constraints:
         raise InputError("pareto search: no constraint given; give one, whose cost becomes the front's axis")
@@ -239,9 +224,9 @@ class _Run:
 
     def _scored(self, rows: np.ndarray) -> _Archive:
         self.evaluated += len(rows)
-        places = np.log(np.maximum(self.budget.costs(rows)[:, 0] / self.lowest, 1.0)) / self.per_cell
+        positions = np.log(np.maximum(self.budget.costs(rows)[:, 0] / self.lowest, 1.0)) / self.per_cell
         accuracies = np.asarray(self.accuracy_predictor.predict_rows(self.budget.space, rows))
-        return _Archive(rows, accuracies, np.minimum(places.astype(int), self.cells - 1))
+        return _Archive(rows, accuracies, np.minimum(positions.astype(int), self.cells - 1))
 
     def kept(self, archive: _Archive) -> _Archive:
         """The most accurate of each cell."""

@@ -1,10 +1,11 @@
 """Random architectures inside limits: the baseline of every search."""
 
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
 
-from ofa_tf.common import InputError
+from ofa_tf.common.config import check_whole
 from ofa_tf.search.budget import Budget, Candidate, candidates
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.search.evolution import AccuracyScorer, search_resolutions
@@ -34,7 +35,7 @@ def random_search(
         space: the space.
         constraints: the limits.
         count: how many architectures.
-        accuracy_predictor: fills in `predicted_accuracy` and sorts by it, best first, where it is given.
+        accuracy_predictor: fills in `predicted_top1` and sorts by it, best first, where it is given.
         seed: equal seeds give equal results.
         resolutions: image sides in pixels to draw from; by default as in `evolutionary_search`.
 
@@ -47,8 +48,7 @@ def random_search(
     Example:
         best_of_20 = random_search(space, limits, 20, accuracy_predictor=predictor)[0]
     """
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-        raise InputError(f"random search: count is {count!r}, expected a whole number of at least 1")
+    check_whole("random search: count", count, 1, kind=numbers.Integral)
     if accuracy_predictor is not None:
         resolutions = search_resolutions(space, accuracy_predictor, resolutions)
     budget = Budget.compile(space, constraints, resolutions)

@@ -30,7 +30,7 @@ class ActivationMemory:
     Raises:
         InputError: one of them is unknown.
 
-    Source: tflite_notes.md, "Input, memory, metadata": equal to the microcontroller runtime's own figure.
+    Source: docs/design_notes.md, "Memory of microcontrollers": equal to the microcontroller runtime's own figure.
 
     Example:
         ActivationMemory("int8").network_bytes(space.blocks(arch))

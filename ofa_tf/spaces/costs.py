@@ -6,7 +6,7 @@ from ofa_tf.spaces.block import Block
 def macs(block: Block) -> int:
     """Multiply-accumulates of one image: convolutions (squeeze-and-excite's too) and dense layers, nothing else.
 
-    Source: reference facts, `costs.json`.
+    Source: docs/method.md, "MACs and parameters".
     """
     before, after = block.input_size**2, block.convolved_size**2
     if block.kind == "stem":
@@ -32,7 +32,7 @@ def macs(block: Block) -> int:
 def params(block: Block) -> int:
     """Parameters: weights, biases, and batch norm's gamma and beta; kernel-transform matrices are not counted.
 
-    Source: reference facts, `costs.json`.
+    Source: docs/method.md, "MACs and parameters".
     """
     if block.kind == "stem":
         return block.kernel_size**2 * block.in_channels * block.out_channels + 2 * block.out_channels

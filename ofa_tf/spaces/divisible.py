@@ -4,7 +4,7 @@
 def make_divisible(channels: float, divisor: int = 8) -> int:
     """Rounds to the nearest multiple of `divisor`, at least `divisor`, never below 90% of `channels`.
 
-    Source: reference facts ("channel counts"); MobileNetV2's published rule.
+    Source: docs/method.md, "Channel counts".
 
     Example:
         make_divisible(16 * 1.2)  # 24

@@ -42,7 +42,7 @@ def mobilenet_v3(
         squeeze_excite: whether the second, fourth and fifth stage have it, as published.
         name: built from the choices unless given.
 
-    Source: reference facts, "MobileNetV3"; Cai et al., section 4.1.
+    Source: docs/method.md, "MobileNetV3"; Cai et al., section 4.1.
 
     Example:
         space = spaces.mobilenet_v3(width_mult=0.5, num_classes=10, resolutions=(96, 128, 160))
@@ -104,7 +104,7 @@ def proxyless(
         resolutions: image sides in pixels from which training and search draw.
         name: built from the choices unless given.
 
-    Source: reference facts, "ProxylessNAS".
+    Source: docs/method.md, "ProxylessNAS".
 
     Example:
         space = spaces.proxyless(width_mult=1.3)
@@ -154,7 +154,7 @@ def resnet50(
         resolutions: image sides in pixels from which training and search draw.
         name: built from the choices unless given.
 
-    Source: reference facts, "ResNet50".
+    Source: docs/method.md, "ResNet50".
 
     Example:
         space = spaces.resnet50()

@@ -63,7 +63,7 @@ def features(space: Space, archs: Sequence[Arch] | np.ndarray) -> np.ndarray:
     Returns:
         float32 (P, feature_count(space)); 128 for the published MobileNetV3 spaces with 8 resolutions.
 
-    Source: reference facts, "Accuracy predictor".
+    Source: docs/method.md, "Accuracy predictor".
     """
     plan = _plan(space)
     rows = archs if isinstance(archs, np.ndarray) else encode(space, archs)

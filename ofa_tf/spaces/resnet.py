@@ -29,7 +29,7 @@ class ResNetSpace(Space):
         width_mults: the width multipliers, ascending.
         base_depths: the fewest blocks of each stage.
 
-    Source: reference facts, "ResNet50".
+    Source: docs/method.md, "ResNet50".
     """
 
     family: ClassVar[str] = "resnet"

@@ -21,7 +21,7 @@ from ofa_tf.spaces import costs
 from ofa_tf.spaces.arch import FIELDS, Arch
 from ofa_tf.spaces.block import Block
 
-# Columns of `Space.to_tensors`, one row per position.
+# Columns of `Space.to_array`, one row per position.
 ACTIVE, IN, MID, OUT, SE, KERNEL = range(6)
 TENSOR_COLUMNS = 6
 
@@ -323,7 +323,7 @@ class Space(abc.ABC):
             blocks.append(position.make(position.input_size(arch.r), *values))
         return blocks
 
-    def to_tensors(self, arch: Arch) -> np.ndarray:
+    def to_array(self, arch: Arch) -> np.ndarray:
         """The integers that steer the elastic layers.
 
         Returns:

@@ -93,10 +93,10 @@ def specialize(
 ) -> "Specialization":
     """Makes a checked `.tflite` file for each target: a device, and what a network may take there.
 
-    For each target: search below its limits, calibrate and evaluate the best candidates on the hold-out, which chooses,
-    export and check the file, and measure it on the device where that is here. A file over its limits makes the next
-    search stricter, a few times. Latency tables of devices that are here are built unless given, and kept. Every result
-    is written at once; the same call again does only what is not finished.
+    For each target: search below its limits, calibrate and evaluate the best candidates on the validation split,
+    choose, export and check the file, and measure it on the device where that is here. A file over its limits makes the
+    next search stricter, a few times. Latency tables of devices that are here are built unless given, and kept. Every
+    result is written at once; the same call again does only what is not finished.
 
     Args:
         supernet: the name of one that ships, a packed file, a run directory of tools.train, or an opened one. None

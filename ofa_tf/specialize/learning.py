@@ -148,31 +148,31 @@ def collect_pairs(
     limit: int | None = None,
     farm: Farm | None = None,
 ) -> PairsFile:
-    """Extends a file of (architecture, hold-out accuracy) pairs to `count` pairs; what is there is not measured again.
+    """Extends a file of (architecture, validation accuracy) pairs; what is there is not measured again.
 
     Args:
         evaluator: of the supernet.
         path: the file.
         count: how many pairs it is to hold.
         seed: of the choice of architectures.
-        limit: at most so many hold-out images, evenly spaced.
+        limit: at most so many validation images, evenly spaced.
         farm: the Ray workers that evaluate; this process does unless given.
 
     Raises:
-        InputError: there are no hold-out images, or the file is of other weights or images.
+        InputError: there are no validation images, or the file is of other weights or images.
 
     Example:
         pairs = collect_pairs(opened.evaluator, "accuracy.jsonl", count=200)
         predictor = AccuracyPredictor.fit(opened.net.space, *pairs.accuracies())
     """
-    held_out = len(evaluator.dataset.split("holdout"))
+    held_out = len(evaluator.dataset.split("validation"))
     images = min(held_out, limit or held_out)
     if images == 0:
-        raise InputError("the hold-out has no images; train with a larger `holdout` in the config")
+        raise InputError("the validation split has no images; train with a larger `validation` in the config")
     pairs = open_pairs(evaluator, path)
     archs = draw_architectures(evaluator.net.space, count, seed)
-    known = lambda arch: pairs.holds(arch, images=images, split="holdout")  # noqa: E731
+    known = lambda arch: pairs.holds(arch, images=images, split="validation")  # noqa: E731
     evaluate = functools.partial(collect, evaluator) if farm is None else farm.collect
-    for result in evaluate(archs, split="holdout", limit=limit, known=known):
+    for result in evaluate(archs, split="validation", limit=limit, known=known):
         pairs.add(result.arch, result.top1, images=result.images, split=result.split, top5=result.top5)
     return pairs

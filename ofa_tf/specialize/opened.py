@@ -71,7 +71,7 @@ def open_source(
 
     Example:
         opened = open_source(supernet="ofa_imagenette_mbv3")
-        print(opened.evaluator.evaluate(opened.net.space.smallest(), split="holdout").top1)
+        print(opened.evaluator.evaluate(opened.net.space.smallest(), split="validation").top1)
     """
     source = {"run_dir": run_dir, "supernet": supernet, "stage": stage, "dataset": dataset, "data_dir": data_dir}
     if (run_dir is None) == (supernet is None):
@@ -125,7 +125,7 @@ def evaluator_for(net: Supernet, run: RunDirectory, dataset: ImageDataset) -> Ev
 def _images_of(packed: PackedSupernet, dataset: str | None, data_dir: str | None) -> ImageDataset:
     """Images of a packed supernet's classes; a warning where they are others than it was trained on."""
     known = packed.dataset
-    images = load(dataset or "folder", data_dir, holdout=known.get("holdout"), seed=known.get("seed", 0))
+    images = load(dataset or "folder", data_dir, validation=known.get("validation"), seed=known.get("seed", 0))
     space = packed.net.space
     if images.num_classes != space.num_classes or packed.class_names not in ((), images.class_names):
         raise InputError(
@@ -135,7 +135,7 @@ def _images_of(packed: PackedSupernet, dataset: str | None, data_dir: str | None
         )
     if known and images.digest != known.get("digest"):
         warnings.warn(
-            f"{data_dir or images.name}: not the images that the supernet was trained on; its hold-out may hold such",
+            f"{data_dir or images.name}: not the images that the supernet was trained on; its validation split may too",
             stacklevel=4,
         )
     return images

@@ -1,4 +1,4 @@
-"""One target: search, choose on the hold-out, export, check, measure, and again with stricter limits while it is over.
+"""One target: search, choose on the validation split, export, check, measure, again with stricter limits while over.
 
 A result is all the state there is: it lists the rounds that were made, so that another process, or the same command
 given again, goes on from a result's file.
@@ -46,9 +46,9 @@ def specialize_target(
 ) -> TargetResult:
     """Makes the file of the best sub-network inside a target's limits, all but the measurement on its device.
 
-    The best candidates of a search are calibrated and evaluated on the hold-out, which chooses. The file is checked on
-    the hold-out, and what needs no device is measured: its bytes, and in the runtime of microcontrollers, where that is
-    installed, the peak of its activations. Over a limit, the next search is stricter.
+    The best candidates of a search are calibrated and evaluated on the validation split, of which one is chosen. The
+    file is checked on that split, and what needs no device is measured: its bytes, and in the runtime of
+    microcontrollers, where that is installed, the peak of its activations. Over a limit, the next search is stricter.
 
     Args:
         target: what is wanted.
@@ -83,9 +83,9 @@ def specialize_target(
     if opened is None or not opened.net.space.same_weights(predictor.space):
         result = _architecture(target, predictor, table)
     else:
-        held_out = len(opened.dataset.split("holdout"))
+        held_out = len(opened.dataset.split("validation"))
         if previous is None and (target.images or 0) > held_out:
-            say(f"only {held_out} hold-out images, {target.images} were asked for")
+            say(f"only {held_out} validation images, {target.images} were asked for")
         result = _round(target, pathlib.Path(folder), predictor, opened, table, previous, say)
         while result.over and result.status != "failed":
             result = _round(target, pathlib.Path(folder), predictor, opened, table, result, say)
@@ -157,7 +157,7 @@ def _architecture(target: Target, predictor: AccuracyPredictor, table: LatencyPr
         arch=best.arch,
         space=space.name,
         predicted=_predicted(predictor, best),
-        predicted_top1=best.predicted_accuracy,
+        predicted_top1=best.predicted_top1,
         command=interop.import_command(space.name),
     )
 
@@ -201,7 +201,7 @@ def _round(
     for candidate in candidates:
         if candidate.arch not in evaluations:
             say(f"evaluate candidate {len(evaluations) + 1}")
-            found = opened.evaluator.evaluate(candidate.arch, split="holdout", limit=target.images)
+            found = opened.evaluator.evaluate(candidate.arch, split="validation", limit=target.images)
             evaluations[candidate.arch] = found.to_dict()
     candidates.sort(key=lambda candidate: -evaluations[candidate.arch]["top1"])
     candidate, report = _exported(target, folder, opened, candidates, say)
@@ -224,7 +224,7 @@ def _round(
         space=predictor.space.name,
         predicted=predicted,
         measured=measured,
-        predicted_top1=candidate.predicted_accuracy,
+        predicted_top1=candidate.predicted_top1,
         supernet_top1=evaluations[candidate.arch]["top1"],
         keras_top1=report.keras_top1,
         tflite_top1=report.tflite_top1,
@@ -254,7 +254,7 @@ def _exported(
 def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, say: Say) -> ExportReport:
     """Trains on where that was asked for, and writes the file."""
     path = folder / MODEL
-    options = {"split": "holdout", "limit": target.images, "threads": target.threads}
+    options = {"split": "validation", "limit": target.images, "threads": target.threads}
     if target.max_drop is not None:
         options["max_drop"] = target.max_drop
     digest = hashlib.sha256(arch.to_json().encode()).hexdigest()[:12]

@@ -46,8 +46,8 @@ class Target:
         threads: of the interpreter on the device.
         predictor: an accuracy predictor other than the supernet's. Where that is of another space, there are no weights
             here, and the target ends as an architecture.
-        candidates: of the search's best, how many are calibrated and evaluated on the hold-out, which chooses.
-        images: at most so many hold-out images, evenly spaced, evaluate and check; all unless given.
+        candidates: of the search's best, how many are calibrated and evaluated on the validation split, which chooses.
+        images: at most so many validation images, evenly spaced, evaluate and check; all unless given.
         max_drop: the top-1 that the file may lose against the Keras model, 0..1; the precision's default unless given.
         finetune_epochs: passes over the training images before the export, on which the chosen network is trained on
             its own.

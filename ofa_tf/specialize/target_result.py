@@ -6,13 +6,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ofa_tf.common import InputError, read_json, write_json
+from ofa_tf.common import InputError, RecordFormat
 from ofa_tf.common.config import from_config
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize.target import Target
 
-FORMAT = "ofa_tf target"
-VERSION = 1
+FORMAT = RecordFormat("ofa_tf target", "delete it, tools.specialize makes it again")
 STATUSES = ("verified", "exported", "architecture", "failed")
 # In a target's folder.
 RESULT, MODEL = "result.json", "model.tflite"
@@ -35,10 +34,10 @@ class TargetResult:
         predicted: its predicted costs by kind, MACs and parameters (counted) among them.
         measured: its measured costs by kind.
         predicted_top1: the accuracy predictor's answer, 0..1.
-        supernet_top1: calibrated top-1 on the hold-out with the supernet's own weights, before any further training.
-        keras_top1: top-1 on the hold-out of the float network that the file was made from.
+        supernet_top1: calibrated top-1 on the validation split with the supernet's own weights, before any training.
+        keras_top1: top-1 on the validation split of the float network that the file was made from.
         tflite_top1: the file's.
-        images: how many hold-out images these are of.
+        images: how many validation images these are of.
         rounds: each search: its limits, and the architecture, predicted and measured costs of what was made.
         evaluated: each evaluated candidate: arch, top1, top5, images, split.
         reason: of a failure, one line.
@@ -99,7 +98,7 @@ class TargetResult:
         if self.arch is not None:
             words.append(", ".join(f"{kind} {self._cost(kind)} of {top:g}" for kind, top in self.target.limits.items()))
         if self.tflite_top1 is not None:
-            words.append(f"hold-out top-1 {100 * self.tflite_top1:.1f}% on {self.images} images")
+            words.append(f"validation top-1 {100 * self.tflite_top1:.1f}% on {self.images} images")
         elif self.predicted_top1 is not None:
             words.append(f"predicted top-1 {100 * self.predicted_top1:.1f}%")
         return "; ".join([*words, *filter(None, [self.reason])])
@@ -111,7 +110,7 @@ class TargetResult:
         """Writes it as JSON, atomically; gives the result in its folder."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "folder"}
         fields |= {"target": self.target.to_config(), "arch": self.arch and self.arch.to_dict()}
-        write_json(path, {"format": FORMAT, "version": VERSION, **fields})
+        FORMAT.save(path, fields)
         return dataclasses.replace(self, folder=str(pathlib.Path(path).parent))
 
     @staticmethod
@@ -121,16 +120,9 @@ class TargetResult:
         Raises:
             InputError: the file is missing, damaged, of a newer format, or something else.
         """
-        value = read_json(path, "result of a target")
-        if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
-            raise InputError(
-                f"{path}: is not a version {VERSION} {FORMAT!r} file; delete it, tools.specialize remakes it"
-            )
-        fields = {name: field for name, field in value.items() if name not in ("format", "version")}
-        try:
+        fields = FORMAT.load(path)
+        with FORMAT.reading(path):
             fields["target"] = Target.from_config(fields.get("target"))
             fields["arch"] = None if fields.get("arch") is None else Arch.from_json(fields["arch"])
             result = from_config(TargetResult, fields, "result")
             return dataclasses.replace(result, folder=str(pathlib.Path(path).parent))
-        except InputError as error:
-            raise InputError(f"{path}: {error}; delete it, tools.specialize remakes it") from error

@@ -1,6 +1,6 @@
-"""A training state in one file: weights, optimizer slots, and where the run stands."""
+"""Weights from files: a training state in one file, and a supernet that a run begins with."""
 
-import json
+import hashlib
 import os
 import pathlib
 from typing import Any
@@ -8,11 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from ofa_tf.common import InputError, OfaError, load_npz, save_npz
-from ofa_tf.networks import Supernet
+from ofa_tf.common import InputError, OfaError, RecordFormat
+from ofa_tf.networks import PackedSupernet, Supernet
 
-# 1: "net/..." and "optimizer/..." arrays, and "position", a JSON text.
-FORMAT = 1
+# "net/..." and "optimizer/..." arrays.
+FORMAT = RecordFormat("ofa_tf checkpoint", "give one from a run directory", former=(1,), header="position")
 
 
 def save_checkpoint(
@@ -21,16 +21,9 @@ def save_checkpoint(
     position: dict[str, Any],
     optimizer: keras.optimizers.Optimizer | None = None,
 ) -> None:
-    """Writes a checkpoint atomically; a killed process leaves the former one whole.
+    """Writes weights, where the run stands, and the optimizer's slots; raises `OfaError` where a weight is not finite.
 
-    Args:
-        path: `.npz`.
-        net: whose weights, moving statistics included, are saved.
-        position: JSON-ready data that says where the run stands.
-        optimizer: its slots are saved too; left out at the end of a stage, unless the next one goes on with them.
-
-    Raises:
-        OfaError: a weight is not finite; nothing is written.
+    The slots are left out at the end of a stage, unless the next one goes on with them.
     """
     arrays = {f"net/{name}": value for name, value in net.state().items()}
     for name, value in arrays.items():
@@ -40,31 +33,15 @@ def save_checkpoint(
             )
     if optimizer is not None:
         arrays |= {f"optimizer/{index}": variable.numpy() for index, variable in enumerate(optimizer.variables)}
-    header = {"format": FORMAT, "space": net.space.to_config(), **position}
-    save_npz(path, arrays | {"position": np.array(json.dumps(header))})
+    FORMAT.save_npz(path, {"space": net.space.to_config(), **position}, arrays)
 
 
 def load_checkpoint(
     path: str | os.PathLike, net: Supernet, optimizer: keras.optimizers.Optimizer | None = None
 ) -> dict[str, Any]:
-    """Reads a checkpoint into a network of the same space, and into an optimizer that is already built.
-
-    Returns:
-        The `position` it was saved with.
-
-    Raises:
-        InputError: the file is missing, truncated, of another space or without what is asked for.
-    """
+    """Reads a checkpoint into a network of its space and an optimizer that is built; returns its `position`."""
     path = pathlib.Path(path)
-    arrays = load_npz(path, "checkpoint")
-    try:
-        position = json.loads(str(arrays.pop("position")))
-        if position["format"] != FORMAT:
-            raise InputError(
-                f"{path}: checkpoint format {position['format']}, expected {FORMAT}; train with this version"
-            )
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not a checkpoint of ofa_tf ({error!r}); give one from a run directory") from error
+    position, arrays = FORMAT.load_npz(path)
     state = {name.removeprefix("net/"): value for name, value in arrays.items() if name.startswith("net/")}
     net.load_state(state, source=str(path))
     if optimizer is not None:
@@ -76,3 +53,43 @@ def load_checkpoint(
                 )
             variable.assign(value)
     return position
+
+
+_CLASSIFIER = "head/classifier/"
+
+
+def initialize(net: Supernet, initial: PackedSupernet, class_names: tuple[str, ...]) -> bool:
+    """Gives a network the weights of another; its own fresh classifier stays where the classes differ.
+
+    Args:
+        net: changed in place.
+        initial: a supernet of the same space but for the number of classes.
+        class_names: what `net` is to tell apart.
+
+    Returns:
+        Whether the classifier was taken over, too.
+
+    Raises:
+        InputError: the spaces differ.
+    """
+    theirs = initial.net.space
+    if not net.space.replace(num_classes=theirs.num_classes).same_weights(theirs):
+        raise InputError(
+            f"--init_from: its space is {theirs.name}, the run's {net.space.name}; leave the run's space to it"
+        )
+    same = net.space.num_classes == theirs.num_classes and initial.class_names in ((), tuple(class_names))
+    own = net.state()
+    state = initial.net.state()
+    net.load_state(
+        {name: own[name] if name.startswith(_CLASSIFIER) and not same else state[name] for name in own},
+        source="--init_from",
+    )
+    return same
+
+
+def weights_digest(net: Supernet) -> str:
+    """Tells a supernet's weights from others, in 16 hexadecimal digits."""
+    sha256 = hashlib.sha256()
+    for name, value in sorted(net.state().items()):
+        sha256.update(name.encode() + np.ascontiguousarray(value).tobytes())
+    return sha256.hexdigest()[:16]

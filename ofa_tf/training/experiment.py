@@ -5,9 +5,10 @@ from typing import Any
 
 from ofa_tf import spaces
 from ofa_tf.common import InputError
+from ofa_tf.common.splits import with_validation
 from ofa_tf.data import ImageDataset, load, steps_per_epoch
 from ofa_tf.networks import PackedSupernet
-from ofa_tf.training.initial import weights_digest
+from ofa_tf.training.checkpoint import weights_digest
 from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.run_directory import RunDirectory
 from ofa_tf.training.schedule import curves
@@ -29,7 +30,7 @@ def open_experiment(
     Args:
         run_dir: the folder for the run.
         config: `space` (a name), `choices` (see `Space.restricted`, optional),
-            `resolutions` (image sides in pixels, optional), `dataset`, `data_dir`, `holdout` and `data_seed` (see
+            `resolutions` (image sides in pixels, optional), `dataset`, `data_dir`, `validation` and `data_seed` (see
             `data.load`); all else is the recipe's.
         stages: names of the stages that are to be run, checked before anything is written.
         initial: a trained supernet that the run begins with; its space and preprocessing replace the configuration's.
@@ -39,7 +40,7 @@ def open_experiment(
     Raises:
         InputError: a field is unknown or unusable, or the folder holds another run.
     """
-    config = dict(config)
+    config = with_validation(config, "config")
     try:
         space = spaces.get(config.pop("space"))
         if initial is not None:
@@ -49,7 +50,7 @@ def open_experiment(
         source = {
             "dataset": config.pop("dataset"),
             "data_dir": str(config.pop("data_dir")) or None,
-            "holdout": config.pop("holdout"),
+            "validation": config.pop("validation"),
             "seed": config.pop("data_seed"),
         }
     except KeyError as error:

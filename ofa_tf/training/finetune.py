@@ -1,25 +1,77 @@
 """Fine-tuning of an extracted sub-network: a plain Keras model, its own recipe, resumable at every epoch."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
 
-from ofa_tf.common import InputError, OfaError, load_npz, save_npz
-from ofa_tf.data import ImageDataset, steps_per_epoch, training_batches
-from ofa_tf.training.finetune_recipe import FinetuneRecipe
-from ofa_tf.training.losses import class_shares, distillation_loss, top1_accuracy
+from ofa_tf.common import InputError, OfaError, RecordFormat
+from ofa_tf.common.config import check_whole, from_config, is_number
+from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, steps_per_epoch, training_batches
 from ofa_tf.training.schedule import learning_rate
-from ofa_tf.training.train_step import decays
+from ofa_tf.training.train_step import decays, distillation_loss, soft_targets, top1_accuracy
 
-_FORMAT = "ofa_tf fine-tuning"
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneRecipe:
+    """Cosine decay from a small rate; SGD and the loss are those of the supernet's training.
+
+    Args:
+        epochs: passes over the training images; 25 and 75 as published for ImageNet.
+        batch_size: images per step.
+        learning_rate: of the first step.
+        seed: of data order and augmentation.
+        momentum: Nesterov.
+        weight_decay: coupled L2, on everything but batch norms and biases.
+        label_smoothing: of the labels.
+        augmentation: of training images.
+        preprocessing: of all images.
+    """
+
+    epochs: int = 25
+    batch_size: int = 64
+    learning_rate: float = 7.5e-3
+    seed: int = 0
+    momentum: float = 0.9
+    weight_decay: float = 3e-5
+    label_smoothing: float = 0.1
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    preprocessing: Preprocessing = PUBLISHED
+
+    def __post_init__(self):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            check_whole(f"fine-tuning recipe: {name}", getattr(self, name), least)
+        for name in ("learning_rate", "momentum", "weight_decay", "label_smoothing"):
+            value = getattr(self, name)
+            if not is_number(value) or value < 0 or (name in ("momentum", "label_smoothing") and value >= 1):
+                raise InputError(f"fine-tuning recipe: {name} is {value!r}, expected a number of at least 0")
+
+    def to_config(self) -> dict[str, Any]:
+        """The recipe as JSON-ready data, read back by `from_config`."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @staticmethod
+    def from_config(config: dict[str, Any]) -> "FinetuneRecipe":
+        """Reads what `to_config` wrote, or a part of it; raises `InputError` where a field is unusable."""
+        readers = {"augmentation": Augmentation.from_config, "preprocessing": Preprocessing.from_config}
+        values = {name: readers[name](value) if name in readers else value for name, value in config.items()}
+        return from_config(FinetuneRecipe, values, "fine-tuning recipe")
+
+
+_FORMAT = RecordFormat(
+    "ofa_tf fine-tuning",
+    "delete it to begin anew, or give the former settings to resume",
+    former=("ofa_tf fine-tuning",),
+)
 
 
 def finetune(
@@ -54,7 +106,7 @@ def finetune(
     Example:
         finetune(net.extract(arch, statistics), dataset, FinetuneRecipe(epochs=10))
     """
-    classes, side = model.output_shape[-1], model.input_shape[1]
+    classes, resolution = model.output_shape[-1], model.input_shape[1]
     if classes != dataset.num_classes:
         raise InputError(
             f"fine-tuning: the model has {classes} outputs, dataset {dataset.name} has {dataset.num_classes} classes; "
@@ -70,7 +122,7 @@ def finetune(
     batches = training_batches(
         dataset,
         batch_size=recipe.batch_size,
-        resolutions=(side,),
+        resolutions=(resolution,),
         augmentation=recipe.augmentation,
         seed=recipe.seed,
         first_step=first_epoch * epoch_steps,
@@ -88,8 +140,8 @@ def finetune(
     ) as bar:
         for step, (images, labels) in enumerate(batches, start=first_epoch * epoch_steps):
             rate = learning_rate(step, steps=steps, warmup_steps=0, peak=recipe.learning_rate, start=0.0)
-            shares = class_shares(labels, classes)
-            figures = np.array(step_of(images, shares, tf.constant(rate, tf.float32)))
+            targets = soft_targets(labels, classes)
+            figures = np.array(step_of(images, targets, tf.constant(rate, tf.float32)))
             if not np.isfinite(figures[0]):
                 raise OfaError(f"fine-tuning, step {step}: the loss is {figures[0]}; lower the learning rate")
             sums += figures
@@ -118,12 +170,12 @@ def _traced_step(model: keras.Model, optimizer, recipe: FinetuneRecipe):
             tf.TensorSpec((), tf.float32),
         ],
     )
-    def step(images, shares, rate):
+    def step(images, targets, rate):
         variables = model.trainable_variables
         nothing = tf.zeros((recipe.batch_size, model.output_shape[-1]))
         with tf.GradientTape() as tape:
             logits = model(recipe.preprocessing.normalize(images), training=True)
-            loss = distillation_loss(logits, shares, nothing, label_smoothing=recipe.label_smoothing, kd_ratio=0.0)
+            loss = distillation_loss(logits, targets, nothing, label_smoothing=recipe.label_smoothing, kd_ratio=0.0)
         gradients = [
             gradient + recipe.weight_decay * variable if decays(variable) else gradient
             for gradient, variable in zip(
@@ -132,7 +184,7 @@ def _traced_step(model: keras.Model, optimizer, recipe: FinetuneRecipe):
         ]
         optimizer.learning_rate.assign(rate)
         optimizer.apply(gradients)
-        return loss, top1_accuracy(logits, shares)
+        return loss, top1_accuracy(logits, targets)
 
     return step
 
@@ -142,24 +194,19 @@ def _save(checkpoint, model, optimizer, identity: str, epoch: int) -> None:
         return
     arrays = {f"model/{index}": variable.numpy() for index, variable in enumerate(model.variables)}
     arrays |= {f"optimizer/{index}": variable.numpy() for index, variable in enumerate(optimizer.variables)}
-    header = json.dumps({"format": _FORMAT, "identity": identity, "epoch": epoch})
-    save_npz(checkpoint, arrays | {"header": np.array(header)})
+    _FORMAT.save_npz(checkpoint, {"identity": identity, "epoch": epoch}, arrays)
 
 
 def _resumed(checkpoint, model, optimizer, identity: str) -> int:
     """Restores an interrupted run; returns how many epochs are done."""
     if checkpoint is None or not pathlib.Path(checkpoint).is_file():
         return 0
-    arrays = load_npz(checkpoint, "checkpoint of fine-tuning")
-    try:
-        header = json.loads(str(arrays["header"]))
-        if header["format"] != _FORMAT or header["identity"] != identity:
-            raise KeyError("the same recipe, images and model")
+    fields, arrays = _FORMAT.load_npz(checkpoint)
+    with _FORMAT.reading(checkpoint):
+        if fields["identity"] != identity:
+            raise InputError("is of another recipe, other images or another model")
         for name, variables in (("model", model.variables), ("optimizer", optimizer.variables)):
             for index, variable in enumerate(variables):
                 variable.assign(arrays[f"{name}/{index}"])
-        return int(header["epoch"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{checkpoint}: lacks {error}; delete it to begin anew, or give the former settings to resume"
-        ) from error
+        check_whole("epoch", fields["epoch"], 1)
+        return fields["epoch"]

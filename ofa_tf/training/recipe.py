@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from ofa_tf.common import InputError
-from ofa_tf.common.config import from_config, is_number
+from ofa_tf.common.config import check_bool, check_whole, from_config, is_number
 from ofa_tf.data import PUBLISHED, Augmentation, Preprocessing
 
 SCHEDULES = ("progressive", "delayed", "joint", "sandwich")
@@ -44,18 +44,12 @@ class StageRecipe:
             )
         if not is_number(self.learning_rate) or not self.learning_rate > 0:
             raise InputError(f"recipe: stage learning_rate is {self.learning_rate!r}, expected a number above 0")
-        check_whole("recipe: stage", "subnets_per_step", self.subnets_per_step, at_least=0)
+        check_whole("recipe: stage subnets_per_step", self.subnets_per_step, 0)
 
     @property
     def total_epochs(self) -> int:
         """Passes over the training images, warm-up counted."""
         return round(self.epochs + self.warmup_epochs)
-
-
-def check_whole(what: str, name: str, value: Any, *, at_least: int) -> None:
-    """Raises `InputError` unless the value is a whole number of at least so much."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-        raise InputError(f"{what} {name} is {value!r}, expected a whole number of at least {at_least}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +86,7 @@ class Recipe:
         augmentation: of training images.
         preprocessing: of all images.
 
-    Source: reference facts, "Progressive shrinking as published".
+    Source: docs/method.md, "Progressive shrinking".
     """
 
     stages: dict[str, StageRecipe]
@@ -120,9 +114,9 @@ class Recipe:
 
     def __post_init__(self):
         for name in ("batch_size", "base_batch_size", "evaluate_every", "calibration_images", "keep_checkpoints"):
-            check_whole("recipe", name, getattr(self, name), at_least=1)
+            check_whole(f"recipe: {name}", getattr(self, name), 1)
         for name in ("seed", "checkpoint_steps"):
-            check_whole("recipe", name, getattr(self, name), at_least=0)
+            check_whole(f"recipe: {name}", getattr(self, name), 0)
         if self.schedule not in SCHEDULES:
             raise InputError(f"recipe: schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
         if self.decay not in (None, *DECAYS):
@@ -130,8 +124,7 @@ class Recipe:
         if self.precision not in tuple(PRECISIONS):
             raise InputError(f"recipe: precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
         for name in ("warmup_from_base_rate", "jit_compile", "recompute"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"recipe: {name} is {getattr(self, name)!r}, expected true or false")
+            check_bool(f"recipe: {name}", getattr(self, name))
         for name in ("momentum", "weight_decay", "label_smoothing", "kd_ratio", "dropout", "checkpoint_minutes"):
             value = getattr(self, name)
             if name == "kd_ratio" and value is None:

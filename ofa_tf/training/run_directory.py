@@ -7,23 +7,24 @@ import warnings
 from typing import Any
 
 from ofa_tf import networks, spaces
-from ofa_tf.common import InputError, append_json_line, brief, read_json, read_json_lines, write_json, write_text
-from ofa_tf.common.config import is_number
+from ofa_tf.common import InputError, RecordFormat, append_json_line, brief, read_json_lines, write_text
+from ofa_tf.common.config import check_whole, is_number
+from ofa_tf.common.splits import with_validation
 from ofa_tf.data import ImageDataset, load
 from ofa_tf.networks import Supernet
 from ofa_tf.spaces import Space
 from ofa_tf.training.checkpoint import load_checkpoint
-from ofa_tf.training.recipe import Recipe, check_whole
+from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.stage import stages_of
 
-FORMAT = 1
+FORMAT = RecordFormat("ofa_tf run", "train it anew", former=(1,))
 
 
 @dataclasses.dataclass(frozen=True)
 class RunDirectory:
-    """A folder with the files of one run (format 1):
+    """A folder with the files of one run:
 
-    - `run.json`: format, space, dataset and recipe;
+    - `run.json`: space, dataset and recipe;
     - `metrics.jsonl`: a line per epoch and per evaluated sub-network, the split named in each;
     - `timing.jsonl`: a line per epoch with seconds, images per second and the number of devices;
     - `checkpoints/<stage>-<step>.npz`: the last states inside the stage that is running, to resume from;
@@ -82,10 +83,9 @@ class RunDirectory:
             return old
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file, expected a folder for the run; give another --run_dir")
-        write_json(
+        FORMAT.save(
             path / "run.json",
             {
-                "format": FORMAT,
                 "space": space.to_config(),
                 "dataset": dataset,
                 "recipe": recipe.to_config(),
@@ -106,22 +106,17 @@ class RunDirectory:
         path = pathlib.Path(path)
         if not (path / "run.json").is_file():
             raise InputError(f"{path}: not a run directory (no run.json); give the --run_dir of a tools.train run")
-        description = read_json(path / "run.json", "run description")
-        try:
-            if description["format"] != FORMAT:
-                raise InputError(f"format {description['format']}, expected {FORMAT}")
-            space = spaces.from_config(description["space"])
-            recipe, initial = Recipe.from_config(description["recipe"]), description.get("initial", {})
-            replicas, teacher = description.get("replicas", 1), description.get("teacher", {})
-            check_whole("run:", "replicas", replicas, at_least=1)
-            _check_dataset(description["dataset"], initial)
+        fields = FORMAT.load(path / "run.json")
+        with FORMAT.reading(path / "run.json"):
+            space, recipe = spaces.from_config(fields["space"]), Recipe.from_config(fields["recipe"])
+            initial, teacher = fields.get("initial", {}), fields.get("teacher", {})
+            replicas = fields.get("replicas", 1)
+            check_whole("replicas", replicas, 1)
+            dataset = with_validation(fields["dataset"], "dataset")
+            _check_dataset(dataset, initial)
             if not isinstance(teacher, dict):
                 raise InputError(f"teacher is {brief(repr(teacher))}, expected an object")
-            return RunDirectory(path, space, description["dataset"], recipe, initial, replicas, teacher)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}/run.json: not a run description ({error!r}); train it anew") from error
-        except InputError as error:
-            raise InputError(f"{path}/run.json: {error}; train it anew") from error
+            return RunDirectory(path, space, dataset, recipe, initial, replicas, teacher)
 
     def checkpoint(self, stage: str, step: int) -> pathlib.Path:
         """Where the state before a step of a stage is kept."""
@@ -151,7 +146,7 @@ class RunDirectory:
         arguments = {key: value for key, value in self.dataset.items() if key not in ("class_names", "digest")}
         others = dataset is not None or data_dir is not None
         if dataset is not None and dataset != arguments["dataset"]:
-            arguments |= {"dataset": dataset, "data_dir": None, "holdout": None}
+            arguments |= {"dataset": dataset, "data_dir": None, "validation": None}
         if data_dir is not None:
             arguments["data_dir"] = data_dir
         images = load(**arguments)
@@ -161,11 +156,11 @@ class RunDirectory:
                 f"trained on {_few(self.dataset['class_names'])}; give the data the run was trained on"
             )
         if images.digest != self.dataset["digest"]:
-            # Drawn from other images, the hold-out may hold what was trained on.
+            # Drawn from other images, the validation split may hold what was trained on.
             problem = f"{arguments['data_dir'] or images.name}: training and held-out images are not those of the run"
             if not others:
                 raise InputError(f"{problem}; restore the folder, or give --data_dir to use it as other images")
-            warnings.warn(f"{problem}; its hold-out may hold images that were trained on", stacklevel=2)
+            warnings.warn(f"{problem}; its validation split may hold images that were trained on", stacklevel=2)
         return images
 
     def load_supernet(self, stage: str | None = None) -> Supernet:
@@ -211,13 +206,13 @@ def _check_dataset(dataset: Any, initial: Any) -> None:
     for name in ("dataset", "digest"):
         if not isinstance(dataset[name], str):
             raise InputError(f"{name} is {brief(repr(dataset[name]))}, expected a text")
-    unknown = sorted(set(dataset) - {"dataset", "data_dir", "holdout", "seed", "class_names", "digest"})
+    unknown = sorted(set(dataset) - {"dataset", "data_dir", "validation", "seed", "class_names", "digest"})
     if unknown:
         raise InputError(f"dataset has the field {brief(repr(unknown[0]))}, which is unknown")
-    data_dir, holdout = dataset.get("data_dir"), dataset.get("holdout")
-    if not isinstance(data_dir, (str, type(None))) or not (holdout is None or is_number(holdout)):
+    data_dir, validation = dataset.get("data_dir"), dataset.get("validation")
+    if not isinstance(data_dir, (str, type(None))) or not (validation is None or is_number(validation)):
         raise InputError(
-            f"data_dir is {brief(repr(data_dir))} and holdout {brief(repr(holdout))}, expected a path, a number"
+            f"data_dir is {brief(repr(data_dir))} and validation {brief(repr(validation))}, expected a path, a number"
         )
     if not isinstance(initial, dict):
         raise InputError(f"initial is {brief(repr(initial))}, expected an object")

@@ -1,9 +1,15 @@
-"""`Stage`: what one part of a run trains; and the stages of each schedule."""
+"""`Stage`: what one part of a run trains; the stages of each schedule; and the sorting of channels before one."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
 
 from ofa_tf.common import InputError
+from ofa_tf.networks import Supernet
 from ofa_tf.spaces import Arch, Space
+from ofa_tf.spaces.space import within
 from ofa_tf.training.recipe import Recipe
 
 
@@ -25,7 +31,7 @@ class Stage:
         sandwich: the sub-networks of a step are the largest, which learns from the labels and teaches the others, the
             smallest, and random ones.
 
-    Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
+    Source: Cai et al., section 3.3; docs/method.md, "Progressive shrinking".
     """
 
     name: str
@@ -46,8 +52,8 @@ class Stage:
         # The first stages have fewer different corners than names.
         return {
             name: arch
-            for place, (name, arch) in enumerate(corners.items())
-            if arch not in list(corners.values())[:place]
+            for index, (name, arch) in enumerate(corners.items())
+            if arch not in list(corners.values())[:index]
         }
 
 
@@ -63,12 +69,8 @@ def delayed_stages(space: Space) -> tuple[Stage, Stage]:
 
 
 def single_stage(space: Space, schedule: str) -> Stage:
-    """The one stage of a schedule that trains all sub-networks from the start.
-
-    Args:
-        space: the space.
-        schedule: "joint": one random sub-network in a step, what progressive shrinking is compared with. "sandwich":
-            the sandwich rule with in-place distillation.
+    """The one stage of a schedule that trains all sub-networks from the start: "joint", one random one in a step, or
+    "sandwich", the sandwich rule with in-place distillation.
 
     Source: Cai et al., section 4.1 ("without progressive shrinking"); Yu et al., "BigNAS", ECCV 2020, section 3.
     """
@@ -103,15 +105,8 @@ def progressive_stages(space: Space) -> tuple[Stage, ...]:
 def stages_of(space: Space, recipe: Recipe, *, trained: bool = False) -> tuple[Stage, ...]:
     """The stages that a recipe trains: the first ones of its schedule's, each of which builds on the one before.
 
-    Args:
-        space: the space.
-        recipe: names the schedule ("progressive": `progressive_stages`; "delayed": `delayed_stages`; "joint" and
-            "sandwich": `single_stage`) and the stages.
-        trained: the run begins with a trained supernet. Then a recipe may leave any of them out, and channels are only
-            sorted for a stage whose predecessor it trains: a sorting would undo what smaller sub-networks have learnt.
-
-    Raises:
-        InputError: it names none, an unknown one, or leaves one out before the last.
+    A run that begins with a trained supernet may leave any of them out; then channels are only sorted for a stage whose
+    predecessor it trains: a sorting would undo what smaller sub-networks have learnt.
     """
     return tuple(
         dataclasses.replace(
@@ -137,8 +132,8 @@ def _named_stages(space: Space, recipe: Recipe, trained: bool) -> tuple[Stage, .
         find_stage(stages, name)
     if trained and recipe.stages:
         return tuple(
-            stage if place and stages[place - 1].name in recipe.stages else dataclasses.replace(stage, sorted_within=())
-            for place, stage in enumerate(stages)
+            stage if index and stages[index - 1].name in recipe.stages else dataclasses.replace(stage, sorted_within=())
+            for index, stage in enumerate(stages)
             if stage.name in recipe.stages
         )
     planned = stages[: len(recipe.stages)]
@@ -153,8 +148,50 @@ def _named_stages(space: Space, recipe: Recipe, trained: bool) -> tuple[Stage, .
 
 
 def find_stage(stages: tuple[Stage, ...], name: str) -> int:
-    """The place of a stage by name; `InputError` lists the names there are."""
+    """The index of a stage by name; `InputError` lists the names there are."""
     names = [stage.name for stage in stages]
     if name not in names:
         raise InputError(f"stage {name!r} is unknown; this space has {', '.join(names)}")
     return names.index(name)
+
+
+def sort_channels(net: Supernet, supported: tuple, slots: Mapping[int, Sequence] = MappingProxyType({})) -> None:
+    """Moves the most important channels of every elastic block to the front.
+
+    The largest sub-network computes what it did before. Channels outside a smaller width that is already supported do
+    not move inside it.
+
+    Args:
+        net: changed in place.
+        supported: the expand ratios trained so far.
+        slots: by `id` of a variable, what an optimizer keeps for it, which then moves with it.
+
+    Source: Cai et al., section 3.3 ("Elastic Width"); docs/method.md, "Width".
+    """
+
+    def reorder(variables: list, order: np.ndarray, axis: int) -> None:
+        moving = [each for variable in variables for each in (variable, *slots.get(id(variable), ()))]
+        for variable in moving:
+            variable.assign(np.take(variable.numpy(), order, axis=axis))
+
+    for block, bounds in zip(net.blocks, width_bounds(net.space, supported), strict=True):
+        if bounds:
+            block.sort_channels(bounds, reorder)
+
+
+def width_bounds(space: Space, supported: tuple) -> list[list[int]]:
+    """For each position, the inner channel counts at the supported expand ratios, ascending; empty if it has none."""
+    bounds = []
+    for position in space.positions:
+        fields = [gene.field for gene in position.genes]
+        if "e" not in fields:
+            bounds.append([])
+            continue
+        largest = [gene.choices[-1] for gene in position.genes]
+        ratios = position.genes[fields.index("e")].choices
+        widths = set()
+        for ratio in within(ratios, supported):
+            values = [ratio if field == "e" else value for field, value in zip(fields, largest, strict=True)]
+            widths.add(position.make(position.input_size(space.resolutions[-1]), *values).mid_channels)
+        bounds.append(sorted(widths))
+    return bounds

@@ -14,7 +14,7 @@ from ofa_tf.common import InputError
 from ofa_tf.data import PUBLISHED, ImageDataset, Preprocessing, calibration_batches
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet
-from ofa_tf.training.initial import weights_digest
+from ofa_tf.training.checkpoint import weights_digest
 from ofa_tf.training.recipe import PRECISIONS, Recipe
 
 # uint8 (batch, r, r, 3), the images of a step, to float32 (batch, classes), probabilities.
@@ -62,7 +62,7 @@ class SupernetTeacher:
             batch_size=min(200, recipe.calibration_images),
         )
         statistics = np.stack([evaluator.calibrate(dataclasses.replace(largest, r=r)) for r in resolutions])
-        sizes = net.space.to_tensors(largest)
+        sizes = net.space.to_array(largest)
 
         def answers(images: tf.Tensor) -> tf.Tensor:
             nearest = tf.argmin(tf.abs(tf.constant(list(resolutions)) - tf.shape(images)[1]))

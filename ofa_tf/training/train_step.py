@@ -2,15 +2,55 @@
 
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from ofa_tf.common import InputError
 from ofa_tf.data import Preprocessing
 from ofa_tf.networks import Supernet, masks, recomputation
 from ofa_tf.spaces import TENSOR_COLUMNS
-from ofa_tf.training.fused_sgd import FusedSGD
-from ofa_tf.training.losses import class_shares, distillation_loss, top1_accuracy
 from ofa_tf.training.recipe import PRECISIONS
+
+
+def soft_targets(labels, classes: int) -> tf.Tensor:
+    """Soft targets, float32 (batch, classes), of integer labels; those of blended images are such already."""
+    labels = tf.convert_to_tensor(labels)
+    return tf.one_hot(labels, classes) if labels.dtype.is_integer else labels
+
+
+def distillation_loss(logits, targets, teacher_probabilities, *, label_smoothing, kd_ratio, label_ratio=1.0):
+    """Cross-entropy with the smoothed labels, plus cross-entropy with the teacher, the mean over the batch.
+
+    Source: Cai et al., section 3.3; docs/method.md, "Progressive shrinking".
+    """
+    classes = tf.cast(tf.shape(logits)[1], tf.float32)
+    targets = targets * (1.0 - label_smoothing) + label_smoothing / classes
+    # Both parts are linear in their targets, so one cross-entropy computes their sum.
+    targets = label_ratio * targets + kd_ratio * teacher_probabilities
+    return tf.reduce_mean(-tf.reduce_sum(targets * tf.nn.log_softmax(logits), axis=1))
+
+
+def top1_accuracy(logits, targets) -> tf.Tensor:
+    """Share of images whose largest logit is that of the class with the largest share, a float32 scalar."""
+    return tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1), tf.argmax(targets, 1)), tf.float32))
+
+
+class FusedSGD(keras.optimizers.SGD):
+    """SGD whose momentum and update are TensorFlow's own kernel instead of six operations on whole variables.
+
+    Values, slots and their order are those of `keras.optimizers.SGD`.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        if not self.momentum:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        slot = self.momentums[self._get_variable_index(variable)].value
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle, accum=slot.handle, lr=learning_rate, grad=gradient, momentum=self.momentum,
+            use_nesterov=self.nesterov,
+        )  # fmt: skip
+
 
 # Far from each other, so that no replica drops the features that another dropped.
 _REPLICA_SEEDS = 1 << 20
@@ -48,7 +88,7 @@ class TrainStep:
     Raises:
         InputError: `jit_compile` with several devices.
 
-    Source: reference facts, "Progressive shrinking as published".
+    Source: docs/method.md, "Progressive shrinking".
     """
 
     def __init__(
@@ -82,7 +122,7 @@ class TrainStep:
         self.label_smoothing = label_smoothing
         self.optimizer = FusedSGD(0.0, momentum=momentum, nesterov=True)
         self.optimizer.build(net.trainable_variables)
-        self._largest = net.space.to_tensors(net.space.largest())
+        self._largest = net.space.to_array(net.space.largest())
         # The signature makes a second trace impossible: what does not fit it is an error. XLA needs static shapes.
         signature = [
             tf.TensorSpec((None, None, None, 3), tf.uint8),
@@ -119,8 +159,8 @@ class TrainStep:
 
         Args:
             images: uint8 (batch, height, width, 3), this worker's share, divisible by its replicas.
-            labels: int32 (batch,), or float32 (batch, classes), the shares of the classes.
-            archs: int32 (subnets, positions, 6), stacked `Space.to_tensors`.
+            labels: int32 (batch,), or float32 (batch, classes), soft targets.
+            archs: int32 (subnets, positions, 6), stacked `Space.to_array`.
             learning_rate: of this step.
             kd_ratio: weight of the teacher; at 0 it is not run.
             dropout: rate before the classifier.
@@ -136,7 +176,7 @@ class TrainStep:
         as_float = [tf.constant(value, tf.float32) for value in (learning_rate, kd_ratio, dropout)]
         return self.run(
             images,
-            class_shares(labels, self.net.space.num_classes),
+            soft_targets(labels, self.net.space.num_classes),
             archs,
             *as_float,
             tf.constant(seed, tf.int32),
@@ -144,21 +184,21 @@ class TrainStep:
             tf.constant(stop, tf.float32),
         )
 
-    def _run(self, images, shares, archs, learning_rate, kd_ratio, dropout, seed, in_place, stop):
+    def _run(self, images, targets, archs, learning_rate, kd_ratio, dropout, seed, in_place, stop):
         # Outside the replicas: it is no figure of theirs.
         self.optimizer.learning_rate.assign(learning_rate)
-        replica_inputs = images, shares, archs, kd_ratio, dropout, seed, in_place, stop
+        replica_inputs = images, targets, archs, kd_ratio, dropout, seed, in_place, stop
         with masks(self._masked), recomputation(self._recompute):
             results = self.strategy.run(self._on_replica, replica_inputs)
         return [self.strategy.experimental_local_results(result)[0] for result in results]
 
-    def _on_replica(self, images, shares, archs, kd_ratio, dropout, seed, in_place, stop):
+    def _on_replica(self, images, targets, archs, kd_ratio, dropout, seed, in_place, stop):
         context = tf.distribute.get_replica_context()
         replicas, own = self.strategy.num_replicas_in_sync, context.replica_id_in_sync_group
         if self._local > 1:
-            count = tf.shape(shares)[0] // self._local
+            count = tf.shape(targets)[0] // self._local
             first = own % self._local * count
-            images, shares = images[first : first + count], shares[first : first + count]
+            images, targets = images[first : first + count], targets[first : first + count]
         seed += tf.stack([_REPLICA_SEEDS * own, 0])
         pixels, images = images, tf.cast(self.preprocessing.normalize(images), self._compute_dtype)
         teacher = nobody = tf.zeros((tf.shape(images)[0], self.net.space.num_classes))
@@ -173,7 +213,7 @@ class TrainStep:
                 logits = self.net(images, arch=archs[index], training=True, dropout=(dropout, subnet_seed))
                 loss = distillation_loss(
                     logits,
-                    shares,
+                    targets,
                     teacher,
                     label_smoothing=self.label_smoothing,
                     kd_ratio=tf.where(taught, 1.0, kd_ratio),
@@ -183,7 +223,7 @@ class TrainStep:
             new = tape.gradient(own_share, [variable.value for variable in variables])
             for gradient, variable in zip(new, variables, strict=True):
                 gradient.set_shape(variable.shape)  # lost where only a slice of the variable was used
-            top1 = top1_accuracy(logits, shares)
+            top1 = top1_accuracy(logits, targets)
             # Outside the tape: nothing flows back into the one that teaches.
             taught_by_first = tf.cond(
                 tf.logical_and(in_place, tf.equal(index, 0)), lambda: tf.nn.softmax(logits), lambda: teacher

@@ -6,25 +6,59 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tqdm
 
 from ofa_tf import networks
-from ofa_tf.common import InputError, OfaError
+from ofa_tf.common import InputError, OfaError, brief
+from ofa_tf.common.config import check_whole, is_number
 from ofa_tf.data import ImageDataset, steps_per_epoch, training_batches
 from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.spaces import Arch
-from ofa_tf.training.checkpoint import load_checkpoint, save_checkpoint
+from ofa_tf.training.checkpoint import FORMAT, initialize, load_checkpoint, save_checkpoint
 from ofa_tf.training.cluster import Cluster
-from ofa_tf.training.initial import initialize
 from ofa_tf.training.run_directory import RunDirectory
 from ofa_tf.training.schedule import curves
-from ofa_tf.training.sorting import sort_channels
-from ofa_tf.training.stage import Stage, find_stage, stages_of
-from ofa_tf.training.stop_signals import StopSignals
+from ofa_tf.training.stage import Stage, find_stage, sort_channels, stages_of
 from ofa_tf.training.teacher import Answers, Teacher, top1_on_training_images
 from ofa_tf.training.train_step import TrainStep
+
+
+class StopSignals:
+    """While entered, SIGINT and SIGTERM are noted; a second one ends the process at once.
+
+    Outside the main thread (a notebook, a server), where no handler can be set, nothing is noted.
+
+    Example:
+        with StopSignals() as stop:
+            while not stop.received:
+                step()
+    """
+
+    def __init__(self):
+        self.received: signal.Signals | None = None
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignals":
+        self.received = None
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._former[number] = signal.signal(number, self._note)
+        except ValueError:
+            pass
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        self._former.clear()
+
+    def _note(self, number: int, _: object) -> None:
+        self.received = signal.Signals(number)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
 
 # Evaluates a sub-network of the trainer's net; returns figures for the metrics, the split among them.
 Evaluate = Callable[[Arch], dict]
@@ -38,6 +72,13 @@ class _Progress:
     loss_sum: float = 0.0  # over the epoch so far
     top1_sum: float = 0.0
     metrics_lines: int = 0  # in the run's log, when this was true
+
+    def __post_init__(self):
+        for name in ("step", "metrics_lines"):
+            check_whole(name, getattr(self, name), 0)
+        for name in ("loss_sum", "top1_sum"):
+            if not is_number(getattr(self, name)):
+                raise InputError(f"{name} is {brief(repr(getattr(self, name)))}, expected a number")
 
 
 class Trainer:
@@ -54,7 +95,7 @@ class Trainer:
         cluster: the devices; one unless given.
         teacher: the trained network that the run's description names, None for none.
 
-    Source: Cai et al., section 3.3; reference facts, "Progressive shrinking as published".
+    Source: Cai et al., section 3.3; docs/method.md, "Progressive shrinking".
 
     Example:
         run, dataset = open_experiment("runs/digits", config)
@@ -180,14 +221,14 @@ class Trainer:
                 progress.top1_sum += top1
                 bar.update(self._batch_size)
                 bar.set_postfix(loss=f"{loss:.3f}", top1=f"{top1:.3f}", refresh=False)
-                epoch, place = divmod(step + 1, epoch_steps)
-                if place == 0:
+                epoch, rest = divmod(step + 1, epoch_steps)
+                if rest == 0:
                     self._log_epoch(stage, epoch, epoch_steps, rate, progress)
                     self._log_timing(stage, epoch, step + 1 - epoch_began_at, time.monotonic() - epoch_began)
                     if evaluate and (epoch % recipe.evaluate_every == 0 or epoch == epochs):
                         self._evaluate_corners(stage, epoch, evaluate, progress, bar)
                     epoch_began, epoch_began_at = time.monotonic(), step + 1
-                due = place == 0 or time.monotonic() - saved > 60 * recipe.checkpoint_minutes
+                due = rest == 0 or time.monotonic() - saved > 60 * recipe.checkpoint_minutes
                 due = due or (bool(recipe.checkpoint_steps) and (step + 1) % recipe.checkpoint_steps == 0)
                 if (due or stop) and step + 1 < steps:
                     self._save(stage, progress)
@@ -218,7 +259,7 @@ class Trainer:
             loss, top1, stop = self.step(
                 images,
                 labels,
-                np.stack([self.run.space.to_tensors(arch) for arch in archs]),
+                np.stack([self.run.space.to_array(arch) for arch in archs]),
                 learning_rate=rate,
                 kd_ratio=self._kd_ratio if stage.distill or self._given else 0.0,
                 dropout=self.recipe.dropout if stage.distill else 0.0,
@@ -244,12 +285,12 @@ class Trainer:
         for path in reversed(self.run.checkpoints(stage.name)):
             try:
                 position = load_checkpoint(path, self.net, self.step.optimizer)
+                with FORMAT.reading(path):
+                    progress = _Progress(**{each.name: position[each.name] for each in dataclasses.fields(_Progress)})
             except InputError as error:
                 problem = error
                 warnings.warn(f"{error}; going on from the one before", stacklevel=2)
                 continue
-            fields = [field.name for field in dataclasses.fields(_Progress)]
-            progress = _Progress(**{field: position[field] for field in fields})
             self._cut_metrics(progress.metrics_lines)
             return progress
         if problem is not None:

@@ -26,14 +26,7 @@ class Watchdog:
     A peer that was killed is noticed by the network. One that hangs while its heartbeat goes on, or was never started,
     is not: TensorFlow would wait for hours.
 
-    Args:
-        limit_s: how long to wait.
-
-    Source: systems notes, "MultiWorkerMirroredStrategy in a custom loop".
-
-    Example:
-        with Watchdog(45).limit("stage full, step 7"):
-            step(images, labels)
+    Source: docs/design_notes.md, "Several workers".
     """
 
     def __init__(self, limit_s: float):
@@ -41,12 +34,7 @@ class Watchdog:
 
     @contextlib.contextmanager
     def limit(self, what: str, patience_s: float = 0.0) -> Iterator[None]:
-        """Ends the process, with one line and the exit code of a failure, unless the block ends in time.
-
-        Args:
-            what: the block does, for the message.
-            patience_s: seconds in addition.
-        """
+        """Ends the process, with one line and the exit code of a failure, unless the block ends in time."""
         limit_s = self.limit_s + patience_s
         timer = threading.Timer(limit_s, self._end, (what, limit_s))
         timer.daemon = True

@@ -171,7 +171,7 @@ def photos(name: str) -> pathlib.Path:
         name: one of `photos_names()`.
 
     Returns:
-        A data set's folder: `train/<class>/` has photos that it was trained on, `holdout/<class>/` others.
+        A data set's folder: `train/<class>/` has photos that it was trained on, `validation/<class>/` others.
         `names.json` says what the classes are called.
 
     Raises:

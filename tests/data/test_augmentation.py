@@ -225,5 +225,5 @@ def test_pad_and_crop_takes_the_centre_square_and_keeps_colours_and_flips_where_
 @pytest.mark.parametrize("pad", [-1, 65, 1.5, "4", True])
 def test_a_pad_that_is_none_is_refused(pad):
     """One line says what was found and what is expected."""
-    with pytest.raises(InputError, match=r"augmentation: pad is .*expected whole numbers from 0 to 64"):
+    with pytest.raises(InputError, match=r"augmentation: pad is .*expected a whole number from 0 to 64"):
         Augmentation(pad=pad)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ofa_tf.data import decode_image
-from ofa_tf.data.decoding import decode_and_crop
+from ofa_tf.data.preprocessing import decode_and_crop
 from tests.data.image_files import encoded, gradient
 
 IMAGE = gradient(20, 31)

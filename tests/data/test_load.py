@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ofa_tf import data
 from ofa_tf.common import InputError
-from ofa_tf.data.holdout import holdout_count, stratified_places
+from ofa_tf.data.dataset import stratified_indices, validation_count
 from tests.data.image_files import write_folder
 
 
@@ -24,36 +24,51 @@ def photos(tmp_path):
 
 
 def test_folder(photos):
-    """Classes are the sorted folder names; train and hold-out are disjoint and complete; val keeps train's labels."""
-    dataset = data.load("folder", photos, holdout=10, seed=3)
+    """Classes are the sorted folder names; train and validation are disjoint and complete; test has train's labels."""
+    dataset = data.load("folder", photos, validation=10, seed=3)
     assert dataset.class_names == ("ant", "cat", "dog")
     assert dataset.num_classes == 3
-    train, holdout, val = (paths(dataset.split(name)) for name in ("train", "holdout", "val"))
-    assert sorted(train + holdout) == sorted(map(str, (photos / "train").glob("*/*")))
-    assert len(holdout) == len(set(holdout)) == 10
-    assert (len(train), len(val)) == (30, 5)
+    train, validation, test = (paths(dataset.split(name)) for name in ("train", "validation", "test"))
+    assert sorted(train + validation) == sorted(map(str, (photos / "train").glob("*/*")))
+    assert len(validation) == len(set(validation)) == 10
+    assert (len(train), len(test)) == (30, 5)
     for split in dataset.splits.values():
         assert split.labels.dtype == np.int32
         assert [path.split("/")[-2] for path in paths(split)] == [dataset.class_names[i] for i in split.labels]
-    assert np.bincount(dataset.split("holdout").labels).tolist() == [2, 5, 3]
+    assert np.bincount(dataset.split("validation").labels).tolist() == [2, 5, 3]
 
 
-def test_holdout_is_drawn_by_the_seed(photos):
-    """The same seed holds the same images out, another one others; val is never touched."""
-    first, again, other = (data.load("folder", photos, holdout=0.25, seed=seed) for seed in (1, 1, 2))
-    assert paths(first.split("holdout")) == paths(again.split("holdout"))
-    assert paths(first.split("holdout")) != paths(other.split("holdout"))
-    assert paths(first.split("val")) == paths(other.split("val"))
+def test_validation_is_drawn_by_the_seed(photos):
+    """The same seed holds the same images out, another one others; test is never touched."""
+    first, again, other = (data.load("folder", photos, validation=0.25, seed=seed) for seed in (1, 1, 2))
+    assert paths(first.split("validation")) == paths(again.split("validation"))
+    assert paths(first.split("validation")) != paths(other.split("validation"))
+    assert paths(first.split("test")) == paths(other.split("test"))
 
 
-def test_a_folder_with_its_own_holdout(photos):
-    """Images under holdout/ are held out, all others are trained on; a number of images beside that is refused."""
-    write_folder(photos / "holdout", {"ant": 2, "dog": 1})
+@pytest.mark.parametrize("name", ["validation", "holdout"])
+def test_a_folder_with_its_own_validation_split(photos, name):
+    """Its images decide, all others are trained on; a number of images beside that is refused."""
+    write_folder(photos / name, {"ant": 2, "dog": 1})
     dataset = data.load("folder", photos)
-    assert [len(dataset.split(name)) for name in ("train", "holdout", "val")] == [40, 3, 5]
-    assert dataset.split("holdout").labels.tolist() == [0, 0, 2]
-    with pytest.raises(InputError, match=r"holdout=5: .*holdout says already"):
-        data.load("folder", photos, holdout=5)
+    assert [len(dataset.split(name)) for name in ("train", "validation", "test")] == [40, 3, 5]
+    assert dataset.split("validation").labels.tolist() == [0, 0, 2]
+    with pytest.raises(InputError, match=rf"validation=5: .*{name} says already"):
+        data.load("folder", photos, validation=5)
+
+
+def test_former_names(photos):
+    """What was called holdout and val is validation and test: the same images by both names, and the same digest."""
+    dataset = data.load("folder", photos)
+    assert dataset.split("holdout") is dataset.split("validation")
+    assert dataset.split("val") is dataset.split("test")
+    assert data.load("digits").digest == "6d2f4bd790708cfd"
+    before = paths(dataset.split("test"))
+    (photos / "val").rename(photos / "test")
+    assert [path.replace("/test/", "/val/") for path in paths(data.load("folder", photos).split("test"))] == before
+    write_folder(photos / "val", {"cat": 1})
+    with pytest.raises(InputError, match="folders test and val, which both name the test split"):
+        data.load("folder", photos)
 
 
 def test_only_images_count_in_any_case_of_suffix(photos):
@@ -68,7 +83,7 @@ def test_only_images_count_in_any_case_of_suffix(photos):
     (photos / "train" / "README.md").write_text("x")
     dataset = data.load("folder", photos)
     assert dataset.num_classes == 3
-    assert len(dataset.split("train")) + len(dataset.split("holdout")) == 40
+    assert len(dataset.split("train")) + len(dataset.split("validation")) == 40
 
 
 def damage_nothing(root):
@@ -134,17 +149,17 @@ def test_folder_needs_data_dir():
         data.load("folder")
 
 
-@pytest.mark.parametrize("holdout", [40, 1000, 0, -3, 2.5, 0.999])
-def test_bad_holdout(photos, holdout):
-    """A hold-out that leaves nothing to train on, or is no number of images, is refused."""
-    with pytest.raises(InputError, match="holdout="):
-        data.load("folder", photos, holdout=holdout)
+@pytest.mark.parametrize("validation", [40, 1000, 0, -3, 2.5, 0.999])
+def test_bad_validation(photos, validation):
+    """A validation split that leaves nothing to train on, or is no number of images, is refused."""
+    with pytest.raises(InputError, match="validation="):
+        data.load("folder", photos, validation=validation)
 
 
 def test_unknown_split(photos):
     """Asking for a split that is not there names those that are."""
-    with pytest.raises(InputError, match=r"--split=test.*train, holdout, val"):
-        data.load("folder", photos).split("test")
+    with pytest.raises(InputError, match=r"--split=dev.*train, validation, test"):
+        data.load("folder", photos).split("dev")
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5])
@@ -155,22 +170,22 @@ def test_bad_seed(seed):
 
 
 @pytest.mark.parametrize(
-    ("images", "holdout", "count"), [(9469, None, 947), (1_281_167, None, 10_000), (3, None, 1), (50, 0.5, 25)]
+    ("images", "validation", "count"), [(9469, None, 947), (1_281_167, None, 10_000), (3, None, 1), (50, 0.5, 25)]
 )
-def test_holdout_count(images, holdout, count):
+def test_validation_count(images, validation, count):
     """Ten percent, at most 10,000, at least one."""
-    assert holdout_count(images, holdout) == count
+    assert validation_count(images, validation) == count
 
 
 @settings(max_examples=60)
 @given(
     labels=st.lists(st.integers(0, 5), min_size=2, max_size=200), share=st.floats(0.01, 0.99), seed=st.integers(0, 9)
 )
-def test_stratified_places_keep_class_shares(labels, share, seed):
-    """Each class gives its share of the hold-out to within one image, and no image is drawn twice."""
+def test_stratified_indices_keep_class_shares(labels, share, seed):
+    """Each class gives its share of the validation split to within one image, and no image is drawn twice."""
     labels = np.array(labels)
     count = max(1, int(share * len(labels)))
-    places = stratified_places(labels, count, seed)
+    places = stratified_indices(labels, count, seed)
     assert len(set(places.tolist())) == count
     for label in set(labels.tolist()):
         expected = (labels == label).sum() * count / len(labels)
@@ -178,11 +193,12 @@ def test_stratified_places_keep_class_shares(labels, share, seed):
 
 
 def test_digits():
-    """Scikit-learn's digits: fixed val of 360, hold-out of 400, RGB of 40x40 that still is the 8x8 digit."""
-    dataset, other = data.load("digits"), data.load("digits", seed=1, holdout=100)
-    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 1037, "holdout": 400, "val": 360}
+    """Scikit-learn's digits: test split of 360, validation of 400, RGB of 40x40 that still is the 8x8 digit."""
+    dataset, other = data.load("digits"), data.load("digits", seed=1, validation=100)
+    sizes = {name: len(split) for name, split in dataset.splits.items()}
+    assert sizes == {"train": 1037, "validation": 400, "test": 360}
     assert len(other.split("train")) == 1337
-    np.testing.assert_array_equal(dataset.split("val").indices, other.split("val").indices)
+    np.testing.assert_array_equal(dataset.split("test").indices, other.split("test").indices)
     everything = np.concatenate([split.indices for split in dataset.splits.values()])
     assert sorted(everything.tolist()) == list(range(1797))
     for split in dataset.splits.values():
@@ -191,7 +207,7 @@ def test_digits():
     from sklearn.datasets import load_digits
 
     source = load_digits()
-    pixels = dataset.split("val").read(tf.constant(17, tf.int64)).numpy()
+    pixels = dataset.split("test").read(tf.constant(17, tf.int64)).numpy()
     assert pixels.shape == (40, 40, 3)
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels[..., 0], pixels[..., 2])

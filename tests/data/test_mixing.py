@@ -20,7 +20,7 @@ CASES = {
 def photos(tmp_path_factory):
     root = tmp_path_factory.mktemp("photos")
     write_folder(root / "train", {"ant": 9, "bee": 14, "cow": 5})
-    return data.load("folder", root, holdout=3)
+    return data.load("folder", root, validation=3)
 
 
 def batches_of(dataset, case, **arguments):
@@ -56,7 +56,7 @@ def test_blended_labels_are_shares_of_the_pixels(case):
     values = np.array([0, 120, 240], np.uint8)
     pixels = np.broadcast_to(np.repeat(values, 10)[:, None, None, None], (30, 32, 32, 3))
     split = data.Split.make("grey", "pixels", pixels, np.repeat(np.arange(3), 10))
-    dataset = data.ImageDataset("grey", ("a", "b", "c"), {"train": split, "val": split})
+    dataset = data.ImageDataset("grey", ("a", "b", "c"), {"train": split, "test": split})
     blended = 0
     for images, shares in batches_of(dataset, case, steps=6):
         np.testing.assert_allclose(shares.numpy().sum(1), 1.0, atol=1e-5)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ofa_tf import data
 from ofa_tf.common import InputError
-from ofa_tf.data import split as split_module
+from ofa_tf.data import dataset as dataset_module
 from tests.data.image_files import encoded, gradient, write_folder
 
 AUGMENTATION = data.Augmentation()
@@ -20,15 +20,15 @@ RESOLUTIONS = (16, 20, 24, 28)
 def photos(tmp_path_factory):
     root = tmp_path_factory.mktemp("photos")
     write_folder(root / "train", {"ant": 9, "bee": 14})
-    write_folder(root / "val", {"ant": 3, "bee": 4})
-    return data.load("folder", root, holdout=3)
+    write_folder(root / "test", {"ant": 3, "bee": 4})
+    return data.load("folder", root, validation=3)
 
 
 def numbered(count: int, side: int = 8) -> data.ImageDataset:
     """A data set whose image i is filled with the value i."""
     pixels = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, side, side, 3))
     split = data.Split.make("numbered", "pixels", pixels, np.arange(count) % 7)
-    return data.ImageDataset("numbered", tuple("abcdefg"), {"train": split, "val": split})
+    return data.ImageDataset("numbered", tuple("abcdefg"), {"train": split, "test": split})
 
 
 def values(batches) -> list[np.ndarray]:
@@ -137,12 +137,12 @@ def test_bad_resolutions(photos, resolutions):
 
 def test_evaluation_reads_every_image_once_in_order(photos):
     """File order, nothing left out, the last batch short, the same every time."""
-    batches = data.evaluation_batches(photos, "val", resolution=16, batch_size=3, crop_fraction=0.875)
+    batches = data.evaluation_batches(photos, "test", resolution=16, batch_size=3, crop_fraction=0.875)
     assert [len(labels) for _, labels in batches] == [3, 3, 1]
     assert len(batches) == 3
     assert np.concatenate([labels for _, labels in batches]).tolist() == [0] * 3 + [1] * 4
     first = next(iter(batches))[0][0]
-    split = photos.split("val")
+    split = photos.split("test")
     image = data.decode_image(split.read(tf.constant(split.indices[0])))
     np.testing.assert_array_equal(first, data.evaluation_image(image, 16, 0.875))
     equal(batches, batches)
@@ -151,7 +151,7 @@ def test_evaluation_reads_every_image_once_in_order(photos):
 @pytest.mark.parametrize(("limit", "expected"), [(4, [0, 5, 10, 15]), (20, range(20)), (99, range(20))])
 def test_evaluation_limit_is_spread_over_the_split(limit, expected):
     """A part of a split sorted by class still has all classes."""
-    batches = data.evaluation_batches(numbered(20), "val", resolution=8, batch_size=20, crop_fraction=1.0, limit=limit)
+    batches = data.evaluation_batches(numbered(20), "test", resolution=8, batch_size=20, crop_fraction=1.0, limit=limit)
     assert np.concatenate(values(batches)).tolist() == list(expected)
 
 
@@ -211,7 +211,7 @@ def test_an_unreadable_image_is_named_and_passed_over(tmp_path, kind):
     write_folder(tmp_path / "train", {"ant": 10, "bee": 11})
     content = broken_files()[kind]
     for index in range(3):
-        dataset = data.load("folder", tmp_path, holdout=1)  # that knows of nothing
+        dataset = data.load("folder", tmp_path, validation=1)  # that knows of nothing
         split = dataset.split("train")
         victim = split.describe(int(split.indices[13]))
         whole = pathlib.Path(victim).read_bytes()
@@ -232,13 +232,13 @@ def test_an_unreadable_image_is_named_and_passed_over(tmp_path, kind):
 def test_a_resumed_run_passes_over_the_same_images(tmp_path):
     """The image in the place of a damaged one follows from the split alone: a resumed run sees the same batches."""
     write_folder(tmp_path / "train", {"ant": 20, "bee": 21})
-    dataset = data.load("folder", tmp_path, holdout=1)
+    dataset = data.load("folder", tmp_path, validation=1)
     split = dataset.split("train")
     tf.io.write_file(split.describe(int(split.indices[7])), b"broken")
     arguments = {"batch_size": 8, "resolutions": (16,), "augmentation": AUGMENTATION, "seed": 3}
     with pytest.warns(UserWarning, match="passed over"):
         whole = list(data.training_batches(dataset, steps=8, **arguments))
-    again = data.load("folder", tmp_path, holdout=1)
+    again = data.load("folder", tmp_path, validation=1)
     with pytest.warns(UserWarning, match="passed over"):
         rest = list(data.training_batches(again, first_step=3, steps=5, **arguments))
     for (images, labels), (same_images, same_labels) in zip(whole[3:], rest, strict=True):
@@ -249,7 +249,7 @@ def test_a_resumed_run_passes_over_the_same_images(tmp_path):
 def test_too_many_unreadable_images_end_the_run(tmp_path):
     """One of twenty is passed over; the second one ends it, with the count and the limit."""
     write_folder(tmp_path / "train", {"ant": 10, "bee": 11})
-    dataset = data.load("folder", tmp_path, holdout=1)
+    dataset = data.load("folder", tmp_path, validation=1)
     split = dataset.split("train")
     for place in (3, 9):
         tf.io.write_file(split.describe(int(split.indices[place])), b"broken")
@@ -285,10 +285,10 @@ def test_small_images_are_decoded_once_and_give_the_same_batches(tmp_path, monke
     """In memory or read for every batch, the images are equal; a later epoch reads no file."""
     write_folder(tmp_path / "train", {"ant": 9, "bee": 14}, size=(24, 24))
     options = {"augmentation": PADDED, "resolutions": resolutions, "steps": 9}
-    monkeypatch.setattr(split_module, "MEMORY_BYTES", 20 * 24 * 24 * 3 - 1)
-    read = list(training(data.load("folder", tmp_path, holdout=3), **options))
-    monkeypatch.setattr(split_module, "MEMORY_BYTES", 20 * 24 * 24 * 3)
-    photos = data.load("folder", tmp_path, holdout=3)
+    monkeypatch.setattr(dataset_module, "MEMORY_BYTES", 20 * 24 * 24 * 3 - 1)
+    read = list(training(data.load("folder", tmp_path, validation=3), **options))
+    monkeypatch.setattr(dataset_module, "MEMORY_BYTES", 20 * 24 * 24 * 3)
+    photos = data.load("folder", tmp_path, validation=3)
     assert photos.split("train").in_memory.kind == "pixels"
     for path in sorted((tmp_path / "train").rglob("*.jpg")):
         path.unlink()
@@ -308,7 +308,7 @@ def test_images_of_different_sizes_are_read_for_every_batch(tmp_path):
     """Pad and crop does not need them in memory."""
     write_folder(tmp_path / "train", {"ant": 9, "bee": 14}, size=(24, 24))
     (tmp_path / "train" / "ant" / "wide.png").write_bytes(encoded(gradient(24, 40), "PNG"))
-    photos = data.load("folder", tmp_path, holdout=1)
+    photos = data.load("folder", tmp_path, validation=1)
     assert photos.split("train").in_memory.kind == "files"
     (images, _), *_ = training(photos, augmentation=PADDED, resolutions=(16,), steps=4)
     assert images.shape == (5, 16, 16, 3)
@@ -318,7 +318,7 @@ def test_a_damaged_image_is_passed_over_in_memory_too(tmp_path):
     """It is named in a warning while the images are decoded, and another stands in its place."""
     write_folder(tmp_path / "train", {"ant": 120, "bee": 90}, size=(8, 8))
     (tmp_path / "train" / "ant" / "007.jpg").write_bytes(b"no image")
-    photos = data.load("folder", tmp_path, holdout=0.01)
+    photos = data.load("folder", tmp_path, validation=0.01)
     with pytest.warns(UserWarning, match=r"007\.jpg: not a readable image"):
         batches = list(training(photos, batch_size=50, augmentation=PADDED, resolutions=(8,), steps=8))
     assert photos.split("train").in_memory.kind == "pixels"

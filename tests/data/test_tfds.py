@@ -67,24 +67,24 @@ def prepared(request, tmp_path_factory):
 
 
 def test_images_and_labels(prepared):
-    """All images arrive with their labels, in both formats; validation is preferred over test as val."""
+    """All images arrive with their labels, in both formats; their own validation split is preferred as test."""
     file_format, folder = prepared
-    dataset = data.load("tiny_photos", folder, holdout=4)
+    dataset = data.load("tiny_photos", folder, validation=4)
     assert dataset.class_names == ("ant", "bee")
-    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 16, "holdout": 4, "val": 5}
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 16, "validation": 4, "test": 5}
     assert dataset.split("train").kind == {"array_record": "random_access", "tfrecord": "encoded"}[file_format]
     seen = set()
     for split in dataset.splits:
         for images, labels in data.evaluation_batches(dataset, split, resolution=8, batch_size=4, crop_fraction=1.0):
             values = images.numpy()[:, 0, 0, 0]
             np.testing.assert_array_equal(values // 10 % 2, labels)
-            seen |= set(values.tolist()) if split != "val" else set()
+            seen |= set(values.tolist()) if split != "test" else set()
     assert seen == set(range(0, 200, 10))
 
 
 def test_training_resumes(prepared):
     """Random access, and so the step-addressed pipeline, works on both."""
-    dataset = data.load("tiny_photos", prepared[1], holdout=4)
+    dataset = data.load("tiny_photos", prepared[1], validation=4)
     arguments = {"batch_size": 4, "resolutions": (8, 12), "augmentation": data.Augmentation(), "seed": 0}
     whole = list(data.training_batches(dataset, steps=6, **arguments))
     for (images, _), (again, _) in zip(
@@ -95,7 +95,7 @@ def test_training_resumes(prepared):
 
 def test_an_unprepared_set_is_prepared(tmp_path):
     """A set that is not there yet is prepared for random access."""
-    dataset = data.load("tiny_photos", tmp_path, holdout=4)
+    dataset = data.load("tiny_photos", tmp_path, validation=4)
     assert dataset.split("train").kind == "random_access"
 
 

@@ -157,7 +157,7 @@ def test_the_form_is_measured(phone, environment, tmp_path):
     done = run(command(phone.serial, tool, output, "--form=auto"), environment)
     assert done.returncode == 0, done.stderr
     first, last = done.stdout.splitlines()
-    form = LatencyTable.load(output).activation_form
+    form = LatencyTable.load(output).form
     assert first.startswith(f"{phone.serial}: form {form}, of a network's times in ms: ")
     assert first.count(",") >= 8
     assert last.startswith(f"{output}: int8, on SC0000: {len(KEYS)} blocks; reference network")

@@ -77,7 +77,7 @@ def test_a_table_says_what_was_measured_and_how(phone, build, keys, tmp_path):
     assert set(table.blocks) == keys
     assert sorted(blocks_run(phone)) == sorted(keys)
     assert all(latency.count >= 5 and latency.p95_ms >= latency.median_ms > 0 for latency in table.blocks.values())
-    assert (table.device, table.precision, table.threads, table.activation_form) == (
+    assert (table.device, table.precision, table.threads, table.form) == (
         phone.serial,
         "int8",
         1,

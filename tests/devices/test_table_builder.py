@@ -31,7 +31,7 @@ def test_every_block_is_measured_and_described(space, built):
     for latency in table.blocks.values():
         assert latency.count >= 50
         assert 0 < latency.median_ms <= latency.p95_ms
-    assert (table.device, table.precision, table.threads, table.activation_form) == ("host", "int8", 1, "folded-rows")
+    assert (table.device, table.precision, table.threads, table.form) == ("host", "int8", 1, "folded-rows")
     assert {"cpu", "ai-edge-litert", "tensorflow", "method"} <= set(table.versions)
     assert table.resolutions == (24,)
     assert LatencyTable.load(path) == table
@@ -71,7 +71,7 @@ def test_other_conditions_are_refused(space, built):
     _, path = built
     with pytest.raises(InputError, match=r"table\.json: holds a table with precision 'int8'"):
         build_table(space, (24,), "float32", 1, path, progress=False)
-    with pytest.raises(InputError, match="holds a table with activation_form 'folded-rows'"):
+    with pytest.raises(InputError, match="holds a table with form 'folded-rows'"):
         build_table(space, (24,), "int8", 1, path, form="fused", progress=False)
     with pytest.raises(InputError, match="form 'half' is unknown"):
         build_table(space, (24,), "int8", 1, path, form="half", progress=False)

@@ -15,7 +15,7 @@ AUGMENTATION = Augmentation(flip=False)
 def evaluator():
     return Evaluator(
         micro_net(),
-        load("digits", holdout=50),
+        load("digits", validation=50),
         preprocessing=SYMMETRIC,
         augmentation=AUGMENTATION,
         calibration_images=64,
@@ -38,11 +38,11 @@ def test_evaluation_calibrates_and_does_not_touch_the_supernet(evaluator):
     """By default the statistics are the sub-network's own; the result says what was measured."""
     before = evaluator.net.state()
     arch = evaluator.net.space.largest()
-    result = evaluator.evaluate(arch, split="holdout")
-    assert (result.images, result.split, result.calibrated, result.arch) == (50, "holdout", True, arch)
+    result = evaluator.evaluate(arch, split="validation")
+    assert (result.images, result.split, result.calibrated, result.arch) == (50, "validation", True, arch)
     assert 0 <= result.top1 <= result.top5 <= 1
-    assert result == evaluator.evaluate(arch, split="holdout", statistics=evaluator.calibrate(arch))
-    images, labels = evaluator.images("holdout", arch.r)
+    assert result == evaluator.evaluate(arch, split="validation", statistics=evaluator.calibrate(arch))
+    images, labels = evaluator.images("validation", arch.r)
     model = evaluator.net.extract(arch, evaluator.calibrate(arch))
     predicted = np.argmax(model(SYMMETRIC.normalize(images), training=False), axis=1)
     assert np.mean(predicted == labels) == pytest.approx(result.top1)
@@ -53,7 +53,7 @@ def test_evaluation_calibrates_and_does_not_touch_the_supernet(evaluator):
 def test_uncalibrated_evaluation_warns(evaluator):
     """The accuracy of an uncalibrated subnet says little, and the user is told."""
     with pytest.warns(UserWarning, match="without batch-norm calibration"):
-        result = evaluator.evaluate(evaluator.net.space.smallest(), split="holdout", calibrate=False)
+        result = evaluator.evaluate(evaluator.net.space.smallest(), split="validation", calibrate=False)
     assert not result.calibrated
 
 
@@ -61,7 +61,7 @@ def test_untrained_resolution_warns(evaluator):
     """Sizes outside what the supernet was trained on are evaluated, and said to be."""
     arch = evaluator.net.space.arch(ks=3, e=2, d=1, r=40)
     with pytest.warns(UserWarning, match="trained on 16 to 24"):
-        assert evaluator.evaluate(arch, split="holdout").arch.r == 40
+        assert evaluator.evaluate(arch, split="validation").arch.r == 40
 
 
 def test_hits_count_ties_against_the_label():
@@ -80,5 +80,5 @@ def test_collection_draws_prefixes_and_skips_what_is_known(evaluator):
     assert archs[0] == space.largest()
     assert space.smallest() in archs[:4]
     known = set(archs[:10])
-    results = list(collect(evaluator, archs, split="holdout", known=known.__contains__))
+    results = list(collect(evaluator, archs, split="validation", known=known.__contains__))
     assert [result.arch for result in results] == archs[10:]

@@ -35,7 +35,7 @@ def open_evaluator(mark: pathlib.Path | None = None, always: bool = False, fails
     if fails:
         raise InputError("runs/none: not a run directory")
     evaluator = Fragile(
-        micro_net(), load("digits", holdout=200), preprocessing=SYMMETRIC, augmentation=Augmentation(flip=False),
+        micro_net(), load("digits", validation=200), preprocessing=SYMMETRIC, augmentation=Augmentation(flip=False),
         calibration_images=200, batch_size=100,
     )  # fmt: skip
     evaluator.mark, evaluator.always = mark, always
@@ -48,7 +48,7 @@ def expected():
     evaluator = open_evaluator()
     archs = draw_architectures(evaluator.net.space, 12, seed=0)
     known = lambda arch: arch == archs[3]  # noqa: E731
-    return archs, known, {pair.arch: pair for pair in collect(evaluator, archs, split="holdout", known=known)}
+    return archs, known, {pair.arch: pair for pair in collect(evaluator, archs, split="validation", known=known)}
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["undisturbed", "one worker killed"])
@@ -57,14 +57,14 @@ def test_many_workers_give_the_same_pairs(tmp_path, expected, lost):
     pytest.importorskip("ray", reason="Ray is an extra: pip install ray")
     archs, known, pairs = expected
     opener = functools.partial(open_evaluator, tmp_path / "mark" if lost else None)
-    found = list(Farm(opener, "local", workers=2).collect(archs, split="holdout", known=known))
+    found = list(Farm(opener, "local", workers=2).collect(archs, split="validation", known=known))
     assert (tmp_path / "mark").exists() == lost
     assert len(found) == len(archs) - 1
     assert {pair.arch for pair in found} == set(pairs)
     for pair in found:
         # The number of threads differs, and with it the last bits of a logit.
         np.testing.assert_allclose(pair.top1, pairs[pair.arch].top1, atol=0.0051)
-        assert (pair.images, pair.split) == (pairs[pair.arch].images, "holdout")
+        assert (pair.images, pair.split) == (pairs[pair.arch].images, "validation")
 
 
 @pytest.mark.timeout(900)  # it starts TensorFlow five times
@@ -74,10 +74,10 @@ def test_what_ends_every_worker_is_named(tmp_path, expected):
     archs, _, _ = expected
     opener = functools.partial(open_evaluator, tmp_path / "mark", always=True)
     with pytest.raises(OfaError, match=r'evaluating \{.*"ks".* ended 3 workers'):
-        list(Farm(opener, "local", workers=1).collect(archs[:1], split="holdout", known=lambda _: False))
+        list(Farm(opener, "local", workers=1).collect(archs[:1], split="validation", known=lambda _: False))
     opener = functools.partial(open_evaluator, fails=True)
     with pytest.raises(OfaError, match="runs/none: not a run directory"):
-        list(Farm(opener, "local", workers=1).collect(archs[:1], split="holdout", known=lambda _: False))
+        list(Farm(opener, "local", workers=1).collect(archs[:1], split="validation", known=lambda _: False))
 
 
 def test_a_cluster_that_is_not_there_is_named():
@@ -85,4 +85,4 @@ def test_a_cluster_that_is_not_there_is_named():
     pytest.importorskip("ray", reason="Ray is an extra: pip install ray")
     farm = Farm(open_evaluator, "127.0.0.1:1", workers=1)
     with pytest.raises(InputError, match=r"--ray_address=127\.0\.0\.1:1: no Ray cluster is reached there"):
-        list(farm.collect([micro_space().largest()], split="holdout", known=lambda _: False))
+        list(farm.collect([micro_space().largest()], split="validation", known=lambda _: False))

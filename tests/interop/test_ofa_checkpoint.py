@@ -51,7 +51,7 @@ def test_logits_equal_the_reference(name):
         assert (net.space.count_macs(arch), net.space.count_params(arch)) == (case["macs"], case["params"])
         images = arrays[f"images_{arch.r}"].transpose(0, 2, 3, 1)
         tolerance = 1e-4 * np.abs(expected).max()
-        np.testing.assert_allclose(logits(images, net.space.to_tensors(arch)), expected, atol=tolerance, rtol=0)
+        np.testing.assert_allclose(logits(images, net.space.to_array(arch)), expected, atol=tolerance, rtol=0)
         np.testing.assert_allclose(net.extract(arch)(images, training=False), expected, atol=tolerance, rtol=0)
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ofa_tf import interop, spaces
 from ofa_tf.common import InputError
-from ofa_tf.interop.torch_file import read_state_dict
+from ofa_tf.interop.ofa_checkpoint import read_state_dict
 from tests.reference import shared
 
 

@@ -32,7 +32,7 @@ def check_extraction(net, count: int, resolutions=None) -> None:
     for arch in archs:
         images = random_images(2, arch.r)
         np.testing.assert_allclose(
-            net.extract(arch)(images, training=False), logits(images, space.to_tensors(arch)), atol=1e-4, rtol=1e-4
+            net.extract(arch)(images, training=False), logits(images, space.to_array(arch)), atol=1e-4, rtol=1e-4
         )
     assert logits.experimental_get_tracing_count() == 1
 

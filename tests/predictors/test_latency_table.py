@@ -17,7 +17,7 @@ from ofa_tf.spaces import costs, population
 from tests.space_strategies import space_and_archs
 
 SPACE = spaces.get("ofa_tiny")
-CONDITIONS = {"device": "host", "precision": "int8", "threads": 1, "activation_form": "hard-swish"}
+CONDITIONS = {"device": "host", "precision": "int8", "threads": 1, "form": "hard-swish"}
 CORRECTION = LatencyCorrection(scale=1.07, offset_ms=0.3, networks=12, mape_before=9.0, mape_after=2.0)
 
 
@@ -86,6 +86,16 @@ def test_a_file_gives_the_same_table(table, tmp_path):
     assert value["blocks"][next(iter(table.blocks))].keys() == {"median_ms", "p95_ms", "std_ms", "count"}
 
 
+def test_a_table_of_before_its_form_was_called_form(table, tmp_path):
+    """Users have such tables, measured on their phones."""
+    path = tmp_path / "phone.json"
+    table.save(path)
+    fields = json.loads(path.read_text())
+    fields["activation_form"] = fields.pop("form")
+    path.write_text(json.dumps(fields))
+    assert LatencyTable.load(path) == table
+
+
 def test_measuring_can_stop_and_go_on(table, tmp_path):
     """Saved after every batch; what the file holds is not measured again."""
     path = tmp_path / "host.json"
@@ -149,7 +159,7 @@ def test_tables_merge_where_conditions_are_equal(table):
     assert merged.date == "2026-02-01"
     assert merged.correction is None, "a correction of other sums would mislead"
     assert first.merge(LatencyTable(**CONDITIONS)).correction == CORRECTION
-    for name, value in (("device", "Pixel 1"), ("precision", "float32"), ("threads", 4), ("activation_form", "x")):
+    for name, value in (("device", "Pixel 1"), ("precision", "float32"), ("threads", 4), ("form", "x")):
         with pytest.raises(InputError, match=name):
             table.merge(dataclasses.replace(table, **{name: value}))
 

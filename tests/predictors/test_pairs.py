@@ -24,7 +24,7 @@ def _path(tmp_path):
 def _written(path):
     pairs = PairsFile(path, SPACE, checkpoint="final.npz")
     for place, arch in enumerate(ARCHS):
-        assert pairs.add(arch, place / 20, images=500, split="holdout", seconds=1.5)
+        assert pairs.add(arch, place / 20, images=500, split="validation", seconds=1.5)
     return path
 
 
@@ -41,11 +41,11 @@ def test_what_was_added_is_read_back(written):
 def test_a_pair_is_never_there_twice(written):
     before = written.read_bytes()
     pairs = PairsFile(written, SPACE)
-    assert pairs.holds(ARCHS[3], images=500, split="holdout")
-    assert not pairs.add(ARCHS[3], 0.9, images=500, split="holdout")
+    assert pairs.holds(ARCHS[3], images=500, split="validation")
+    assert not pairs.add(ARCHS[3], 0.9, images=500, split="validation")
     assert written.read_bytes() == before
-    assert pairs.add(ARCHS[3], 0.9, images=np.int64(1000), split="holdout")
-    assert pairs.add(ARCHS[3], np.float32(0.5), images=500, split="val")
+    assert pairs.add(ARCHS[3], 0.9, images=np.int64(1000), split="validation")
+    assert pairs.add(ARCHS[3], np.float32(0.5), images=500, split="test")
     assert len(PairsFile(written)) == 14
     written.write_bytes(before + before.splitlines(keepends=True)[4])
     with pytest.raises(InputError, match="line 14 repeats"):
@@ -54,17 +54,17 @@ def test_a_pair_is_never_there_twice(written):
 
 def test_each_architecture_counts_once_with_the_most_images(written):
     pairs = PairsFile(written, SPACE)
-    pairs.add(ARCHS[0], 0.9, images=1000, split="holdout")
-    pairs.add(ARCHS[1], 0.9, images=100, split="holdout")
+    pairs.add(ARCHS[0], 0.9, images=1000, split="validation")
+    pairs.add(ARCHS[1], 0.9, images=100, split="validation")
     archs, accuracies = pairs.accuracies()
     assert archs == ARCHS
     assert accuracies[:2].tolist() == [0.9, 0.05]
-    pairs.add(ARCHS[0], 0.8, images=1000, split="val")
-    with pytest.raises(InputError, match="holdout, val"):
+    pairs.add(ARCHS[0], 0.8, images=1000, split="test")
+    with pytest.raises(InputError, match="test, validation"):
         pairs.accuracies()
-    assert pairs.accuracies("val") == ([ARCHS[0]], np.array([0.8]))
-    with pytest.raises(InputError, match="'test'"):
-        pairs.accuracies("test")
+    assert pairs.accuracies("test") == ([ARCHS[0]], np.array([0.8]))
+    with pytest.raises(InputError, match="'train'"):
+        pairs.accuracies("train")
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -78,8 +78,8 @@ def test_a_kill_at_any_byte_loses_one_pair_at_most(written, data):
     pairs = PairsFile(path, SPACE, checkpoint="final.npz")
     assert len(pairs) == max(0, whole[:cut].count(b"\n") - 1)
     for place, arch in enumerate(ARCHS):
-        if not pairs.holds(arch, images=500, split="holdout"):
-            pairs.add(arch, place / 20, images=500, split="holdout", seconds=1.5)
+        if not pairs.holds(arch, images=500, split="validation"):
+            pairs.add(arch, place / 20, images=500, split="validation", seconds=1.5)
     assert path.read_bytes() == whole
 
 
@@ -94,7 +94,7 @@ def test_a_kill_at_any_byte_loses_one_pair_at_most(written, data):
         (lambda lines: [*lines[:3], '{"top1": 0.5}', *lines[4:]], "line 4: architecture"),
         (lambda lines: [*lines[:3], lines[3].replace('"top1": 0.1', '"top1": 10'), *lines[4:]], "line 4: top1 is 10"),
         (lambda lines: [*lines[:3], lines[3].replace("500", "0"), *lines[4:]], "line 4: images is 0"),
-        (lambda lines: [*lines[:3], lines[3].replace('"holdout"', "3"), *lines[4:]], "line 4: split is 3"),
+        (lambda lines: [*lines[:3], lines[3].replace('"validation"', "3"), *lines[4:]], "line 4: split is 3"),
     ],
 )
 def test_damage_is_named_by_line(written, change, found):
@@ -122,10 +122,20 @@ def test_somebody_elses_file_is_left_alone(path):
 def test_nothing_is_written_before_the_first_pair(path):
     pairs = PairsFile(path, SPACE)
     with pytest.raises(InputError, match="top1 is nan"):
-        pairs.add(ARCHS[0], float("nan"), images=5, split="holdout")
+        pairs.add(ARCHS[0], float("nan"), images=5, split="validation")
     assert not path.exists()
     with pytest.raises(InputError, match="no such file"):
         PairsFile(path)
-    pairs.add(ARCHS[0], 1, images=5, split="holdout")
+    pairs.add(ARCHS[0], 1, images=5, split="validation")
     header, line = map(json.loads, path.read_text().splitlines())
-    assert (header["version"], line["top1"], line["images"], line["split"]) == (1, 1.0, 5, "holdout")
+    assert (header["version"], line["top1"], line["images"], line["split"]) == (1, 1.0, 5, "validation")
+
+
+def test_pairs_of_before_the_split_was_called_validation(written):
+    """Users have such files: they are not measured again, and the split goes by either name."""
+    written.write_text(written.read_text().replace('"split": "validation"', '"split": "holdout"'))
+    pairs = PairsFile(written, SPACE)
+    assert {pair.split for pair in pairs} == {"validation"}
+    assert all(pairs.holds(arch, images=500, split=split) for arch in ARCHS for split in ("holdout", "validation"))
+    assert not pairs.add(ARCHS[0], 0.5, images=500, split="validation")
+    assert pairs.accuracies("holdout")[0] == pairs.accuracies("validation")[0] == pairs.accuracies()[0]

@@ -34,7 +34,7 @@ def _front(predictor):
 def test_no_point_beats_another_and_all_keep_the_limit(front, predictor):
     """Costs and accuracies ascend together, and are those that the predictors give."""
     costs = [candidate.costs["macs"] for candidate in front.candidates]
-    accuracies = [candidate.predicted_accuracy for candidate in front.candidates]
+    accuracies = [candidate.predicted_top1 for candidate in front.candidates]
     assert costs == sorted(set(costs))
     assert accuracies == sorted(set(accuracies))
     assert max(costs) <= 3e6
@@ -48,7 +48,7 @@ def test_no_point_beats_another_and_all_keep_the_limit(front, predictor):
 def test_it_reaches_what_single_runs_reach(front, predictor, limit):
     """Within 0.1 points at every limit, in one run."""
     single = evolutionary_search(SPACE, predictor, Constraint("macs", limit), population=50, generations=100)
-    assert front.best(limit).predicted_accuracy >= single.predicted_accuracy - 1e-3
+    assert front.best(limit).predicted_top1 >= single.predicted_top1 - 1e-3
     assert front.best(limit).costs["macs"] <= limit
 
 
@@ -104,7 +104,7 @@ def test_the_front_of_given_candidates():
     """What is beaten is dropped, also at equal cost."""
     arch = SPACE.smallest()
     given = [Candidate(arch, top1, {"macs": cost}) for top1, cost in ((0.5, 2), (0.6, 2), (0.4, 1), (0.3, 1.5))]
-    assert [(c.predicted_accuracy, c.costs["macs"]) for c in ParetoFront.of(given, "macs").candidates] == [
+    assert [(c.predicted_top1, c.costs["macs"]) for c in ParetoFront.of(given, "macs").candidates] == [
         (0.4, 1),
         (0.6, 2),
     ]

@@ -117,7 +117,7 @@ def test_it_finds_the_best_of_all_architectures():
     best = predictor.predict_rows(space, inside).max()
     result = evolutionary_search(space, predictor, constraint, generations=100)
     assert 0.02 < len(inside) / len(rows) < 0.8, "the limit must bind"
-    assert result.predicted_accuracy >= best - 1e-6
+    assert result.predicted_top1 >= best - 1e-6
 
 
 def test_it_solves_what_can_be_solved_exactly():
@@ -126,7 +126,7 @@ def test_it_solves_what_can_be_solved_exactly():
     result = evolutionary_search(PUBLISHED, predictor, [], generations=200)
     weights = predictor.layers[0][0][:, 0]
     best = weights[:120].reshape(40, 3).max(axis=1).sum() + weights[120:].max()
-    assert result.predicted_accuracy == pytest.approx(best, rel=0.002)
+    assert result.predicted_top1 == pytest.approx(best, rel=0.002)
 
 
 def test_search_beats_random_search():
@@ -135,9 +135,9 @@ def test_search_beats_random_search():
     result = evolutionary_search(PUBLISHED, predictor, limit, generations=60)
     drawn = random_search(PUBLISHED, limit, 1000, accuracy_predictor=predictor)
     assert len({candidate.arch for candidate in drawn}) == 1000
-    accuracies = [candidate.predicted_accuracy for candidate in drawn]
+    accuracies = [candidate.predicted_top1 for candidate in drawn]
     assert accuracies == sorted(accuracies, reverse=True)
-    assert result.predicted_accuracy > accuracies[0] + 2 * np.std(accuracies)
+    assert result.predicted_top1 > accuracies[0] + 2 * np.std(accuracies)
 
 
 def test_result_is_repeatable_sorted_and_distinct():
@@ -147,11 +147,11 @@ def test_result_is_repeatable_sorted_and_distinct():
     )
     assert first == again
     assert first.history != other.history
-    accuracies = [candidate.predicted_accuracy for candidate in first.candidates]
+    accuracies = [candidate.predicted_top1 for candidate in first.candidates]
     assert accuracies == sorted(accuracies, reverse=True)
     assert len({candidate.arch for candidate in first.candidates}) == len(first.candidates) == 30
     assert first.top(3) == list(first.candidates[:3])
-    assert (first.arch, first.predicted_accuracy) == (first.top(1)[0].arch, accuracies[0])
+    assert (first.arch, first.predicted_top1) == (first.top(1)[0].arch, accuracies[0])
     np.testing.assert_allclose(
         predictor.predict(TINY, [candidate.arch for candidate in first.candidates]), accuracies, rtol=1e-5
     )

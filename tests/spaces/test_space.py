@@ -63,7 +63,7 @@ def test_keys_are_equal_exactly_where_blocks_are(case):
 def test_tensors_say_what_the_blocks_say(case):
     space, archs = case
     for arch in archs:
-        rows = space.to_tensors(arch)
+        rows = space.to_array(arch)
         blocks = space.blocks(arch)
         assert rows.dtype == np.int32
         assert not rows[rows[:, ACTIVE] == 0].any()

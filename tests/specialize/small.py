@@ -37,7 +37,7 @@ class MacsAccuracy:
 def open_small() -> Opened:
     """Digits and a network that knows nothing of them."""
     net = micro_net()
-    dataset = load("digits", holdout=50)
+    dataset = load("digits", validation=50)
     evaluator = Evaluator(
         net,
         dataset,

@@ -58,7 +58,7 @@ def test_evaluated_networks_extend_the_pairs(opened, tmp_path):
     """Those of these weights and images, once each."""
     opened = opened
     arch = opened.net.space.smallest()
-    evaluated = [{"arch": arch.to_dict(), "top1": 0.5, "top5": 0.9, "images": 50, "split": "holdout"}]
+    evaluated = [{"arch": arch.to_dict(), "top1": 0.5, "top5": 0.9, "images": 50, "split": "validation"}]
     result = TargetResult(small_target(), "verified", opened.digests, arch, evaluated=evaluated)
     others = dataclasses.replace(result, source={"weights": "others", "data": "others"})
     path = tmp_path / "accuracy.jsonl"
@@ -67,6 +67,6 @@ def test_evaluated_networks_extend_the_pairs(opened, tmp_path):
     [pair] = PairsFile(path)
     assert (pair.arch, pair.top1, pair.images, pair.extra["top5"]) == (arch, 0.5, 50, 0.9)
     foreign = PairsFile(tmp_path / "foreign.jsonl", opened.net.space, weights="others", images="others")
-    foreign.add(arch, 0.5, images=50, split="holdout")
+    foreign.add(arch, 0.5, images=50, split="validation")
     with pytest.raises(InputError, match="holds accuracies of other weights or images"):
         open_pairs(opened.evaluator, tmp_path / "foreign.jsonl")

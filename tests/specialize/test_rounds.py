@@ -51,7 +51,7 @@ def test_each_kind_that_is_over_becomes_stricter():
 
 
 def test_a_file_inside_its_limits(specialize, tmp_path):
-    """Chosen by the hold-out among the search's best, checked on it, measured, and all of that in a file."""
+    """Chosen by the validation split among the search's best, checked on it, measured, and all of that in a file."""
     target = small_target(limits={"latency_ms": 1.2, "model_bytes": 110_000}, candidates=3)
     result = specialize(target, measure_ms=macs_ms)
     assert result.status == "verified"

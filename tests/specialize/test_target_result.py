@@ -3,10 +3,13 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ofa_tf.common import InputError
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize import Target, TargetResult
+from tests.records import assert_read_or_refused, damaged
 
 RESULT = TargetResult(
     Target("a", "host", {"latency_ms": 2.0}),
@@ -30,8 +33,8 @@ def test_it_is_read_back(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"version": 2}, "is not a version 1 'ofa_tf target' file"),
-        ({"format": "other"}, "is not a version 1 'ofa_tf target' file"),
+        ({"version": 2}, "'ofa_tf target' file of version 2"),
+        ({"format": "other"}, "is not an 'ofa_tf target' file"),
         ({"status": "splendid"}, "status is 'splendid', expected one of verified"),
         ({"arch": None}, "status is 'verified', expected an architecture with it"),
         ({"arch": {"r": "big"}}, "architecture: found the fields r"),
@@ -48,9 +51,17 @@ def test_damage_is_named(tmp_path, changes, says):
     assert str(caught.value).startswith(str(path))
 
 
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused(tmp_path, data):
+    path = tmp_path / "result.json"
+    RESULT.save(path)
+    assert_read_or_refused(TargetResult.load, tmp_path / "damaged.json", data.draw(damaged(path)))
+
+
 def test_a_truncated_file(tmp_path):
     path = tmp_path / "result.json"
     RESULT.save(path)
     path.write_text(path.read_text()[:200])
-    with pytest.raises(InputError, match="not a whole result of a target"):
+    with pytest.raises(InputError, match="not a whole target"):
         TargetResult.load(path)

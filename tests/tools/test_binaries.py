@@ -54,7 +54,8 @@ def trained(tmp_path_factory, photos, space) -> pathlib.Path:
     short = [f"--config.stages.{stage}.epochs=1" for stage in stages]
     run(
         "tools.train", f"--run_dir={run_dir}", "--config=ofa_tf/configs/digits.py", f"--space={space}",
-        "--dataset=folder", f"--data_dir={photos}", "--config.holdout=30", "--config.batch_size=60", *short, anew=True,
+        "--dataset=folder", f"--data_dir={photos}", "--config.validation=30", "--config.batch_size=60", *short,
+        anew=True,
     )  # fmt: skip
     return run_dir
 
@@ -62,14 +63,14 @@ def trained(tmp_path_factory, photos, space) -> pathlib.Path:
 def test_whole_path_on_a_folder(tmp_path, photos, trained):
     """Train, evaluate, collect, fit, search, export: each a new process that reads what the one before wrote."""
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
-    assert {line["split"] for line in lines} == {"train", "holdout"}
+    assert {line["split"] for line in lines} == {"train", "validation"}
     result = tmp_path / "result.json"
     run(
         "tools.evaluate", f"--run_dir={trained}", "--arch=largest", "--resolution=32", "--dataset=folder",
-        f"--data_dir={photos}", "--split=val", f"--output={result}", anew=True,
+        f"--data_dir={photos}", "--split=test", f"--output={result}", anew=True,
     )  # fmt: skip
     found = json.loads(result.read_text())
-    assert (found["images"], found["split"], found["arch"]["r"]) == (30, "val", 32)
+    assert (found["images"], found["split"], found["arch"]["r"]) == (30, "test", 32)
     assert 0 <= found["top1"] <= found["top5"] == 1
 
     run("tools.collect_accuracy", f"--run_dir={trained}", "--count=12", anew=True)
@@ -84,7 +85,7 @@ def test_whole_path_on_a_folder(tmp_path, photos, trained):
     run("tools.search", f"--predictor={predictor}", *limits, f"--output={arch}", anew=True)
     assert json.loads(arch.read_text())["macs"] <= 3e5
     model = tmp_path / "model.tflite"
-    # After so little training, one of the 30 hold-out images may change its class: more than the 2 points by default.
+    # After so little training, one of the 30 validation images may change its class: more than the 2 points by default.
     export = ("tools.export_tflite", f"--run_dir={trained}", f"--arch={arch}", "--max_drop=0.1", f"--output={model}")
     run(*export, anew=True)
     assert model.read_bytes()[4:8] == b"TFL3"
@@ -116,6 +117,7 @@ def test_mistakes_in_training(tmp_path, photos):
     check_mistake(*train, "--config.bach_size=3", says="bach_size", leaves=new)
     check_mistake(*train, "--stages=full,kernal", says="kernal", leaves=new)
     check_mistake(*train, "--config.batch_size=5000", says="batch_size", leaves=new)
+    check_mistake(*train, "--config.holdout=30", says="holdout is called validation now", leaves=new)
     check_mistake("tools.train", says="run_dir")
 
 
@@ -127,17 +129,21 @@ def test_unreadable_images(tmp_path, photos, space):
         broken.write_bytes(broken.read_bytes()[:40])
     check_mistake(
         "tools.train", f"--run_dir={tmp_path / 'run'}", "--config=ofa_tf/configs/digits.py", f"--space={space}",
-        "--dataset=folder", f"--data_dir={tmp_path / 'photos'}", "--config.holdout=3", "--config.batch_size=60",
+        "--dataset=folder", f"--data_dir={tmp_path / 'photos'}", "--config.validation=3", "--config.batch_size=60",
         says="cannot be read",
     )  # fmt: skip
 
 
 def test_changed_folders_are_noticed(tmp_path, photos, trained):
-    """With more images the hold-out is another one: the run's own folder is then refused."""
+    """With more images the validation split is another one: the run's own folder is then refused."""
     more = tmp_path / "photos"
     shutil.copytree(photos, more)
-    evaluate = ("tools.evaluate", f"--run_dir={trained}", "--arch=smallest", "--split=val")
-    assert "hold-out" not in run(*evaluate, f"--data_dir={more}")
+    done = run_binary("tools.evaluate", f"--run_dir={trained}", "--arch=smallest", "--split=val", f"--data_dir={more}")
+    assert done.returncode == 0
+    assert "not those of the run" not in done.stderr
+    # The split's former name.
+    assert "--split=val is called test now" in done.stderr
+    assert json.loads(done.stdout)["split"] == "test"
     shutil.copy(more / "train" / "two" / "3.png", more / "train" / "two" / "new.png")
     moved = tmp_path / "run"
     shutil.copytree(trained, moved)
@@ -157,12 +163,12 @@ def test_mistakes_after_training(tmp_path, photos, trained):
     arch.write_text('{"ks": [3, 3')
     check_mistake(*evaluate, f"--arch={arch}", says="arch.json", leaves=output)
     check_mistake(*evaluate, "--arch=larges", says="larges", leaves=output)
-    check_mistake(*evaluate, "--arch=largest", "--split=test", says="split", leaves=output)
+    check_mistake(*evaluate, "--arch=largest", "--split=dev", says="split", leaves=output)
     check_mistake(*evaluate, "--arch=largest", "--resolution=3", says="resolution", leaves=output)
     check_mistake("tools.evaluate", f"--run_dir={tmp_path}", "--arch=largest", says="run.json")
     check_mistake(
         "tools.train", f"--run_dir={trained}", "--config=ofa_tf/configs/digits.py", "--space=ofa_cifar_m",
-        "--dataset=folder", f"--data_dir={photos}", "--config.holdout=30", says="another space",
+        "--dataset=folder", f"--data_dir={photos}", "--config.validation=30", says="another space",
     )  # fmt: skip
     damaged = tmp_path / "damaged"
     shutil.copytree(trained, damaged)

@@ -21,7 +21,7 @@ JOINT, ALONE = "s_joint60_seed0", "pilot_decay_1e-4"
 
 def command(tmp_path, row: str, stage: str, epochs: float) -> list[str]:
     overrides = {
-        "holdout": 20, "batch_size": 8, "calibration_images": 40, f"stages.{stage}.epochs": epochs,
+        "validation": 20, "batch_size": 8, "calibration_images": 40, f"stages.{stage}.epochs": epochs,
     }  # fmt: skip
     return [
         sys.executable, "-m", "benchmarks.cifar10", f"--rows={row}", f"--data_dir={tmp_path / 'images'}",

@@ -162,17 +162,17 @@ def test_evaluation_on_an_imagenet_folder(tmp_path, imagenet):
     from ofa_tf import networks, spaces
     from ofa_tf.data import load
 
-    data = load("folder", str(imagenet), holdout=None, seed=0)
+    data = load("folder", str(imagenet), validation=None, seed=0)
     assert data.class_names == tuple(sorted(path.name for path in (imagenet / "train").iterdir()))
     assert data.num_classes == 1000
-    np.testing.assert_array_equal(np.sort(data.split("val").labels), np.arange(1000))
+    np.testing.assert_array_equal(np.sort(data.split("test").labels), np.arange(1000))
     supernet = tmp_path / "random.npz"
     PackedSupernet(networks.build(spaces.mobilenet_v3(0.35), seed=0)).save(supernet)
     printed = run(
-        "tools.evaluate", f"--supernet={supernet}", "--arch=smallest", f"--data_dir={imagenet}", "--split=val"
+        "tools.evaluate", f"--supernet={supernet}", "--arch=smallest", f"--data_dir={imagenet}", "--split=test"
     )
     found = json.loads(printed)
-    assert (found["images"], found["split"]) == (1000, "val")
+    assert (found["images"], found["split"]) == (1000, "test")
     assert 0 <= found["top1"] <= found["top5"] < 0.05  # random weights
 
 

@@ -14,7 +14,7 @@ def test_it_is_opened_with_its_photos():
     """Calibrated on the 200 photos that ship, the smallest sub-network knows most of the 100 others."""
     opened = open_source(supernet=SUPERNET)
     space = opened.net.space
-    evaluation = opened.evaluator.evaluate(space.arch(d=2, e=3, ks=3, r=RESOLUTION), split="holdout")
+    evaluation = opened.evaluator.evaluate(space.arch(d=2, e=3, ks=3, r=RESOLUTION), split="validation")
     assert (evaluation.images, evaluation.calibrated) == (100, True)
     assert evaluation.top1 >= 0.65
 

@@ -119,7 +119,7 @@ def test_own_photos_to_a_file_for_this_machine(tmp_path, trained):  # noqa: F811
     said = run(*command)
     found = result(output, "mine")
     assert found["status"] == "verified"
-    assert f"mine: verified; latency_ms {found['measured']['latency_ms']:.6g} of 5; hold-out top-1" in said
+    assert f"mine: verified; latency_ms {found['measured']['latency_ms']:.6g} of 5; validation top-1" in said
     assert found["measured"]["latency_ms"] <= 5
     assert None not in (found["supernet_top1"], found["keras_top1"], found["tflite_top1"])
     [table] = output.glob("tables/*threads.json")

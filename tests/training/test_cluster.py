@@ -109,13 +109,13 @@ if sys.argv[1] == "keras":
 else:
     given = SupernetTeacher(PackedSupernet(nano_net(1), SYMMETRIC.to_config()))
 recipe = Recipe({}, calibration_images=100, preprocessing=SYMMETRIC)
-answers = None if sys.argv[1] == "own" else given.answers(load("digits", holdout=1000), recipe, (16,))
+answers = None if sys.argv[1] == "own" else given.answers(load("digits", validation=1000), recipe, (16,))
 
 def trained(cluster, images, labels):
     with cluster.strategy.scope():
         net = nano_net()
         step = TrainStep(net, answers or nano_net(1), SYMMETRIC, weight_decay=0.01)
-    archs = np.stack([net.space.to_tensors(net.space.sample(np.random.default_rng(i))) for i in range(2)])
+    archs = np.stack([net.space.to_array(net.space.sample(np.random.default_rng(i))) for i in range(2)])
     for index in range(2):
         loss, top1, stop = step(images, labels, archs, learning_rate=0.05, kd_ratio=1.0, dropout=0.0, seed=(0, index),
                                 stop=index == 1)

@@ -15,7 +15,7 @@ from ofa_tf.training.stage import stages_of
 NAMES = sorted(path.stem for path in pathlib.Path(configs.__file__).parent.glob("[!_]*.py"))
 # Their runs begin with a trained supernet, and so may leave stages out.
 STARTED = ("few_photos", "transfer")
-SOURCE = ("space", "choices", "resolutions", "dataset", "data_dir", "holdout", "data_seed")
+SOURCE = ("space", "choices", "resolutions", "dataset", "data_dir", "validation", "data_seed")
 
 
 def planned(name: str, *arguments: str):

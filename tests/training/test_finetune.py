@@ -1,6 +1,7 @@
 """Fine-tuning of a plain sub-network: it learns, decays what it should, and an interrupted one ends the same."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from ofa_tf.data import SYMMETRIC, Augmentation, load
 from ofa_tf.evaluation import evaluate_model
 from ofa_tf.training import FinetuneRecipe, finetune
 from tests.micro import micro_net
+from tests.records import assert_read_or_refused
 
 RECIPE = FinetuneRecipe(
     epochs=3, batch_size=64, learning_rate=0.05, augmentation=Augmentation(flip=False), preprocessing=SYMMETRIC
@@ -18,7 +20,7 @@ RECIPE = FinetuneRecipe(
 
 @pytest.fixture(scope="module", name="digits")
 def _digits():
-    return load("digits", holdout=1000)
+    return load("digits", validation=1000)
 
 
 @pytest.fixture(name="model")
@@ -33,11 +35,11 @@ class Interrupted(Exception):
 
 def test_it_learns(model, digits):
     """A few epochs on digits: better than it was, and than chance."""
-    before = evaluate_model(model, digits, split="holdout", preprocessing=SYMMETRIC)
+    before = evaluate_model(model, digits, split="validation", preprocessing=SYMMETRIC)
     figures = []
     recipe = dataclasses.replace(RECIPE, epochs=12)
     finetune(model, digits, recipe, after_epoch=lambda epoch, means: figures.append((epoch, means["loss"])))
-    after = evaluate_model(model, digits, split="holdout", preprocessing=SYMMETRIC)
+    after = evaluate_model(model, digits, split="validation", preprocessing=SYMMETRIC)
     assert after["top1"] > max(0.3, before["top1"])
     assert after["images"] == 1000
     assert after["top1"] <= after["top5"] <= 1
@@ -59,8 +61,11 @@ def test_an_interrupted_one_ends_like_the_uninterrupted_one(tmp_path, digits):
     with pytest.raises(Interrupted):
         finetune(net.extract(arch), digits, RECIPE, checkpoint=checkpoint, after_epoch=stop)
     other = dataclasses.replace(RECIPE, learning_rate=0.01)
-    with pytest.raises(InputError, match=r"checkpoint\.npz: lacks .*the same recipe"):
+    with pytest.raises(InputError, match=r"checkpoint\.npz: is of another recipe"):
         finetune(net.extract(arch), digits, other, checkpoint=checkpoint)
+    for data in (b"", checkpoint.read_bytes()[:200], b"PK", b"{}"):
+        read = functools.partial(finetune, net.extract(arch), digits, RECIPE)
+        assert assert_read_or_refused(lambda path, read=read: read(checkpoint=path), tmp_path / "damaged.npz", data)
     epochs = []
     resumed = finetune(
         net.extract(arch), digits, RECIPE, checkpoint=checkpoint, after_epoch=lambda epoch, _: epochs.append(epoch)

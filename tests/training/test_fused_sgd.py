@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from ofa_tf.training.fused_sgd import FusedSGD
+from ofa_tf.training.train_step import FusedSGD
 
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, True), (0.9, False), (0.0, False)])

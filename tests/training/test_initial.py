@@ -26,7 +26,7 @@ CONFIG = {
     "space": "ofa_tiny",
     "dataset": "digits",
     "data_dir": "",
-    "holdout": 1000,
+    "validation": 1000,
     "data_seed": 0,
     "batch_size": 128,
     "augmentation": {"flip": False},

@@ -10,8 +10,7 @@ from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.training import Recipe, StageRecipe, delayed_stages, progressive_stages
 from ofa_tf.training.schedule import curves, learning_rate
-from ofa_tf.training.sorting import width_bounds
-from ofa_tf.training.stage import single_stage, stages_of
+from ofa_tf.training.stage import single_stage, stages_of, width_bounds
 
 PUBLISHED = spaces.get("ofa_mbv3_d234_e346_k357_w1.0")
 

@@ -23,7 +23,7 @@ def run(step, arch, **options):
     images = rng.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
     labels = rng.integers(0, 10, 8).astype(np.int32)
     settings = {"learning_rate": 0.1, "kd_ratio": 1.0, "dropout": 0.0, "seed": (0, 0), **options}
-    loss, top1, _ = step(images, labels, step.net.space.to_tensors(arch)[None], **settings)
+    loss, top1, _ = step(images, labels, step.net.space.to_array(arch)[None], **settings)
     slots = {f"slot {index}": variable.numpy() for index, variable in enumerate(step.optimizer.variables)}
     return {"loss": float(loss), "top1": float(top1)} | step.net.state() | slots
 
@@ -105,7 +105,7 @@ def test_masks_compute_what_slices_compute():
             logits, statistics = net.batch_statistics(images, arch)
             calibrated = net(images, arch=arch, statistics=statistics)
             block = net.blocks[1]
-            sizes = net.space.to_tensors(arch)[1]
+            sizes = net.space.to_array(arch)[1]
             shapes.add(tuple(block.depthwise.active_kernel(channels=sizes[MID], kernel_index=sizes[KERNEL]).shape))
         expected, expected_statistics = net.batch_statistics(images, arch)
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
@@ -125,9 +125,7 @@ def test_a_step_compiled_by_xla_is_the_ordinary_one():
         after = run(restart(compiled, start), arch)
         for name, value in run(restart(ordinary, start), arch).items():
             np.testing.assert_allclose(after[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
-        rows = dict(
-            zip((block.name for block in compiled.net.blocks), compiled.net.space.to_tensors(arch), strict=True)
-        )
+        rows = dict(zip((block.name for block in compiled.net.blocks), compiled.net.space.to_array(arch), strict=True))
         for name in (name for name in start if "moving" in name):
             block, norm, _ = name.split("/")
             channels = rows[block][OUT if norm == "project_norm" or block == "stem" else MID]

@@ -21,7 +21,7 @@ CONFIG = {
     "resolutions": (16, 24),
     "dataset": "digits",
     "data_dir": "",
-    "holdout": 1000,
+    "validation": 1000,
     "data_seed": 0,
     "batch_size": 128,
     "schedule": "delayed",
@@ -34,7 +34,7 @@ RECIPE = Recipe({"joint": StageRecipe(1)}, schedule="joint", calibration_images=
 
 @pytest.fixture(scope="module")
 def digits():
-    return load("digits", holdout=1000)
+    return load("digits", validation=1000)
 
 
 def images(side: int) -> np.ndarray:
@@ -169,7 +169,7 @@ def test_without_a_teacher_none_is_made():
     beginning, step = net.state(), TrainStep(net, None, SYMMETRIC)
     for kd_ratio in (0.0, 1.0):
         net.load_state(beginning)
-        archs = np.stack([net.space.to_tensors(net.space.largest())])
+        archs = np.stack([net.space.to_array(net.space.largest())])
         labels = np.arange(6, dtype=np.int32)
         loss, *_ = step(images(16), labels, archs, learning_rate=0.1, kd_ratio=kd_ratio, dropout=0.0, seed=(0, 0))
         losses.append(float(loss))

@@ -10,7 +10,7 @@ from ofa_tf.data import SYMMETRIC
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.spaces import IN, MID, OUT
 from ofa_tf.training import TrainStep
-from ofa_tf.training.losses import class_shares, distillation_loss
+from ofa_tf.training.train_step import distillation_loss, soft_targets
 from tests.micro import micro_net
 
 
@@ -47,7 +47,7 @@ def images_and_labels(size: int, count: int = 8, seed: int = 0):
 
 def run(step, archs, size=16, **options):
     images, labels = images_and_labels(size)
-    tensors = np.stack([step.net.space.to_tensors(arch) for arch in archs])
+    tensors = np.stack([step.net.space.to_array(arch) for arch in archs])
     settings = {"learning_rate": 0.1, "kd_ratio": 0.0, "dropout": 0.0, "seed": (0, 0), **options}
     return step(images, labels, tensors, **settings)
 
@@ -66,7 +66,7 @@ def test_one_trace_for_200_architectures(begin):
         loss, *_ = run(step, drawn, size=archs[0].r, kd_ratio=float(index % 2), in_place=index % 3 == 0)
         assert np.isfinite(loss)
         images, _ = images_and_labels(archs[0].r)
-        sizes = net.space.to_tensors(archs[0])
+        sizes = net.space.to_array(archs[0])
         statistics = evaluator.batch_statistics(images, sizes)
         assert np.isfinite(evaluator.logits(images, sizes, statistics)).all()
     assert len(seen) > 200
@@ -81,7 +81,7 @@ def test_a_step_changes_only_active_parts(begin):
     before = net.state()
     arch = net.space.smallest()
     run(step, [arch])
-    sizes = dict(zip([position.name for position in net.space.positions], net.space.to_tensors(arch), strict=True))
+    sizes = dict(zip([position.name for position in net.space.positions], net.space.to_array(arch), strict=True))
     after = net.state()
     for name, value in after.items():
         row = sizes[name.split("/")[0]]
@@ -139,7 +139,7 @@ def test_teacher_is_not_changed_and_counts(begin):
     images, labels = images_and_labels(16)
     logits = net.batch_statistics(SYMMETRIC.normalize(images), arch)[0]
     soft = tf.nn.softmax(teacher.batch_statistics(SYMMETRIC.normalize(images), teacher.space.largest())[0])
-    expected = distillation_loss(logits, class_shares(labels, 10), soft, label_smoothing=0.1, kd_ratio=1.0)
+    expected = distillation_loss(logits, soft_targets(labels, 10), soft, label_smoothing=0.1, kd_ratio=1.0)
     loss, *_ = run(step, [arch], kd_ratio=1.0)
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
     for name, value in teacher.state().items():
@@ -162,7 +162,7 @@ def test_the_first_subnet_teaches_the_others_in_place(begin):
     def own_loss(arch, teacher, **ratios):
         with tf.GradientTape() as tape:
             logits = net.batch_statistics(pixels, arch)[0]
-            loss = distillation_loss(logits, class_shares(labels, 10), teacher, label_smoothing=0.1, **ratios)
+            loss = distillation_loss(logits, soft_targets(labels, 10), teacher, label_smoothing=0.1, **ratios)
         return tf.nn.softmax(logits), loss, tape.gradient(loss, kernel.value)
 
     nobody = tf.zeros((len(labels), 10))
@@ -185,7 +185,7 @@ def test_loss_equals_its_definition(smoothing):
     entropy = tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     plain = tf.keras.losses.CategoricalCrossentropy(from_logits=True)
     expected = entropy(tf.one_hot(labels, 5), logits) + 0.7 * plain(teacher, logits)
-    loss = distillation_loss(logits, class_shares(labels, 5), teacher, label_smoothing=smoothing, kd_ratio=0.7)
+    loss = distillation_loss(logits, soft_targets(labels, 5), teacher, label_smoothing=smoothing, kd_ratio=0.7)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 

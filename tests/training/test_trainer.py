@@ -17,7 +17,7 @@ STAGES = ("full", "kernel", "depth1")
 
 @pytest.fixture(scope="module")
 def digits():
-    return load("digits", holdout=1000)
+    return load("digits", validation=1000)
 
 
 def open_run(path, digits, **changes) -> RunDirectory:
@@ -39,7 +39,7 @@ class Interrupted(Exception):
 
 def evaluate(arch):
     """Stands for an evaluation."""
-    return {"split": "holdout", "top1": float(arch.r)}
+    return {"split": "validation", "top1": float(arch.r)}
 
 
 @pytest.fixture(scope="module", name="finished")
@@ -89,7 +89,7 @@ def test_interrupted_run_ends_like_the_uninterrupted_one(tmp_path, digits, finis
         }
         if "loss" in line:
             assert line["loss"] == pytest.approx(other["loss"], abs=1e-3)
-    assert {line["split"] for line in lines} == {"train", "holdout"}
+    assert {line["split"] for line in lines} == {"train", "validation"}
 
 
 def test_delayed_keeps_its_momentum_over_the_end_of_a_process(tmp_path, digits):
@@ -132,8 +132,8 @@ def test_a_sandwich_holds_largest_and_smallest(tmp_path, digits):
     for tensors, options in steps:
         assert options["in_place"]
         assert options["kd_ratio"] == 0
-        np.testing.assert_array_equal(tensors[0], space.to_tensors(space.largest()))
-        np.testing.assert_array_equal(tensors[1], space.to_tensors(space.smallest()))
+        np.testing.assert_array_equal(tensors[0], space.to_array(space.largest()))
+        np.testing.assert_array_equal(tensors[1], space.to_array(space.smallest()))
     assert len({tensors[2:].tobytes() for tensors, _ in steps}) > 1
     assert run.finished_stages() == ["sandwich"]
 
@@ -238,8 +238,27 @@ def test_run_directories_refuse_what_does_not_fit(tmp_path, digits):
     with pytest.raises(InputError, match="stage 'kernal' is unknown"):
         Trainer(run, digits).train(["kernal"])
     (path / "run.json").write_text(json.dumps({"format": 1})[:-1])
-    with pytest.raises(InputError, match=r"run\.json: not a whole run description"):
+    with pytest.raises(InputError, match=r"run\.json: not a whole run"):
         RunDirectory.open(path)
+
+
+def test_a_run_of_before_its_files_had_versions_is_opened(tmp_path, finished):
+    """Users have them: "format": 1 and no version, in run.json and in the checkpoints."""
+    shutil.copytree(finished[0].path, tmp_path / "run")
+    run = RunDirectory.open(tmp_path / "run")
+    path = run.stage_weights("depth1")
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    position = {name: value for name, value in json.loads(str(arrays["position"])).items() if name != "version"}
+    np.savez(path, **{**arrays, "position": np.array(json.dumps({**position, "format": 1}))})
+    description = json.loads((run.path / "run.json").read_text())
+    del description["version"]
+    description["dataset"]["holdout"] = description["dataset"].pop("validation", None)
+    (run.path / "run.json").write_text(json.dumps({**description, "format": 1}))
+    old, net = RunDirectory.open(run.path), nano_net()
+    assert (old.space, old.recipe) == (run.space, run.recipe)
+    assert old.dataset == {"validation": None, **run.dataset}
+    assert load_checkpoint(path, net)["stage"] == "depth1"
 
 
 def test_damaged_checkpoints_are_named(tmp_path, finished):
@@ -261,5 +280,5 @@ def test_damaged_checkpoints_are_named(tmp_path, finished):
     for name, value in net.state().items():
         np.testing.assert_array_equal(value, before[name])
     np.savez(path, other=np.zeros(3))
-    with pytest.raises(InputError, match="not a checkpoint"):
+    with pytest.raises(InputError, match="is not an 'ofa_tf checkpoint' file"):
         run.load_supernet()

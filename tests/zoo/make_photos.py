@@ -2,7 +2,7 @@
 
 python -m tests.zoo.make_photos imagenette ofa_tf/zoo/photos/ofa_imagenette_mbv3
 
-Of each class, the first 20 training photos and the first 10 of the hold-out in the order of their names.
+Of each class, the first 20 training photos and the first 10 of the validation split in the order of their names.
 """
 
 import pathlib
@@ -15,7 +15,7 @@ from ofa_tf import zoo
 from ofa_tf.common import InputError, write_json
 from ofa_tf.data import load
 
-PHOTOS_PER_CLASS = {"train": 20, "holdout": 10}
+PHOTOS_PER_CLASS = {"train": 20, "validation": 10}
 # What ImageNet calls them.
 NAMES = {
     "n01440764": "tench",
@@ -34,7 +34,7 @@ NAMES = {
 def main(data_dir: str, output: str) -> None:
     """Copies them."""
     known = zoo.packed_supernet("ofa_imagenette_mbv3").dataset
-    dataset = load("folder", data_dir, holdout=known["holdout"], seed=known["seed"])
+    dataset = load("folder", data_dir, validation=known["validation"], seed=known["seed"])
     if dataset.digest != known["digest"]:
         raise InputError(f"{data_dir}: not the photos that the supernet was trained on")
     for name, count in PHOTOS_PER_CLASS.items():

@@ -1,6 +1,6 @@
 """Makes `ofa_tf/zoo/specialized.json` from the published configurations.
 
-python -m tests.zoo.make_specialized ../shared/data/ofa_official/ofa/ofa_specialized ofa_tf/zoo/specialized.json
+python -m tests.zoo.make_specialized ofa_specialized ofa_tf/zoo/specialized.json
 """
 
 import json

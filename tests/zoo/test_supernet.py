@@ -19,7 +19,7 @@ def test_it_is_small_and_says_where_it_comes_from():
     packed = zoo.packed_supernet(NAME)
     assert packed.net.space.resolutions == (96, 112, 128, 144, 160)
     assert packed.net.space.num_classes == len(packed.class_names) == 10
-    assert packed.dataset["holdout"] == 1000
+    assert packed.dataset["validation"] == 1000
     assert packed.provenance["recipe"]["schedule"] == "progressive"
     assert packed.provenance["commit"]
     assert packed.provenance["metrics"][0]["top1"] >= 0.85
@@ -42,8 +42,8 @@ def test_its_photos():
     packed = zoo.packed_supernet(NAME)
     dataset = data.load("folder", zoo.photos(NAME))
     assert dataset.class_names == packed.class_names
-    splits = {name: dataset.split(name) for name in ("train", "holdout")}
-    assert {name: len(split) for name, split in splits.items()} == {"train": 200, "holdout": 100}
+    splits = {name: dataset.split(name) for name in ("train", "validation")}
+    assert {name: len(split) for name, split in splits.items()} == {"train": 200, "validation": 100}
     for split in splits.values():
         assert len(set(np.bincount(split.labels))) == 1
     files = [pathlib.Path(split.describe(int(i))).name for split in splits.values() for i in split.indices]
