@@ -111,9 +111,9 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
     trainer = Trainer(run, dataset)
     opened = of_run(run, trainer.net, dataset)
     evaluator = opened.evaluator
-    trainer.train(evaluate=lambda arch: evaluator.evaluate(arch, split="holdout").to_dict())
+    trainer.train(evaluate=lambda arch: evaluator.evaluate(arch, split="validation").to_dict())
 
-    say(f"2/5 collect: hold-out accuracy of {pairs} sub-networks, each calibrated")
+    say(f"2/5 collect: validation accuracy of {pairs} sub-networks, each calibrated")
     measured = collect_pairs(evaluator, run.path / "accuracy.jsonl", count=pairs)
     say("3/5 fit the accuracy predictor")
     predictor = AccuracyPredictor.fit(run.space, *measured.accuracies())
@@ -121,7 +121,7 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
     quality = predictor.metrics
     say(f"    held-out pairs: Kendall tau {quality['kendall_tau']:.2f}, RMSE {100 * quality['rmse']:.2f} points")
 
-    say("4/5 specialize at three budgets of this machine: search, choose on the hold-out, export, measure")
+    say("4/5 specialize at three budgets of this machine: search, choose on validation images, export, measure")
     options = {"candidates": CANDIDATES, "max_drop": MAX_DROP, "seed": seed}
     targets = targets_between(opened, run.path, BUDGETS, devices.Settings(), **options)
     done = specialize(opened, targets=targets, output=run.path, predictor=predictor)
@@ -143,7 +143,7 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
         print(result.summary())
         print(
             f"    test images: {100 * found['file_test']:.1f}% by the file, {100 * found['searched']['val']:.1f}% in "
-            f"float; the best of {RANDOM_SUBNETS} random sub-networks inside the budget, chosen on the hold-out, "
+            f"float; the best of {RANDOM_SUBNETS} random sub-networks inside the budget, chosen on validation images, "
             f"{100 * found['best_random']['val']:.1f}%"
         )
     print(f"latency table: {verification.summary()}")
@@ -156,7 +156,7 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
         notes={
             "command": "python -m tools.demo",
             "training": f"{run.path / 'run.json'}, seed {run.recipe.seed}",
-            "decisions": "search, choice and all accuracies on this page are of the hold-out; result.json has the test "
+            "decisions": "search, choice and all accuracies on this page are of validation images; result.json has the test "
             "images'",
             "accuracy predictor": f"on held-out pairs: Kendall tau {quality['kendall_tau']:.2f}, Spearman "
             f"{quality['spearman']:.2f}, RMSE {100 * quality['rmse']:.2f} points",
@@ -204,8 +204,8 @@ def compare_with_random(
     """A chosen sub-network next to random ones inside its budget.
 
     Returns:
-        Top-1 of it and of the random sub-network that the hold-out would choose, on both splits; beside them the best
-        "val" of any random one, which nobody could have chosen, and the file's. And the random ones, for the page.
+        Top-1 of it and of the random sub-network that validation images would choose, on both splits; beside them the best
+        "test" of any random one, which nobody could have chosen, and the file's. And the random ones, for the page.
     """
     constraint = Constraint("latency_ms", result.target.limits["latency_ms"], predictor=table)
     inside = random_search(evaluator.net.space, [constraint], RANDOM_SUBNETS, accuracy_predictor=predictor, seed=seed)
@@ -218,16 +218,16 @@ def compare_with_random(
             predicted=dict(candidate.costs),
             measured={},
             predicted_top1=candidate.predicted_accuracy,
-            keras_top1=top["holdout"],
+            keras_top1=top["validation"],
             tflite_top1=None,
         )
         for number, (candidate, top) in enumerate(zip(inside, tops, strict=True))
     ]
-    images, labels = evaluator.images("val", result.arch.r)
+    images, labels = evaluator.images("test", result.arch.r)
     comparison = {
         "searched": top1_by_split(evaluator, result.arch),
-        "best_random": max(tops, key=lambda top: top["holdout"]),
-        "best_random_val": max(top["val"] for top in tops),
+        "best_random": max(tops, key=lambda top: top["validation"]),
+        "best_random_test": max(top["test"] for top in tops),
         "file_test": float(np.mean(Runner(result.path).predict(images).argmax(-1) == labels)),
     }
     return comparison, drawn
@@ -249,20 +249,20 @@ def checks(verification: Verification, target: Target) -> list[TargetResult]:
 
 
 def top1_by_split(evaluator: Evaluator, arch: Arch) -> dict[str, float]:
-    """Calibrated float top-1 on the hold-out and on the test images."""
+    """Calibrated float top-1 on validation and the test images."""
     statistics = evaluator.calibrate(arch)
-    return {split: evaluator.evaluate(arch, split=split, statistics=statistics).top1 for split in ("holdout", "val")}
+    return {split: evaluator.evaluate(arch, split=split, statistics=statistics).top1 for split in ("validation", "test")}
 
 
 def shortcomings(comparisons: Mapping[str, Mapping], verification: Verification) -> list[str]:
     """What a demo should show and this one did not; empty where all is well."""
     found = []
     for name, comparison in comparisons.items():
-        if comparison["searched"]["val"] - comparison["file_test"] > POINT:
+        if comparison["searched"]["test"] - comparison["file_test"] > POINT:
             found.append(f"{name}: int8 is more than a point below float on the test images")
         # On the test images the bar is whichever random one is best there, though nobody could have chosen it.
-        bars = {"hold-out": ("holdout", comparison["best_random"]["holdout"])}
-        bars["test images"] = ("val", comparison["best_random_val"])
+        bars = {"validation images": ("validation", comparison["best_random"]["validation"])}
+        bars["test images"] = ("test", comparison["best_random_test"])
         for images, (split, bar) in bars.items():
             if bar - comparison["searched"][split] > POINT:
                 found.append(f"{name}: more than a point below the best random sub-network on the {images}")
@@ -275,7 +275,7 @@ def classify(opened: Opened, path: pathlib.Path) -> list[dict[str, Any]]:
     """A few photos of different classes, as an app would have them classified: from the JPEG file to a word."""
     names = read_json(zoo.photos(SUPERNET) / "names.json", "class names")
     classes = [names[name] for name in opened.dataset.class_names]
-    split, runner = opened.dataset.split("holdout"), Runner(path)
+    split, runner = opened.dataset.split("validation"), Runner(path)
     answers = []
     for place in np.linspace(0, len(split) - 1, PHOTOS + 2).astype(int)[1:-1]:
         file = split.records[int(split.indices[place])].numpy().decode()

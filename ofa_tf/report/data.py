@@ -240,7 +240,7 @@ def _images(group: "Sequence[TargetResult]") -> str:
     if not counts:
         return "as the accuracy predictor says"
     least, most = f"{counts[0]:,}", f"{counts[-1]:,}"
-    return f"{least} hold-out images" if least == most else f"{least} to {most} hold-out images"
+    return f"{least} validation images" if least == most else f"{least} to {most} validation images"
 
 
 def _baselines(folder: pathlib.Path, target: "Target", space: Space) -> Sequence[Baseline]:

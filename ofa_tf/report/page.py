@@ -93,7 +93,7 @@ def write_specialization(
             the front in place of random ones; those with a predicted and a measured latency check the latency table.
         run_directory: of the supernet's training, for its curve (`metrics.jsonl`) and the design cost
             (`timing.jsonl`).
-        images: what accuracies were measured on, in words; so many hold-out images unless given.
+        images: what accuracies were measured on, in words; so many validation images unless given.
         title: the page's heading.
         notes: where everything comes from, by name: command, supernet, seeds.
         co2_lb_per_hour: pounds of CO2 for each device hour, the method's published factor unless given.

@@ -5,7 +5,6 @@ import re
 import urllib.parse
 
 import pytest
-from tests.specialize.small import MacsAccuracy, MacsLatency, small_target
 
 from ofa_tf import spaces
 from ofa_tf.common import InputError, OfaError, write_json, write_text
@@ -29,6 +28,7 @@ from tests.report.examples import (
     small,
     timing,
 )
+from tests.specialize.small import MacsAccuracy, MacsLatency, small_target
 
 MACHINE = {"cpu": "a processor", "cores": "2", "os": "Linux", "python": "3.12"}
 
