@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from ofa_tf.common.form import precision_of
-from ofa_tf.deploy.convert import convert
+from ofa_tf.deploy import convert
 from ofa_tf.networks.plain import build_plain
 from ofa_tf.spaces import Block
 

@@ -50,7 +50,7 @@ class Host(Device):
         on_result: Callable[[Measurement], None] = lambda measurement: None,
     ) -> list[Measurement]:
         """As `Device.measure`; files are opened and timed in a process of their own, which one can bring down."""
-        from ofa_tf.deploy.foreign_file import open_foreign, open_foreign_files
+        from ofa_tf.deploy import open_foreign, open_foreign_files
 
         options = {"min_runs": self.options.runs, "min_seconds": self.options.min_seconds}
         measurements = []

@@ -29,7 +29,7 @@ class Opened:
     provenance: Mapping[str, Any]
 
     def facts(self, split: str) -> dict[str, Any]:
-        """What an exported file says of its origin and of the split it is checked on, see `deploy.export_blocks`."""
+        """What an exported file says of its origin and of the split it is checked on, see `deploy.Network`."""
         return {
             "labels": list(self.dataset.class_names),
             "checked": {"split": split},
