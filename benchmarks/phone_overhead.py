@@ -50,8 +50,8 @@ def _phone():
     import pathlib
     import tempfile
 
-    from ofa_tf.devices.benchmark_binary import find_binary
-    from ofa_tf.devices.benchmark_options import BenchmarkOptions
+    from ofa_tf.devices.benchmark_model import find_binary
+    from ofa_tf.devices.benchmark_model import BenchmarkOptions
     from ofa_tf.devices.phone import Phone
     from tests.phone.adb_server import AdbServer
     from tests.phone.loopback_phone import LoopbackPhone

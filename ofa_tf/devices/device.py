@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa_tf.devices.benchmark_options import BenchmarkOptions
+from ofa_tf.devices.benchmark_model import BenchmarkOptions
 from ofa_tf.predictors.latency_table import BlockLatency, LatencyTable
 from ofa_tf.spaces import Arch, Space
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ofa_tf.common import InputError
 from ofa_tf.devices import HOST
-from ofa_tf.devices.benchmark_options import BenchmarkOptions
+from ofa_tf.devices.benchmark_model import BenchmarkOptions
 from ofa_tf.devices.device import ROUNDS, Device, Measurement
 from ofa_tf.predictors.latency_table import HOST_CONDITIONS, BlockLatency, LatencyTable
 from ofa_tf.spaces import Arch, Space

@@ -13,9 +13,8 @@ import time
 import pytest
 
 from ofa_tf.common import InputError, OfaError
-from ofa_tf.devices.adb import AdbError
-from ofa_tf.devices.benchmark_binary import find_binary
-from ofa_tf.devices.benchmark_options import BenchmarkOptions
+from ofa_tf.devices.benchmark_model import BenchmarkOptions, find_binary
+from ofa_tf.devices.connection import LostError
 from ofa_tf.devices.device_table import build_device_table, conditions
 from ofa_tf.devices.model_cache import ModelCache
 from ofa_tf.devices.phone import Phone
@@ -269,7 +268,7 @@ STOPPED = {
     "a full disk": (switched("room_bytes", 1_000), InputError, "no room for"),
     "an unknown option": (switched("unknown_options", ("num_threads",)), InputError, "does not know --num_threads=1"),
     "garbled output for ever": (switched("garbled_runs", 1_000), OfaError, "an empty model could not be measured"),
-    "a phone that leaves for good": (LoopbackPhone.leave, AdbError, "did not come back within 0.5 s"),
+    "a phone that leaves for good": (LoopbackPhone.leave, LostError, "did not come back within 0.5 s"),
 }
 
 
@@ -320,8 +319,7 @@ def test_a_tool_for_another_abi(phone, device, space, cache, tmp_path):
 BUILDER = """
 import sys
 from ofa_tf.devices.adb import Adb
-from ofa_tf.devices.benchmark_binary import find_binary
-from ofa_tf.devices.benchmark_options import BenchmarkOptions
+from ofa_tf.devices.benchmark_model import BenchmarkOptions, find_binary
 from ofa_tf.devices.model_cache import ModelCache
 from ofa_tf.devices.phone import Phone
 from ofa_tf.devices.device_table import build_device_table
@@ -349,7 +347,7 @@ def test_interrupted_twice(phone, adb_server, build, cache, binary, keys, tmp_pa
     killed = set(LatencyTable.load(output).blocks)
     assert 2 <= len(killed) < len(keys)
 
-    with pytest.raises(AdbError, match="did not come back"):
+    with pytest.raises(LostError, match="did not come back"):
         build(after_blocks(2, phone.leave), patience_seconds=0.5)
     dropped = set(LatencyTable.load(output).blocks)
     assert len(killed) + 2 <= len(dropped) < len(keys)
