@@ -33,6 +33,7 @@ class Phone(RemoteDevice):
 
     folder = "/data/local/tmp/ofa_tf"
     conditions = PHONE_CONDITIONS
+    tells_heat = True
 
     def __init__(self, device: AdbDevice, binary: BenchmarkBinary, options: BenchmarkOptions, **session: Any):
         super().__init__(device.serial, device, options, **session)

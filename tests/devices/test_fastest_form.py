@@ -7,8 +7,8 @@ import pytest
 
 from ofa_tf.common import OfaError
 from ofa_tf.devices import BenchmarkOptions
-from ofa_tf.devices import fastest_form as module
-from ofa_tf.devices.fastest_form import fastest_form
+from ofa_tf.devices import block_models as module
+from ofa_tf.devices.block_models import fastest_form
 from ofa_tf.devices.host import Host
 
 FORMS = ("fused", "split", "folded-rows")
