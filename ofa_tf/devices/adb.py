@@ -173,16 +173,7 @@ def find_adb(path: str | os.PathLike | None = None) -> pathlib.Path:
 
 
 class Adb:
-    """The adb program and the server that it talks to.
-
-    Args:
-        path: of the program, see `find_adb`.
-        environment: variables that are set for it besides this process's, such as ANDROID_ADB_SERVER_PORT.
-
-    Example:
-        device = Adb().device()
-        print(device.shell("getprop ro.product.model"))
-    """
+    """The adb program (see `find_adb`), called with more variables than this process has, and its server."""
 
     def __init__(self, path: str | os.PathLike | None = None, environment: Mapping[str, str] | None = None):
         self.path = find_adb(path)
@@ -209,14 +200,7 @@ class Adb:
         return {serial.strip(): state.strip() for serial, _, state in pairs if state.strip()}
 
     def device(self, serial: str | None = None) -> AdbDevice:
-        """A device that can be used.
-
-        Args:
-            serial: as `states` has it; may be left out where there is one device.
-
-        Raises:
-            InputError: there is none, or several and no serial, or it cannot be used; the message says what to do.
-        """
+        """The device of a serial, or the only one; `InputError` says what to do where it cannot be used."""
         states = self.states()
         if not states:
             raise InputError(

@@ -113,12 +113,7 @@ def known_options(said: str, program: str | os.PathLike, device: str, abi: str) 
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkBinary:
-    """A `benchmark_model` on this machine; made by `find_binary`.
-
-    Args:
-        path: of the file.
-        sha256: of its bytes, hexadecimal: tables record it.
-    """
+    """A `benchmark_model` on this machine, and its hash, which tables record; made by `find_binary`."""
 
     path: pathlib.Path
     sha256: str
@@ -141,20 +136,11 @@ def binary_url(abi: str, version: str = VERSION) -> str:
 def find_binary(
     abi: str, path: str | os.PathLike | None = None, *, version: str = VERSION, sha256: str | None = None
 ) -> BenchmarkBinary:
-    """The given program, or the published one: from the cache, downloaded the first time.
-
-    Args:
-        abi: of the phone, "arm64-v8a".
-        path: the user's own program.
-        version: of LiteRT, where none is given.
-        sha256: what it must hash to, hexadecimal; anything unless given.
+    """The given program for an ABI, or the published one of a version: from the cache, downloaded the first time.
 
     Raises:
-        InputError: it is missing, has another hash, or is for another ABI.
+        InputError: it is missing, has another hash than asked for, or is for another ABI.
         OfaError: it cannot be fetched; the message says how to get it by hand.
-
-    Example:
-        binary = find_binary(PhoneFacts.read(device).abi)
     """
     if path is None:
         url = binary_url(abi, version)

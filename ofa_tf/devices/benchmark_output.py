@@ -42,14 +42,7 @@ _QUOTED_CHARACTERS = 400
 
 
 class OutputError(OfaError):
-    """An output that is no measurement.
-
-    Args:
-        message: why not.
-        text: all of it, for a log.
-        unknown_options: what the tool was given and does not know.
-        final: whether another run would say the same.
-    """
+    """An output that is no measurement; says which options the tool does not know, and whether a new run is in vain."""
 
     def __init__(self, message: str, text: str, unknown_options: str = "", *, final: bool = False):
         super().__init__(message)
@@ -60,16 +53,8 @@ class OutputError(OfaError):
 class BenchmarkOutput:
     """What was measured of one model, in milliseconds.
 
-    Args:
-        count: timed runs.
-        mean_ms: their mean.
-        std_ms: their standard deviation.
-        min_ms: the fastest.
-        max_ms: the slowest.
-        median_ms: the median; None of tools that do not tell it (before 2024).
-        p95_ms: the 95th percentile; None likewise.
-        init_ms: what loading and preparing the model took.
-        delegated: False where the tool says that a delegate it was given was not used.
+    Median and p95 are None of tools that do not tell them (before 2024); `delegated` is False where the tool says that
+    a delegate it was given was not used.
     """
 
     count: int
@@ -106,11 +91,6 @@ class BenchmarkOutput:
 
 def read_run(text: str, code: int, options: BenchmarkOptions) -> tuple[BenchmarkOutput, tuple["OperationTime", ...]]:
     """What one run of the tool measured, of the model and, where that was asked for, of its operations.
-
-    Args:
-        text: its stdout and stderr.
-        code: its exit code.
-        options: that it was given.
 
     Raises:
         OutputError: it failed, did not use the delegate, or wrote what cannot be read.
@@ -227,14 +207,7 @@ _COLUMNS = {"node_type": "[node type]", "mean_ms": "[avg ms]", "times_called": "
 
 @dataclasses.dataclass(frozen=True)
 class OperationTime:
-    """One operation of a model.
-
-    Args:
-        node_type: what it is, such as CONV_2D or, inside a delegate, "Convolution (NHWC, QC8) IGEMM".
-        name: its output's name and its index.
-        mean_ms: time of one run of the model, in milliseconds.
-        times_called: calls in one run.
-    """
+    """One operation: its kind, CONV_2D or in a delegate "Convolution (NHWC, QC8) IGEMM"; the name of its output."""
 
     node_type: str
     name: str

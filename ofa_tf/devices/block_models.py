@@ -39,20 +39,11 @@ _SCALE, _OFFSET = np.float32([1 / 128] * 3), np.float32([-1] * 3)
 
 
 def model_bytes(blocks: Sequence[Block], precision: str, *, form: str | None = None, seed: int = 0) -> bytes:
-    """One block, or a network, as a TFLite file.
+    """One block, or consecutive ones, as a TFLite file with random weights.
 
     It has the borders that the blocks have in exported networks: between blocks those pass on what they compute with,
     so nothing is converted there; a stem takes raw images, uint8, and what they cost belongs to it; a head gives the
     logits as an exported network does.
-
-    Args:
-        blocks: consecutive blocks.
-        precision: one of `deploy.PRECISIONS`.
-        form: how it is written, one of `common.form.FORMS`; the precision's default unless given.
-        seed: of the weights.
-
-    Example:
-        data = model_bytes(space.blocks(arch)[3:4], "int8")
     """
     rng = np.random.default_rng(seed)
     model = build_plain(blocks, keras, form=form_of(precision, form))
@@ -111,16 +102,10 @@ def middle(space: Space, **given: Sequence) -> Arch:
 
 
 class ModelCache:
-    """Models of `model_bytes`, each converted once.
+    """Files of `model_bytes`, each converted once, in the user's cache folder unless another is given.
 
     What is kept belongs to the versions of the libraries and of the code that made it; others are made anew. Several
     processes may ask at once: one converts, the others wait for its file.
-
-    Args:
-        folder: where they are kept, the user's cache folder unless given.
-
-    Example:
-        path = ModelCache().file(space.blocks(arch)[3:4], "int8", form="folded-rows")
     """
 
     def __init__(self, folder: str | os.PathLike | None = None):
@@ -169,23 +154,9 @@ def fastest_form(
 ) -> tuple[str, dict[str, float]]:
     """Measures one network, of the space's middle choices with its largest kernels, in every form.
 
-    Args:
-        space: the space.
-        precision: one of `deploy.PRECISIONS`.
-        device: opened.
-        forms: those that are tried. Some are the same file for a space without hard-swish or large kernels: each
-            different file is measured once.
-        seed: of the network's weights.
-
-    Returns:
-        The precision's default form, or the fastest where that is clearly (2%) faster; the times of all in
-        milliseconds, the fastest first.
-
-    Raises:
-        OfaError: the device cannot run it in any form.
-
-    Example:
-        form, times_ms = fastest_form(space, "int8", device)
+    Some forms are the same file for a space without hard-swish or large kernels: each different file is measured once.
+    Gives the precision's default form, or the fastest where that is clearly (2%) faster; and the times of all in
+    milliseconds, the fastest first. Raises `OfaError` where the device cannot run the network in any form.
     """
     # Forms differ in how kernels of 7x7 are written, too.
     kernels = [max(gene.choices) for gene in space.fields.get("ks", ())]

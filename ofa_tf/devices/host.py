@@ -21,16 +21,7 @@ _PACKAGES = ("ai-edge-litert", "tensorflow")
 
 
 class Host(Device):
-    """This machine, through `ai_edge_litert`.
-
-    Args:
-        options: threads, runs and seconds; the rest is for phones.
-        rounds: turns in which blocks and networks are timed, see `measure`; fewer are faster and noisier.
-
-    Example:
-        with Host() as device:
-            table = device.build_table(spaces.get("ofa_tiny"), "int8", "host_int8.json")
-    """
+    """This machine, through `ai_edge_litert`; blocks and networks are timed in so many rounds (see `measure`)."""
 
     def __init__(self, options: BenchmarkOptions | None = None, *, rounds: int | None = None):
         self.options = options or BenchmarkOptions()

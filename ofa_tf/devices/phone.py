@@ -14,21 +14,11 @@ _QUIET_GOVERNOR = "performance"
 
 
 class Phone(RemoteDevice):
-    """A session on one phone; a context manager, which leaves nothing on the phone behind.
-
-    Args:
-        device: from `Adb.device`.
-        binary: for the phone's ABI.
-        options: how models are measured.
-        session: the rest of `RemoteDevice`'s arguments.
+    """A session on one phone, with a tool for its ABI; a context manager, which leaves nothing on the phone behind.
 
     Raises:
         InputError: on entering: another process measures on it, or its tool cannot do what the options ask for.
         LostError: likewise: it does not answer.
-
-    Example:
-        with Phone(device, find_binary(facts.abi), BenchmarkOptions(threads=2)) as phone:
-            measurements = phone.measure([("block", data), ("network", pathlib.Path("net.tflite"))])
     """
 
     folder = "/data/local/tmp/ofa_tf"

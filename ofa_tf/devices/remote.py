@@ -49,14 +49,8 @@ fi
 class RemoteDevice(Device):
     """A device behind a `Connection`; a subclass sets `folder`, `tool` and `abi` on entering, and calls `prepare`.
 
-    Args:
-        name: as a user gives it.
-        connection: the way to it.
-        options: how models are measured.
-        log_folder: where output that cannot be read is written; nowhere unless given.
-        patience_seconds: how long a device that left is waited for.
-        silent_seconds: how long it may say nothing; the time of the longest run, and some, unless given.
-        on_note: told what a user should know: a warning, a device that cools down or comes back.
+    Output that cannot be read is kept in `log_folder`; a device that left is waited for, `patience_seconds`; it may say
+    nothing for `silent_seconds`, as long as the longest run and some more unless given.
     """
 
     # A folder of this session's alone, without a character that a shell or `sed` would read.

@@ -98,17 +98,12 @@ class SshConnection:
 class SshComputer(RemoteDevice):
     """A computer by ssh; a context manager, which leaves nothing behind on it.
 
-    Args:
-        name: "ssh:host", "ssh:user@host" or "ssh:user@host:port"; what else is needed stands in ~/.ssh/config.
-        options: how models are measured; a hot computer is not noticed.
-        settings: its `benchmark_binary` is pushed; without, the computer's own `benchmark_model` is run.
+    Its name is "ssh:host", "ssh:user@host" or "ssh:user@host:port"; what else is needed stands in ~/.ssh/config. The
+    settings' `benchmark_binary` is pushed; without one, the computer's own `benchmark_model` is run.
 
     Raises:
-        InputError: the name is none, or on entering: there is no benchmark_model, or log-in is refused.
-
-    Example:
-        with devices.open("ssh:me@jetson") as device:
-            print(device.describe()["cpu"])
+        InputError: the name is none, or on entering: there is no benchmark_model.
+        LostError: likewise: log-in is refused.
     """
 
     conditions = ("cpu", "abi", "delegate", "benchmark_model")
