@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from ofa_tf.common import OfaError, atomic_path
+from ofa_tf.common import InputError, OfaError, atomic_path
 from ofa_tf.common import form as form_module
 from ofa_tf.common.download import cache_folder
 from ofa_tf.common.form import FORMS, form_of, precision_of
@@ -120,8 +120,15 @@ class ModelCache:
         path = self.folder / name[:2] / f"{name}.tflite"
         if _is_kept(path):
             return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / "lock").open("w")
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: cannot be written ({error.strerror}), where converted models are kept; set "
+                f"OFA_TF_CACHE to a folder that is writable"
+            ) from error
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_kept(path):
                 data = model_bytes(blocks, precision, form=form, seed=seed)
