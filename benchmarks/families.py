@@ -56,10 +56,8 @@ def main(argv):
             for precision in ("float32", "int8"):
                 with tempfile.TemporaryDirectory() as folder:
                     path = pathlib.Path(folder) / "model.tflite"
-                    deploy.export(
-                        net, arch, statistics, path, precision=precision, preprocessing=PUBLISHED,
-                        representative_images=images, max_drop=1.0,
-                    )  # fmt: skip
+                    network = deploy.Network.of_subnet(net, arch, PUBLISHED, statistics)
+                    network.export(path, precision, representative_images=images, max_drop=1.0)
                     runner = deploy.Runner(path)
                     logits = runner.predict(images)
                 if precision == "float32":

@@ -50,8 +50,7 @@ def _phone():
     import pathlib
     import tempfile
 
-    from ofa_tf.devices.benchmark_binary import find_binary
-    from ofa_tf.devices.benchmark_options import BenchmarkOptions
+    from ofa_tf.devices.benchmark_model import BenchmarkOptions, find_binary
     from ofa_tf.devices.phone import Phone
     from tests.phone.adb_server import AdbServer
     from tests.phone.loopback_phone import LoopbackPhone
@@ -95,7 +94,7 @@ def _many_blocks() -> dict:
 
 def _table_from_nothing() -> dict:
     from ofa_tf import spaces
-    from ofa_tf.devices.model_cache import ModelCache
+    from ofa_tf.devices.block_models import ModelCache
 
     with _phone() as (folder, phone, loopback):
         start, processor_start = time.perf_counter(), _processor_seconds()

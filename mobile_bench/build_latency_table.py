@@ -45,9 +45,12 @@ _FORM = flags.DEFINE_enum(
 _RUNS = flags.DEFINE_integer("runs", 50, "on a phone, at least this many runs of each block are timed", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 0.1, "and for at least so long", lower_bound=0.0)
 _TOLERANCE = flags.DEFINE_float(
-    "tolerance", 1.05, "blocks measured while a phone took more than this much of its best time are measured again", 1.0
+    "tolerance",
+    1.05,
+    "blocks measured while a device took more than this of its best time are measured again",
+    1.0,
 )
-_PROGRESS = flags.DEFINE_enum("progress", "bar", ["bar", "lines"], "how it is shown on stderr, for a phone")
+_PROGRESS = flags.DEFINE_enum("progress", "bar", ["bar", "lines"], "how it is shown on stderr")
 _OUTPUT = flags.DEFINE_string("output", None, "the table to write, or to go on with (.json)", required=True)
 
 
@@ -69,16 +72,15 @@ def main(argv):
 
     opened = device_flags.open_device(names[0], threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value)
     with opened as device:
-        # This machine is measured in another way, which has no batches.
-        by_batches = {} if names == [HOST] else {"tolerance": _TOLERANCE.value, "on_batch": _say_of(device)}
         table = device.build_table(
             space,
             _PRECISION.value,
             _OUTPUT.value,
             resolutions=resolutions,
             form=_form(space, device),
+            tolerance=_TOLERANCE.value,
             progress=_PROGRESS.value == "bar",
-            **by_batches,
+            on_batch=_say_of(device),
         )
     print(f"{_OUTPUT.value}: {table.precision}, on {table.versions['cpu']}: {table_summary(table)}")
 
@@ -102,7 +104,7 @@ def _form(space, device) -> str | None:
 
         return LatencyTable.load(_OUTPUT.value).form
 
-    from ofa_tf.devices.fastest_form import fastest_form
+    from ofa_tf.devices.block_models import fastest_form
 
     form, times_ms = fastest_form(space, _PRECISION.value, device)
     shown = ", ".join(f"{name} {time_ms:.3f}" for name, time_ms in times_ms.items())

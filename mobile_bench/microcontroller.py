@@ -33,9 +33,7 @@ def main(argv):
     import numpy as np
 
     from ofa_tf.common import InputError, OfaError, write_json
-    from ofa_tf.deploy import Runner
-    from ofa_tf.deploy.c_array import write_c_array
-    from ofa_tf.deploy.micro_runtime import run_micro
+    from ofa_tf.deploy import Runner, run_micro, write_c_array
     from ofa_tf.devices.measure import random_input
 
     path = _MODEL.value

@@ -15,8 +15,8 @@ from tests.tree import files
 
 PACKAGES = ("mobile_bench", "ofa_tf", "tools")
 # What needs another Keras than the rest.
-OTHER_PROCESS = {"ofa_tf.deploy.qat_process", "ofa_tf.deploy.quantized_network"}
-CONVERTER = "ofa_tf/deploy/convert.py"
+OTHER_PROCESS = {"ofa_tf.deploy.qat_process"}
+CONVERTER = "ofa_tf/deploy/conversion.py"
 
 pytestmark = pytest.mark.skipif("TEST_SRCDIR" in os.environ, reason="reads the checkout, which Bazel's sandbox lacks")
 
@@ -67,7 +67,6 @@ def test_the_contracts_hold(copied):
         ("ofa_tf/common", "import keras", "No TensorFlow where architectures are"),
         ("tools", "import tensorflow_model_optimization", "tensorflow_model_optimization"),
         ("ofa_tf/deploy", "import tf_keras", "tensorflow_model_optimization"),
-        ("ofa_tf/deploy", "from ofa_tf.deploy import quantized_network", "Who may import ofa_tf.deploy.quantized"),
         ("tools", "from ofa_tf.deploy import qat_process", "Nothing imports ofa_tf.deploy.qat_process"),
         ("ofa_tf/unlisted", "from ofa_tf import spaces", "Who may import ofa_tf.spaces"),
     ],

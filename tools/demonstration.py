@@ -156,8 +156,8 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
         notes={
             "command": "python -m tools.demo",
             "training": f"{run.path / 'run.json'}, seed {run.recipe.seed}",
-            "decisions": "search, choice and all accuracies on this page are of validation images; result.json has the test "
-            "images'",
+            "decisions": "search, choice and all accuracies on this page are of validation images; result.json has "
+            "those of the test images",
             "accuracy predictor": f"on held-out pairs: Kendall tau {quality['kendall_tau']:.2f}, Spearman "
             f"{quality['spearman']:.2f}, RMSE {100 * quality['rmse']:.2f} points",
         },
@@ -204,8 +204,8 @@ def compare_with_random(
     """A chosen sub-network next to random ones inside its budget.
 
     Returns:
-        Top-1 of it and of the random sub-network that validation images would choose, on both splits; beside them the best
-        "test" of any random one, which nobody could have chosen, and the file's. And the random ones, for the page.
+        Top-1 of it and of the random sub-network that validation images would choose, on both splits; beside them the
+        best "test" of any random one, which nobody could have chosen, and the file's. And the random ones, for the page.
     """
     constraint = Constraint("latency_ms", result.target.limits["latency_ms"], predictor=table)
     inside = random_search(evaluator.net.space, [constraint], RANDOM_SUBNETS, accuracy_predictor=predictor, seed=seed)
@@ -249,9 +249,11 @@ def checks(verification: Verification, target: Target) -> list[TargetResult]:
 
 
 def top1_by_split(evaluator: Evaluator, arch: Arch) -> dict[str, float]:
-    """Calibrated float top-1 on validation and the test images."""
+    """Calibrated float top-1 on validation and test images."""
     statistics = evaluator.calibrate(arch)
-    return {split: evaluator.evaluate(arch, split=split, statistics=statistics).top1 for split in ("validation", "test")}
+    return {
+        split: evaluator.evaluate(arch, split=split, statistics=statistics).top1 for split in ("validation", "test")
+    }
 
 
 def shortcomings(comparisons: Mapping[str, Mapping], verification: Verification) -> list[str]:

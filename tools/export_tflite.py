@@ -57,7 +57,7 @@ def main(argv):
     """Exports."""
     del argv
     from ofa_tf.common import InputError
-    from ofa_tf.deploy.c_array import write_c_array
+    from ofa_tf.deploy import write_c_array
     from ofa_tf.specialize import export_subnet, open_source
 
     from .opening import read_arch, written_as

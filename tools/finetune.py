@@ -126,20 +126,18 @@ def _export(start):
     )
     held_out = evaluation_batches(start.dataset, "validation", resolution=side, batch_size=50, crop_fraction=crop)
     images, labels = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*held_out, strict=True))
-    return deploy.export_blocks(
-        start.blocks,
-        {layer.name: layer.get_weights() for layer in start.model.layers if layer.weights},
+    facts = {
+        "labels": list(start.dataset.class_names),
+        "checked": {"split": "validation"},
+        "provenance": {"data": start.dataset.digest, "fine-tuned": f"{_EPOCHS.value} epochs, tools.finetune"},
+    }
+    weights = {layer.name: layer.get_weights() for layer in start.model.layers if layer.weights}
+    return deploy.Network(start.blocks, weights, start.preprocessing, facts).export(
         _TFLITE.value,
-        precision=_PRECISION.value,
-        preprocessing=start.preprocessing,
+        _PRECISION.value,
         representative_images=np.concatenate([np.asarray(batch) for batch, _ in training]),
         check_images=images,
         check_labels=labels,
-        facts={
-            "labels": list(start.dataset.class_names),
-            "checked": {"split": "validation"},
-            "provenance": {"data": start.dataset.digest, "fine-tuned": f"{_EPOCHS.value} epochs, tools.finetune"},
-        },
     )
 
 

@@ -105,8 +105,8 @@ def main(argv):
 def _constraints() -> tuple[list, str, str]:
     """The constraints, and precision and form of the file that they are of."""
     from ofa_tf.common import InputError
-    from ofa_tf.common.form import precision_of
-    from ofa_tf.search.constraint import constraints_of, form_within
+    from ofa_tf.common.form import form_of
+    from ofa_tf.search.constraint import constraints_of
     from ofa_tf.specialize import open_latency_predictor
 
     limits = _LIMITS.limits()
@@ -126,8 +126,7 @@ def _constraints() -> tuple[list, str, str]:
             f"out, or give a table of {_PRECISION.value}"
         )
     precision = _PRECISION.value or measured or "int8"
-    form = form_within(limits, _LIMITS.form.value) or getattr(table, "form", None)
-    form = form or precision_of(precision).form
+    form = form_of(precision, _LIMITS.form.value, limits=limits, table_form=getattr(table, "form", None))
     return constraints_of(limits, table=table, precision=precision, form=form), precision, form
 
 

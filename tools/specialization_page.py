@@ -23,7 +23,7 @@ def write_page(done: Specialization, *, baselines: Sequence[str] = (), **options
         _measure_baselines(done, baselines)
     opened = done.opened
     supernet = {} if opened is None else {"supernet": ", ".join(f"{key} {it}" for key, it in opened.provenance.items())}
-    decisions = "candidates are chosen on validation images, on which files are checked, too; test images are not looked at"
+    decisions = "candidates are chosen, and files checked, on validation images; test images are not looked at"
     return write_specialization(
         done.output,
         machine=host.describe(),

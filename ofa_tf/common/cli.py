@@ -11,7 +11,7 @@ Example:
 
     def main(argv):
         from ofa_tf import deploy
-        deploy.export(..., _OUTPUT.value)
+        deploy.Network(...).export(_OUTPUT.value)
 
     def run():
         cli.run(main)

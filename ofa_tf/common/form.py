@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Collection
 
 from ofa_tf.common.errors import InputError
 
@@ -126,3 +127,24 @@ def precision_of(name: str) -> Precision:
     if not isinstance(name, str) or name not in PRECISIONS:
         raise InputError(f"precision {name!r} is unknown; known are {', '.join(PRECISIONS)}")
     return PRECISIONS[name]
+
+
+def form_of(
+    precision: str, form: str | None = None, *, limits: Collection[str] = (), table_form: str | None = None
+) -> str:
+    """How a file is written: the one place that decides it.
+
+    Args:
+        precision: of the file, one of `PRECISIONS`.
+        form: what the user asks for, one of `FORMS`; it always counts.
+        limits: kinds of limits that the file must keep; one of "peak_memory_bytes" asks for what suits memory best.
+        table_form: of the latency table that the file was searched with.
+
+    Returns:
+        One of `FORMS`; the precision's usual one where nothing else is asked for.
+
+    Example:
+        form_of("int8", limits=target.limits)
+    """
+    usual = precision_of(precision).form
+    return str(Form.parse(form or (MICROCONTROLLER_FORM if "peak_memory_bytes" in limits else table_form or usual)))

@@ -7,8 +7,9 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
@@ -18,27 +19,76 @@ def silenced_stderr() -> Iterator[None]:
     """Drops what is written to file descriptor 2 inside the block, native code's lines included.
 
     If the block raises, the lines are written after all: they may say why. Other threads' lines are held back too, so
-    keep the block short.
+    keep the block short. Python's own `sys.stderr` stays what it is, for what keeps it beyond the block.
 
     Example:
         with silenced_stderr():
-            model = converter.convert()
+            import tensorflow
     """
     sys.stderr.flush()
-    original = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        failed = True
-        try:
-            yield
-            failed = False
-        finally:
+    said = b""
+    try:
+        with _held_back(2) as held:
+            try:
+                yield
+            except BaseException:
+                sys.stderr.flush()
+                said = _content(held)
+                raise
             sys.stderr.flush()
-            os.dup2(original, 2)
-            os.close(original)
-            if failed:
-                held.seek(0)
-                os.write(2, held.read())
+    finally:
+        os.write(2, said)
+
+
+@contextlib.contextmanager
+def captured_output() -> Iterator[Callable[[], str]]:
+    """Holds back everything that is written to stdout and stderr inside the block, because an error may need it.
+
+    Python's warnings and file descriptors 1 and 2 of the whole process are held back, so other threads are silent too.
+
+    Yields:
+        A function that gives what was written so far.
+
+    Example:
+        with captured_output() as written:
+            model = converter.convert()
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    with (
+        _held_back(1, 2) as held,
+        os.fdopen(os.dup(held.fileno()), "w", encoding="utf-8", errors="replace") as text,
+        contextlib.redirect_stdout(text),
+        contextlib.redirect_stderr(text),
+        warnings.catch_warnings(),
+    ):
+
+        def written() -> str:
+            text.flush()
+            return _content(held).decode(errors="replace")
+
+        warnings.simplefilter("ignore")
+        yield written
+
+
+@contextlib.contextmanager
+def _held_back(*descriptors: int) -> Iterator[BinaryIO]:
+    """What is written to file descriptors goes into the file that this yields."""
+    with tempfile.TemporaryFile() as held:
+        originals = [os.dup(descriptor) for descriptor in descriptors]
+        try:
+            for descriptor in descriptors:
+                os.dup2(held.fileno(), descriptor)
+            yield held
+        finally:
+            for descriptor, original in zip(descriptors, originals, strict=True):
+                os.dup2(original, descriptor)
+                os.close(original)
+
+
+def _content(held: BinaryIO) -> bytes:
+    # Not by seeking: the descriptors' place in the file would move, too.
+    return os.pread(held.fileno(), os.fstat(held.fileno()).st_size, 0)
 
 
 class _QuietTensorFlowImport(importlib.abc.MetaPathFinder):

@@ -1,43 +1,73 @@
-"""TFLite: conversion, quantization, quantization-aware training, the one interpreter runner, checked export.
+"""TFLite: trained networks as checked, quantized files; the one interpreter runner; files for microcontrollers.
 
 Example:
     from ofa_tf import deploy
-    report = deploy.export(net, arch, statistics, "model.tflite", precision="int8", preprocessing=preprocessing,
-                           representative_images=images)
+    network = deploy.Network.of_subnet(net, arch, preprocessing, statistics)
+    report = network.export("model.tflite", "int8", representative_images=images)
     print(deploy.Runner(report.path).time().median_ms)
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from ofa_tf.common.form import BORDER_TYPES, PRECISIONS
-from ofa_tf.deploy.checked_file import Expected, keep_checked
-from ofa_tf.deploy.convert import convert
-from ofa_tf.deploy.export import arch_facts, export, export_blocks
-from ofa_tf.deploy.export_report import ExportReport
-from ofa_tf.deploy.graph_summary import GraphSummary, summarize
-from ofa_tf.deploy.model_card import model_card
-from ofa_tf.deploy.model_file import read_description
-from ofa_tf.deploy.qat import quantization_aware
-from ofa_tf.deploy.quantization import quantize
-from ofa_tf.deploy.quantization_recipe import QuantizationRecipe
-from ofa_tf.deploy.runner import Runner
-from ofa_tf.deploy.timing import Timing
+
+if TYPE_CHECKING:
+    from ofa_tf.deploy.checked_file import ExportReport
+    from ofa_tf.deploy.conversion import convert
+    from ofa_tf.deploy.foreign_file import ForeignFile, open_foreign, open_foreign_files
+    from ofa_tf.deploy.micro_runtime import MicroRun, run_micro, write_c_array
+    from ofa_tf.deploy.model_file import read_description
+    from ofa_tf.deploy.network import Network
+    from ofa_tf.deploy.qat import QuantizationRecipe, quantization_aware
+    from ofa_tf.deploy.quantization import quantize
+    from ofa_tf.deploy.runner import GraphSummary, Runner, Timing, summarize
+
+# Imported when it is asked for: files are run, also in processes of their own, without TensorFlow.
+_MODULES = {
+    "ExportReport": "checked_file",
+    "convert": "conversion",
+    "ForeignFile": "foreign_file",
+    "open_foreign": "foreign_file",
+    "open_foreign_files": "foreign_file",
+    "MicroRun": "micro_runtime",
+    "run_micro": "micro_runtime",
+    "write_c_array": "micro_runtime",
+    "read_description": "model_file",
+    "Network": "network",
+    "QuantizationRecipe": "qat",
+    "quantization_aware": "qat",
+    "quantize": "quantization",
+    "GraphSummary": "runner",
+    "Runner": "runner",
+    "Timing": "runner",
+    "summarize": "runner",
+}
 
 __all__ = [
     "BORDER_TYPES",
     "PRECISIONS",
-    "Expected",
     "ExportReport",
+    "ForeignFile",
     "GraphSummary",
+    "MicroRun",
+    "Network",
     "QuantizationRecipe",
     "Runner",
     "Timing",
-    "arch_facts",
     "convert",
-    "export",
-    "export_blocks",
-    "keep_checked",
-    "model_card",
+    "open_foreign",
+    "open_foreign_files",
     "quantization_aware",
     "quantize",
     "read_description",
+    "run_micro",
     "summarize",
+    "write_c_array",
 ]
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"ofa_tf.deploy.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

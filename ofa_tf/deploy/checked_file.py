@@ -10,11 +10,8 @@ import numpy as np
 
 from ofa_tf.common import OfaError, atomic_path, write_text
 from ofa_tf.common.form import precision_of
-from ofa_tf.deploy.export_report import ExportReport
-from ofa_tf.deploy.graph_summary import summarize
-from ofa_tf.deploy.model_card import model_card
-from ofa_tf.deploy.model_file import described
-from ofa_tf.deploy.runner import Runner
+from ofa_tf.deploy.model_file import described, model_card
+from ofa_tf.deploy.runner import Runner, summarize
 
 # How many standard errors of the difference on these images are put down to chance.
 _STANDARD_ERRORS = 2.0
@@ -24,68 +21,92 @@ _OTHER_THREADS, _OTHER_IMAGES = 3, 16
 _THREADS_TOLERANCE = 1e-3
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Expected:
-    """What a file is compared with.
+@dataclasses.dataclass(frozen=True)
+class ExportReport:
+    """An exported file, and how it compares with the Keras model on the same images.
 
     Args:
-        images: uint8 (M, r, r, 3), raw.
-        logits: float32 (M, classes) of the float network on them.
-        labels: int (M,), None where the classes are not known.
+        path: the file.
+        precision: one of `PRECISIONS`.
+        form: how it is written, one of `common.form.FORMS`.
+        model_bytes: its size.
+        images: how many images it was checked on.
+        agreement: share of them on which both have the same top-1 class, 0..1.
+        logits_error: root mean square of the differences of both's logits, in units of the spread of Keras's.
+        keras_top1: top-1 of the Keras model, 0..1, None without labels.
+        tflite_top1: top-1 of the file, 0..1, None without labels.
+        keras_top5: likewise, the right class among the first five; None with no more than five classes, too.
+        tflite_top5: likewise.
+        input_type: NumPy type of its input.
+        output_type: NumPy type of its output.
+        batch_size: images that it takes at once.
+        threads: numbers of threads with which it was run and gave the same.
+        partitions: parts of the graph that XNNPACK runs here.
+        int8_share: share of the operations that read and write 8-bit activations only, 0..1.
+        operations: how many there are of each kind.
+        outside_xnnpack: how many of each kind XNNPACK leaves to slower code here.
     """
 
-    images: np.ndarray
-    logits: np.ndarray
-    labels: np.ndarray | None = None
+    path: str
+    precision: str
+    form: str
+    model_bytes: int
+    images: int
+    agreement: float
+    logits_error: float
+    keras_top1: float | None
+    tflite_top1: float | None
+    keras_top5: float | None
+    tflite_top5: float | None
+    input_type: str
+    output_type: str
+    batch_size: int
+    threads: tuple[int, ...]
+    partitions: int
+    int8_share: float
+    operations: Mapping[str, int]
+    outside_xnnpack: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return dataclasses.asdict(self)
 
 
 def keep_checked(
     path: str | os.PathLike,
     data: bytes,
-    expected: Expected,
+    images: np.ndarray,
+    logits: np.ndarray,
+    labels: np.ndarray | None,
     *,
     precision: str,
     form: str,
-    max_drop: float | None = None,
-    description: Mapping[str, Any] | None = None,
-    threads: int = 1,
+    max_drop: float | None,
+    description: Mapping[str, Any],
+    threads: int,
 ) -> ExportReport:
-    """Runs a file on images, compares it, describes it, and keeps it under its name if all is well.
-
-    Args:
-        path: where the file goes; its model card goes beside it, `.md`.
-        data: the file, of one input of raw images in any of `BORDER_TYPES`.
-        expected: what it should give.
-        precision: one of `PRECISIONS`.
-        form: how it is written, one of `common.form.FORMS`.
-        max_drop: see `export_blocks`.
-        description: JSON-ready facts to put into the file, to which the check's figures are added.
-        threads: the interpreter's threads for the check.
-
-    Returns:
-        What was found.
+    """Runs a file on raw images, compares it with the float network's logits, and keeps it described if all is well.
 
     Raises:
         OfaError: it does not agree; nothing is left under `path` then.
     """
     path = pathlib.Path(path)
     runner = Runner(data, threads=threads)
-    inputs = _as_taken(expected.images, runner.input_type)
-    logits = runner.predict(inputs)
-    report = _compared(path, data, runner, logits, expected, precision=precision, form=form)
-    trained = "trained_for_int8" in (description or {})
+    inputs = _as_taken(images, runner.input_type)
+    found = runner.predict(inputs)
+    report = _compared(path, runner, found, logits, labels, precision=precision, form=form)
     if max_drop is None:
         # Of paired answers as many could have changed the other way. A limit that was given is exact.
-        chance = _STANDARD_ERRORS * _changed(logits, expected) ** 0.5 / len(logits)
+        chance = _STANDARD_ERRORS * _changed(found, logits, labels) ** 0.5 / len(found)
         max_drop = precision_of(precision).max_drop + chance
-    _judge(report, max_drop, trained=trained)
-    spread = float(expected.logits.std()) or 1.0
-    _require_same(path, Runner(data, threads=_OTHER_THREADS), inputs, logits, spread, f"with {_OTHER_THREADS} threads")
-    data = described(data, _full_description(description or {}, path, report, runner))
+    _judge(report, max_drop, trained="trained_for_int8" in description)
+    spread = float(logits.std()) or 1.0
+    _require_same(path, Runner(data, threads=_OTHER_THREADS), inputs, found, spread, f"with {_OTHER_THREADS} threads")
+    data = described(data, _full_description(description, path, report, runner))
     report = dataclasses.replace(report, model_bytes=len(data))
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
-        _require_same(path, Runner(temporary, threads=threads), inputs, logits, spread, "with its description inside")
+        _require_same(path, Runner(temporary, threads=threads), inputs, found, spread, "with its description inside")
     write_text(path.with_suffix(".md"), model_card(path.name, data))
     return report
 
@@ -98,23 +119,23 @@ def _as_taken(images: np.ndarray, input_type: str) -> np.ndarray:
     return centred.astype(np.int8) if input_type == "int8" else centred.astype(np.float32) / 128
 
 
-def _compared(path, data, runner, logits, expected, *, precision: str, form: str) -> ExportReport:
-    found, reference = logits.argmax(-1), expected.logits.argmax(-1)
+def _compared(
+    path, runner: Runner, found: np.ndarray, logits: np.ndarray, labels: np.ndarray | None, **written: str
+) -> ExportReport:
+    classes, reference = found.argmax(-1), logits.argmax(-1)
     summary = summarize(runner)
-    labels = expected.labels
     more_than_five = labels is not None and logits.shape[-1] > 5
     return ExportReport(
         path=str(path),
-        precision=precision,
-        form=form,
-        model_bytes=len(data),
-        images=len(logits),
-        agreement=float(np.mean(reference == found)),
-        logits_error=float(np.sqrt(np.mean((logits - expected.logits) ** 2)) / (expected.logits.std() or 1.0)),
+        **written,
+        model_bytes=len(runner.model_bytes),
+        images=len(found),
+        agreement=float(np.mean(reference == classes)),
+        logits_error=float(np.sqrt(np.mean((found - logits) ** 2)) / (logits.std() or 1.0)),
         keras_top1=None if labels is None else float(np.mean(reference == labels)),
-        tflite_top1=None if labels is None else float(np.mean(found == labels)),
-        keras_top5=_top5(expected.logits, labels) if more_than_five else None,
-        tflite_top5=_top5(logits, labels) if more_than_five else None,
+        tflite_top1=None if labels is None else float(np.mean(classes == labels)),
+        keras_top5=_top5(logits, labels) if more_than_five else None,
+        tflite_top5=_top5(found, labels) if more_than_five else None,
         input_type=runner.input_type,
         output_type=runner.output_type,
         batch_size=runner.input_shape[0],
@@ -130,12 +151,12 @@ def _top5(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean((np.argsort(-logits, axis=-1, kind="stable")[:, :5] == np.asarray(labels)[:, None]).any(-1)))
 
 
-def _changed(logits: np.ndarray, expected: Expected) -> int:
+def _changed(found: np.ndarray, logits: np.ndarray, labels: np.ndarray | None) -> int:
     """On how many images it matters that the file answers otherwise: right for wrong, or wrong for right."""
-    found, reference = logits.argmax(-1), expected.logits.argmax(-1)
-    if expected.labels is None:
-        return int(np.sum(found != reference))
-    return int(np.sum((found == expected.labels) != (reference == expected.labels)))
+    classes, reference = found.argmax(-1), logits.argmax(-1)
+    if labels is None:
+        return int(np.sum(classes != reference))
+    return int(np.sum((classes == labels) != (reference == labels)))
 
 
 def _judge(report: ExportReport, max_drop: float, *, trained: bool) -> None:

@@ -2,35 +2,33 @@
 
 The interpreter trusts its files: a damaged one can end the process, or run for ever. So such files are opened, run and
 timed in a child process with limits of time and memory, and what happens to it becomes one line. The child imports no
-TensorFlow: it starts in a quarter of a second, and each file has a fork of it (ofa_tf/deploy/foreign_child.py).
+TensorFlow: it starts in a quarter of a second, and each file has a fork of it.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
-import pathlib
+import resource
 import signal
-import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ofa_tf.common import InputError, OfaError, brief
+import numpy as np
+
+from ofa_tf.common import InputError, brief
+from ofa_tf.common.child import Answer, Child, ending_of
 from ofa_tf.common.config import check_whole
-from ofa_tf.deploy.timing import Timing
+from ofa_tf.deploy.runner import Runner, Timing
 
 LIMIT_SECONDS = 60.0
 LIMIT_BYTES = 4 << 30
-
-# The package's own __init__ brings TensorFlow along, which running a file does not need.
-_CHILD = """
-import sys, types
-root, folder = sys.argv[1:]
-sys.path.insert(0, root)
-package = sys.modules["ofa_tf.deploy"] = types.ModuleType("ofa_tf.deploy")
-package.__path__ = [folder]
-from ofa_tf.deploy.foreign_child import serve
-serve()
-"""
+# Timed runs may be so much slower than the first one lets expect.
+_PATIENCE = 10
+_MOST_SECONDS = 24 * 3600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,33 +110,93 @@ def open_foreign_files(
         "limit_seconds": limit_seconds,
         "limit_bytes": limit_bytes,
     }
-    here = pathlib.Path(__file__).resolve().parent
-    child = subprocess.run(
-        [sys.executable, "-P", "-W", "ignore", "-c", _CHILD, str(here.parents[1]), str(here)],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        # BLAS's threads would not survive a fork, and nothing here multiplies matrices.
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-    )
-    answers = child.stdout.splitlines()
-    if len(answers) != len(names):
-        raise OfaError(f"the process that opens TFLite files ended early ({child.returncode}: {brief(child.stderr)})")
-    return [_found(name, json.loads(answer)) for name, answer in zip(names, answers, strict=True)]
+    # BLAS's threads would not survive a fork, and nothing here multiplies matrices.
+    variables = {"OPENBLAS_NUM_THREADS": "1"}
+    with Child("opening TFLite files", f"{__name__}:serve", variables=variables) as child:
+        child.send(json.dumps(request).encode() + b"\n")
+        return [_found(name, child) for name in names]
 
 
-def _found(name: str, answer: dict) -> ForeignFile | InputError:
-    if "found" in answer:
-        found = answer["found"]
+def _found(name: str, child: Child) -> ForeignFile | InputError:
+    """What the child answers of a file: what was found, if the fork lived to say it, then how the fork ended."""
+    answers = [child.answer()]
+    while "code" not in answers[-1]:
+        answers.append(child.answer())
+    *answer, end = answers
+    said = brief(child.said())
+    if answer and "refused" in answer[0]:
+        return InputError(f"{name}: {brief(answer[0]['refused'], 400)}")
+    if answer and end["code"] == 0:
+        found = answer[0]
         shapes = {side: tuple(found[side]) for side in ("input_shape", "output_shape")}
         timing = found["timing"] and Timing(**found["timing"])
         return ForeignFile(**{**found, **shapes, "path": name, "timing": timing})
-    if "error" in answer:
-        return InputError(f"{name}: {brief(answer['error'], 400)}")
-    said = brief(answer["words"])
-    said = f", after {said!r}" if said else ""
-    if answer["signal"] == signal.SIGALRM:
-        return InputError(f"{name}: ran for {answer['seconds']:.0f} s without an end{said}; export it anew, or smaller")
-    how = signal.Signals(answer["signal"]).name if answer["signal"] else f"exit code {answer['code']}"
-    return InputError(f"{name}: the interpreter crashed on it ({how}{said}); export it anew")
+    after = f", after {said!r}" if said else ""
+    if end["code"] == -signal.SIGALRM:
+        return InputError(f"{name}: ran for {end['seconds']:.0f} s without an end{after}; export it anew, or smaller")
+    return InputError(f"{name}: the interpreter crashed on it ({ending_of(end['code'])}{after}); export it anew")
+
+
+def serve(answer: Answer) -> None:
+    """In the child: opens each file that is asked for in a fork, which answers; then tells how that ended."""
+    request = json.loads(sys.stdin.readline())
+    for path in request.pop("paths"):
+        start = time.monotonic()
+        process = os.fork()
+        if process == 0:
+            code = 1
+            try:
+                answer(**_look(path, **request))
+                code = 0
+            finally:
+                # Nothing of what the parent does at its end.
+                os._exit(code)
+        _, status = os.waitpid(process, 0)
+        answer(code=os.waitstatus_to_exitcode(status), seconds=time.monotonic() - start)
+
+
+def _look(
+    path: str, *, threads: int, min_runs: int, min_seconds: float, limit_seconds: float, limit_bytes: int
+) -> dict[str, Any]:
+    _limit(limit_seconds, limit_bytes)
+    try:
+        runner = Runner(path, threads=threads)
+        start = time.monotonic()
+        outputs = runner.predict(np.zeros(runner.input_shape, runner.input_type))
+        if min_runs:
+            runs = _PATIENCE * (time.monotonic() - start) * (min_runs + 10)
+            _limit_seconds(limit_seconds + runs + _PATIENCE * min_seconds)
+        timing = runner.time(min_runs, min_seconds) if min_runs else None
+        operations = Counter(runner.operations)
+    except InputError as error:
+        # It says all there is to say, and names the file first.
+        return {"refused": str(error).removeprefix(path).removeprefix(": ")}
+    except Exception as error:
+        return {"refused": f"cannot be run ({error or type(error).__name__}); export it anew"}
+    return {
+        "model_bytes": len(runner.model_bytes),
+        "input_shape": runner.input_shape,
+        "input_type": runner.input_type,
+        "output_shape": outputs.shape,
+        "output_type": runner.output_type,
+        "operations": operations,
+        "partitions": runner.partitions,
+        "timing": timing and dataclasses.asdict(timing),
+    }
+
+
+def _limit(seconds: float, size: int) -> None:
+    # The default action ends the process wherever it is, in native code too.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    _limit_seconds(seconds)
+    for kind, wanted in ((resource.RLIMIT_AS, size), (resource.RLIMIT_CORE, 0)):
+        _, most = resource.getrlimit(kind)
+        if most != resource.RLIM_INFINITY:
+            wanted = min(wanted, most)
+        # Not every system has every limit.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (wanted, wanted))
+
+
+def _limit_seconds(seconds: float) -> None:
+    signal.setitimer(signal.ITIMER_REAL, min(max(seconds, 1e-6), _MOST_SECONDS))

@@ -1,25 +1,26 @@
-"""TFLite files in the runtime of microcontrollers, tflite-micro, on this machine."""
+"""TFLite files for microcontrollers: run by their runtime, tflite-micro, on this machine; and written as C source."""
 
 import dataclasses
+import hashlib
 import importlib.util
 import os
 import pathlib
 import re
-import signal
-import subprocess
 import sys
 import tempfile
 
 import numpy as np
 
-from ofa_tf.common import InputError, OfaError
-from ofa_tf.deploy import micro_child
+from ofa_tf.common import InputError, OfaError, brief, write_text
+from ofa_tf.common.child import Answer, Child, ChildError
 from ofa_tf.deploy.runner import read_model
 
-_CHILD = "import runpy, sys; runpy.run_path(sys.argv[1])['run'](*sys.argv[2:])"
+# Another function takes its place in tests.
+_RUN = f"{__name__}:run_in_child"
 # More than any model for a microcontroller takes; only what is used is touched.
 _ARENA_BYTES = 1 << 26
-_WORDS = 300
+_QUOTED_CHARACTERS = 300
+_BYTES_PER_LINE = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,28 +110,60 @@ def _outputs(path: pathlib.Path) -> np.ndarray:
 
 
 def _run(source: str, folder: pathlib.Path, arena_bytes: int | None, timeout_s: float) -> str:
-    command = [sys.executable, "-P", "-c", _CHILD, micro_child.__file__, str(folder), str(arena_bytes or _ARENA_BYTES)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout_s, env=environment, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise OfaError(
-            f"{source}: the microcontroller's runtime was not done in {timeout_s:g} s; give fewer images"
-        ) from None
-    words = (done.stdout + b"\n" + done.stderr).decode(errors="replace")
-    if done.returncode == 0:
-        return words
+    """What the runtime said while it ran the model of a folder."""
+    arguments = str(folder), str(arena_bytes or _ARENA_BYTES)
+    with Child("the microcontroller's runtime", _RUN, *arguments, timeout_seconds=timeout_s) as child:
+        try:
+            child.answer()
+            return child.said()
+        except ChildError as error:
+            failed = error
+    if failed.timed_out:
+        raise OfaError(f"{source}: the microcontroller's runtime was not done in {timeout_s:g} s; give fewer images")
     # Its figures come before what went wrong.
-    lines = (line for line in words.splitlines() if not line.startswith("[RecordingMicroAllocator]"))
-    said = " ".join(" ".join(lines).split())[:_WORDS] or "it said nothing"
-    if done.returncode < 0:
-        said = f"ended by {signal.Signals(-done.returncode).name}: {said}"
+    lines = (line for line in failed.text.splitlines() if not line.startswith("[RecordingMicroAllocator]"))
+    said = brief(" ".join(lines), _QUOTED_CHARACTERS) or "it said nothing"
     inside = f" in an arena of {arena_bytes} bytes" if arena_bytes else ""
     larger = ", or give it a larger arena" if arena_bytes else ""
     raise InputError(
-        f"{source}: the microcontroller's runtime does not run it{inside} ({said}); export it anew in int8{larger}"
+        f"{source}: the microcontroller's runtime does not run it{inside} ({failed.ending}: {said}); export it anew in "
+        f"int8{larger}"
+    )
+
+
+def run_in_child(answer: Answer, folder: str, arena_bytes: str) -> None:
+    """Runs the model of a folder in this process, on its images if there are any."""
+    try:
+        _invoke(pathlib.Path(folder), int(arena_bytes))
+    except Exception as error:
+        # A damaged file makes the runtime's reader raise anything.
+        sys.exit(f"{type(error).__name__}: {error}")
+    answer()
+
+
+def _invoke(folder: pathlib.Path, arena_bytes: int) -> None:
+    from tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_bytes((folder / "model.tflite").read_bytes(), arena_size=arena_bytes)
+    interpreter.print_allocations()
+    if not (folder / "images.npy").exists():
+        return
+    inputs, outputs = interpreter.get_input_details(0), interpreter.get_output_details(0)
+    shape, dtype = tuple(inputs["shape"].tolist()), np.dtype(inputs["dtype"])
+    images = np.load(folder / "images.npy", allow_pickle=False)
+    if images.shape[1:] != shape[1:] or images.dtype != dtype:
+        raise ValueError(f"images are {images.dtype} {images.shape[1:]}, the model takes {dtype} {shape[1:]}")
+    found = []
+    for image in images:
+        interpreter.set_input(image[None], 0)
+        interpreter.invoke()
+        found.append(interpreter.get_output(0)[0])
+    quantization = outputs["quantization_parameters"]
+    np.savez(
+        folder / "result.npz",
+        outputs=np.stack(found),
+        scale=np.float32(quantization["scales"][:1] if len(quantization["scales"]) else [0.0]),
+        zero_point=np.int64(quantization["zero_points"][:1] if len(quantization["zero_points"]) else [0]),
     )
 
 
@@ -139,3 +172,78 @@ def _figure(words: str, what: str) -> int:
     if found is None:
         raise OfaError(f"this version of tflite-micro does not tell its {what!r}; install that of the lock file")
     return int(found[1])
+
+
+def write_c_array(
+    model: bytes, path: str | os.PathLike, *, name: str | None = None, arena_bytes: int | None = None
+) -> pathlib.Path:
+    """Writes a TFLite file as a C array, and beside it the header that declares it.
+
+    Equal arguments give equal files.
+
+    Args:
+        model: the TFLite file's bytes.
+        path: the source, for example "model.cc" (or "model.c"); the header gets the suffix ".h".
+        name: of the array, a C identifier; made from the file's name unless given.
+        arena_bytes: what the interpreter's arena needs, for a constant in the header; none unless given.
+
+    Returns:
+        The header's path.
+
+    Raises:
+        InputError: a name or a path is unusable, or the model is empty.
+
+    Example:
+        write_c_array(pathlib.Path("model.tflite").read_bytes(), "firmware/model.cc", arena_bytes=180_000)
+    """
+    path = pathlib.Path(path)
+    if path.suffix not in (".cc", ".cpp", ".c"):
+        raise InputError(f"{path}: a C array goes into a file that ends with .cc, .cpp or .c; rename the output")
+    header = path.with_suffix(".h")
+    source, declarations = c_array(model, name or _identifier(path.stem), header=header.name, arena_bytes=arena_bytes)
+    write_text(header, declarations)
+    write_text(path, source)
+    return header
+
+
+def c_array(model: bytes, name: str, *, header: str, arena_bytes: int | None = None) -> tuple[str, str]:
+    """The source and the header of `write_c_array`, as text; both compile as C11 and as C++11.
+
+    The array `<name>_tflite` is aligned as the runtime reads it, and constant, so that it stays in flash;
+    `<name>_tflite_size` is its length.
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise InputError(f"C array: name is {name!r}, expected letters, digits and _, a letter first")
+    if not model:
+        raise InputError("C array: the model is empty, expected the bytes of a TFLite file")
+    if arena_bytes is not None and arena_bytes < 1:
+        raise InputError(f"C array: arena_bytes is {arena_bytes}, expected at least 1")
+    told = f"// A TFLite model of {len(model)} bytes, SHA-256 {hashlib.sha256(model).hexdigest()}.\n"
+    lines = (
+        ", ".join(f"0x{byte:02x}" for byte in model[start : start + _BYTES_PER_LINE]) + ",\n"
+        for start in range(0, len(model), _BYTES_PER_LINE)
+    )
+    source = (
+        f'{told}\n#include "{header}"\n\n#ifndef __cplusplus\n#include <stdalign.h>\n#endif\n\n'
+        f"alignas(16) const unsigned char {name}_tflite[] = {{\n{''.join(lines)}}};\n"
+        f"const unsigned int {name}_tflite_size = {len(model)}u;\n"
+    )
+    guard, arena = f"{name.upper()}_TFLITE_H_", ""
+    if arena_bytes is not None:
+        arena = (
+            f"\n// What the arena of tflite-micro's interpreter needs for this model: its activations at their peak,\n"
+            f"// and what is kept about its layers. Kernels other than the reference ones may need more.\n"
+            f"#define {name.upper()}_ARENA_BYTES {arena_bytes}\n"
+        )
+    declarations = (
+        f"{told}\n#ifndef {guard}\n#define {guard}\n{arena}\n"
+        f'#ifdef __cplusplus\nextern "C" {{\n#endif\n\n'
+        f"extern const unsigned char {name}_tflite[];\nextern const unsigned int {name}_tflite_size;\n\n"
+        f"#ifdef __cplusplus\n}}\n#endif\n\n#endif  // {guard}\n"
+    )
+    return source, declarations
+
+
+def _identifier(stem: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9_]", "_", stem)
+    return name if re.match(r"[A-Za-z]", name) else f"model_{name}"

@@ -14,38 +14,67 @@ import os
 import pathlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from ofa_tf.common import InputError, OfaError, save_npz, write_json
-from ofa_tf.common.form import Form, precision_of
-from ofa_tf.data import Augmentation, ImageDataset, Preprocessing, steps_per_epoch, training_batches
-from ofa_tf.deploy.batch_process import BatchProcess
-from ofa_tf.deploy.checked_file import Expected, keep_checked
-from ofa_tf.deploy.export_report import ExportReport
-from ofa_tf.deploy.float_network import check_images_fit, for_symmetric_inputs, keras_logits
-from ofa_tf.deploy.quantization_recipe import QuantizationRecipe
-from ofa_tf.networks.plain import build_plain
-from ofa_tf.networks.supernet import set_plain_weights
-from ofa_tf.spaces import Block
+from ofa_tf.common.child import Child
+from ofa_tf.common.config import check_whole, from_config, is_number, to_config
+from ofa_tf.common.form import Form, form_of
+from ofa_tf.data import Augmentation, ImageDataset, steps_per_epoch, training_batches
+from ofa_tf.deploy.checked_file import ExportReport, keep_checked
+from ofa_tf.deploy.network import Network, check_images_fit
 
 _WHAT = "quantization-aware training"
-_PROCESS = "from ofa_tf.deploy import qat_process; qat_process.main()"
+_PROCESS = "ofa_tf.deploy.qat_process:train"
 _NEEDED = ("tensorflow_model_optimization", "tf_keras")
 
 
+@dataclasses.dataclass(frozen=True)
+class QuantizationRecipe:
+    """Adam with cosine decay, towards the outputs of the float network.
+
+    Args:
+        epochs: passes over the training images.
+        batch_size: images per step.
+        learning_rate: of the first step.
+        range_images: training images from which the first ranges of all values are taken, before the first step.
+        seed: of data order and augmentation.
+    """
+
+    epochs: int = 2
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+    range_images: int = 1024
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("range_images", 1), ("seed", 0)):
+            check_whole(f"quantization recipe: {name}", getattr(self, name), least)
+        if not is_number(self.learning_rate) or self.learning_rate < 0:
+            raise InputError(
+                f"quantization recipe: learning_rate is {self.learning_rate!r}, expected a number of at least 0"
+            )
+
+    def to_config(self) -> dict[str, Any]:
+        """The recipe as JSON-ready data, read back by `from_config`."""
+        return to_config(self)
+
+    @staticmethod
+    def from_config(fields: dict[str, Any]) -> "QuantizationRecipe":
+        """Reads what `to_config` wrote; raises `InputError` where it does not fit."""
+        return from_config(QuantizationRecipe, fields, "quantization recipe")
+
+
 def quantization_aware(
-    blocks: Sequence[Block],
-    weights: Mapping[str, Sequence[np.ndarray]],
+    network: Network,
     path: str | os.PathLike,
     *,
     dataset: ImageDataset,
-    preprocessing: Preprocessing,
     augmentation: Augmentation,
     check_images: np.ndarray,
     check_labels: np.ndarray | None = None,
@@ -54,33 +83,29 @@ def quantization_aware(
     max_drop: float | None = None,
     checkpoint: str | os.PathLike | None = None,
     after_epoch: Callable[[int, dict], None] | None = None,
-    facts: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> ExportReport:
     """Trains a network with the rounding of an int8 file inside, writes the file, and keeps it only if it agrees.
 
     Every value is rounded in training as it will be in the file; batch norms go into the weights before. What is
     learned are the float network's own outputs on augmented training images, not the labels: the file is to do what
-    that network does, and a few epochs of labels alone would teach another one. The file is as `export` writes it.
+    that network does, and a few epochs of labels alone would teach another one. The file is as `Network.export` writes
+    it.
 
     Args:
-        blocks: what the network is built of.
-        weights: by the names of the plain model's layers, in the layers' order, as `Supernet.plain_weights` gives them.
+        network: the float one.
         path: where the file goes.
         dataset: whose training images it learns from.
-        preprocessing: what the network was trained with.
         augmentation: of the training images.
         check_images: uint8 (M, r, r, 3), on which the file is compared with the float network.
         check_labels: int (M,), their classes.
         recipe: how it is trained.
         form: how it is written, one of `common.form.FORMS` with a hard-swish of integers ("split" or "folded").
-        max_drop: by how much top-1 may be below the float network's (without labels: the share of images whose top-1
-            class may differ), 0..1.
+        max_drop: see `Network.export`.
         checkpoint: a file that holds the state after each epoch; an existing one of the same network, images and recipe
             is resumed, and it is removed at the end.
         after_epoch: called with the epoch (from 1) and its mean training figures: "loss" (the divergence from the float
             network's outputs) and "agreement" (the share of images with its class).
-        facts: JSON-ready data to put into the file, see `export_blocks`.
         threads: the interpreter's threads for the check.
 
     Returns:
@@ -91,37 +116,33 @@ def quantization_aware(
         OfaError: the training's process failed, or the file does not agree; nothing is left under `path` then.
 
     Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-    Inference", section 3; docs/design_notes.md, "Quantization-aware training".
+    Inference", section 3; docs/results/int8.md.
 
     Example:
-        report = quantization_aware(net.space.blocks(arch), net.plain_weights(arch, statistics), "model.tflite",
-                                    dataset=dataset, preprocessing=preprocessing, augmentation=augmentation,
-                                    check_images=images, check_labels=labels)
+        network = deploy.Network.of_subnet(net, arch, preprocessing, statistics)
+        report = deploy.quantization_aware(network, "model.tflite", dataset=dataset, augmentation=augmentation,
+                                           check_images=images, check_labels=labels)
     """
     recipe = recipe or QuantizationRecipe()
-    form = form or precision_of("int8").form
-    _check(blocks, dataset, form)
-    check_images_fit(blocks[0].input_size, None, check_images, check_labels)
-    model = build_plain(blocks, keras)
-    set_plain_weights(model, weights)
+    form = form_of("int8", form)
+    _check(network, dataset, form)
+    check_images_fit(network, None, check_images, check_labels)
     with tempfile.TemporaryDirectory(prefix="ofa_tf_qat_") as name:
         folder = pathlib.Path(name)
-        job = _write_job(folder, blocks, weights, dataset, preprocessing, augmentation, recipe, form, checkpoint)
-        with BatchProcess(_WHAT, _PROCESS, folder, {"TF_USE_LEGACY_KERAS": "1"}) as process:
-            _train(process, job, model, dataset, preprocessing, augmentation, recipe, after_epoch)
+        job = _write_job(folder, network, dataset, augmentation, recipe, form, checkpoint)
+        with Child(_WHAT, _PROCESS, name, variables={"TF_USE_LEGACY_KERAS": "1"}) as child:
+            _train(child, job, network, dataset, augmentation, recipe, after_epoch)
         data = (folder / "model.tflite").read_bytes()
     report = keep_checked(
         path,
         data,
-        Expected(check_images, keras_logits(model, preprocessing, check_images), check_labels),
+        check_images,
+        network.logits(check_images),
+        check_labels,
         precision="int8",
         form=form,
         max_drop=max_drop,
-        description={
-            "preprocessing": preprocessing.to_config(),
-            "trained_for_int8": recipe.to_config(),
-            **(facts or {}),
-        },
+        description={**network.description(), "trained_for_int8": recipe.to_config()},
         threads=threads,
     )
     if checkpoint is not None:
@@ -130,12 +151,13 @@ def quantization_aware(
     return report
 
 
-def _check(blocks: Sequence[Block], dataset: ImageDataset, form: str) -> None:
+def _check(network: Network, dataset: ImageDataset, form: str) -> None:
     if Form.parse(form).hard_swish == "fused":
         raise InputError(f"{_WHAT}: form {form} leaves hard-swish to float kernels; give folded-rows or split-rows")
-    if blocks[-1].out_channels != dataset.num_classes:
+    outputs = network.blocks[-1].out_channels
+    if outputs != dataset.num_classes:
         raise InputError(
-            f"{_WHAT}: the network has {blocks[-1].out_channels} outputs, dataset {dataset.name} has "
+            f"{_WHAT}: the network has {outputs} outputs, dataset {dataset.name} has "
             f"{dataset.num_classes} classes; give images of its classes"
         )
     missing = [package for package in _NEEDED if importlib.util.find_spec(package) is None]
@@ -143,13 +165,13 @@ def _check(blocks: Sequence[Block], dataset: ImageDataset, form: str) -> None:
         raise InputError(f"{_WHAT}: {missing[0]} is not installed; install ofa_tf[qat]")
 
 
-def _write_job(folder, blocks, weights, dataset, preprocessing, augmentation, recipe, form, checkpoint) -> dict:
-    symmetric = for_symmetric_inputs(dict(weights), blocks[0].name, preprocessing)
+def _write_job(folder, network: Network, dataset, augmentation, recipe, form, checkpoint) -> dict:
+    symmetric = network.weights_for_symmetric_inputs()
     arrays = {f"{name}/{index}": value for name, values in symmetric.items() for index, value in enumerate(values)}
     save_npz(folder / "weights.npz", arrays)
     epoch_steps = steps_per_epoch(dataset, recipe.batch_size)
     job = {
-        "blocks": [dataclasses.asdict(block) for block in blocks],
+        "blocks": [dataclasses.asdict(block) for block in network.blocks],
         "form": form,
         "batch_size": recipe.batch_size,
         "learning_rate": recipe.learning_rate,
@@ -166,8 +188,9 @@ def _write_job(folder, blocks, weights, dataset, preprocessing, augmentation, re
     return job
 
 
-def _train(process: BatchProcess, job, model, dataset, preprocessing, augmentation, recipe, after_epoch) -> None:
-    teacher = tf.function(lambda images: model(preprocessing.normalize(images), training=False), autograph=False)
+def _train(child: Child, job, network: Network, dataset, augmentation, recipe, after_epoch) -> None:
+    model, normalize = network.model(), network.preprocessing.normalize
+    teacher = tf.function(lambda images: model(normalize(images), training=False), autograph=False)
 
     def batches(first: int, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for images, _ in training_batches(
@@ -179,12 +202,12 @@ def _train(process: BatchProcess, job, model, dataset, preprocessing, augmentati
             first_step=first,
             steps=count,
         ):
-            yield np.asarray(images), np.asarray(teacher(images))
+            yield np.ascontiguousarray(images), np.ascontiguousarray(teacher(images))
 
     epoch_steps = job["epoch_steps"]
-    first = process.answer()["epoch"] * epoch_steps
+    first = child.answer()["epoch"] * epoch_steps
     if first == 0:
-        for _ in process.answers(batches(0, job["range_batches"])):
+        for _ in child.answers(batches(0, job["range_batches"])):
             pass
     figures = []
     with tqdm.tqdm(
@@ -196,7 +219,7 @@ def _train(process: BatchProcess, job, model, dataset, preprocessing, augmentati
         mininterval=1.0,
         file=sys.stderr,
     ) as bar:
-        for step, found in enumerate(process.answers(batches(first, job["steps"] - first)), start=first):
+        for step, found in enumerate(child.answers(batches(first, job["steps"] - first)), start=first):
             if not math.isfinite(found["loss"]):
                 raise OfaError(f"{_WHAT}, step {step}: the loss is {found['loss']}; lower the learning rate")
             figures.append(found)
@@ -208,4 +231,4 @@ def _train(process: BatchProcess, job, model, dataset, preprocessing, augmentati
                 if after_epoch:
                     after_epoch((step + 1) // epoch_steps, means)
     # The file is written.
-    process.answer()
+    child.answer()

@@ -1,15 +1,29 @@
-"""Post-training quantization to int8, with ranges of our own."""
+"""Post-training quantization to int8: ranges of our own, and what a file takes and gives.
 
-from collections.abc import Sequence
+tf.lite's own calibration is not used: it notes what an operation read after the operation ran, when one that writes
+where it reads has overwritten it, and so finds ranges of which some are six times too wide (docs/results/int8.md,
+"Ranges").
+"""
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.tools import flatbuffer_utils
 
 from ofa_tf.common import InputError
-from ofa_tf.deploy.activation_ranges import activation_ranges
-from ofa_tf.deploy.border_types import with_border_types
-from ofa_tf.deploy.convert import convert, quantize_ranged
-from ofa_tf.deploy.float_graph import FloatGraph
+from ofa_tf.common.quiet import captured_output
+from ofa_tf.deploy.conversion import convert, quantize_ranged
+
+# Of images, by the least and the greatest value that a tensor has for each.
+_PERCENTILE = 90
+_TYPES = {"uint8": schema.TensorType.UINT8, "int8": schema.TensorType.INT8}
+# Of images, 0..255, as (x - 128) / 128.
+_IMAGE_SCALE = 1 / 128
+_STEPS = 255
 
 
 def quantize(
@@ -39,3 +53,237 @@ def quantize(
     ranges = activation_ranges(graph, representative)
     data = quantize_ranged(graph.with_ranges(ranges))
     return with_border_types(data, input_type, output_type, ranges[graph.output])
+
+
+class FloatGraph:
+    """The graph of a float32 file of one input and one output."""
+
+    def __init__(self, data: bytes):
+        self.data = data
+        self._model = flatbuffer_utils.read_model_from_bytearray(data)
+        self._graph = self._model.subgraphs[0]
+        self.input = self._name(self._graph.inputs[0])
+        self.output = self._name(self._graph.outputs[0])
+
+    @functools.cached_property
+    def needed_ranges(self) -> dict[str, tuple[float, float]]:
+        """The values that matter, by tensor, where not all do.
+
+        x * relu6(x + 3) is zero for all x below -3: a range that ends there costs nothing, and is finer.
+        """
+        readers: dict[int, list[schema.OperatorT]] = {}
+        for operator in self._graph.operators:
+            for tensor in operator.inputs:
+                readers.setdefault(tensor, []).append(operator)
+        found = {}
+        for tensor, reading in readers.items():
+            gates = {operator.outputs[0] for operator in reading if self._is_gate(operator)}
+            others = [operator for operator in reading if operator.outputs[0] not in gates]
+            if not gates or self._constant(tensor) is not None:
+                continue
+            if all(self._multiplies(operator, gates) for operator in others):
+                found[self._name(tensor)] = (-3.0, np.inf) if others else (-3.0, 3.0)
+            elif len(others) == 1 and self._kind(others[0]) == "MUL":
+                # x / 6, which only the gate multiplies.
+                (sixth,) = others[0].outputs
+                factors = [self._constant(part) for part in others[0].inputs]
+                factor = next((value for value in factors if value is not None and value.size == 1), None)
+                if factor is not None and factor > 0 and all(self._multiplies(o, gates) for o in readers[sixth]):
+                    found[self._name(tensor)] = (-3.0, np.inf)
+                    found[self._name(sixth)] = (-3.0 * float(factor.item()), np.inf)
+        return found
+
+    def with_ranges(self, ranges: Mapping[str, tuple[float, float]]) -> bytes:
+        """The file with ranges of its tensors in it, as converters that quantize read them."""
+        model = flatbuffer_utils.read_model_from_bytearray(self.data)
+        for tensor in model.subgraphs[0].tensors:
+            if _text(tensor.name) in ranges:
+                low, high = ranges[_text(tensor.name)]
+                tensor.quantization = schema.QuantizationParametersT()
+                tensor.quantization.min, tensor.quantization.max = [float(low)], [float(high)]
+        return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+    def _kind(self, operator: schema.OperatorT) -> str:
+        return flatbuffer_utils.opcode_to_name(self._model, operator.opcodeIndex)
+
+    def _name(self, tensor: int) -> str:
+        return _text(self._graph.tensors[tensor].name)
+
+    def _constant(self, tensor: int) -> np.ndarray | None:
+        data = self._model.buffers[self._graph.tensors[tensor].buffer].data
+        is_float = self._graph.tensors[tensor].type == schema.TensorType.FLOAT32
+        return np.frombuffer(bytes(bytearray(data)), np.float32) if data is not None and is_float else None
+
+    def _is_gate(self, operator: schema.OperatorT) -> bool:
+        """Whether it is relu6(x + 3)."""
+        if self._kind(operator) != "ADD":
+            return False
+        if operator.builtinOptions.fusedActivationFunction != schema.ActivationFunctionType.RELU6:
+            return False
+        constants = [self._constant(tensor) for tensor in operator.inputs]
+        return any(value is not None and value.size == 1 and value.item() == 3 for value in constants)
+
+    def _multiplies(self, operator: schema.OperatorT, gates: set[int]) -> bool:
+        return self._kind(operator) == "MUL" and any(tensor in gates for tensor in operator.inputs)
+
+
+def activation_ranges(graph: FloatGraph, inputs: Sequence[np.ndarray]) -> dict[str, tuple[float, float]]:
+    """The range of every tensor that is worth an 8-bit scale.
+
+    The ends are the 10th and 90th percentile, over the inputs, of the least and the greatest value that a tensor has
+    for each: a few images would else make all others coarse. What does not matter (`FloatGraph.needed_ranges`) is left
+    out. Input and output keep all that occurred.
+    """
+    ends: dict[str, list[tuple[float, float]]] = {}
+    for tensors in inner_tensors(graph.data, inputs):
+        for name, values in tensors.items():
+            ends.setdefault(name, []).append((float(values.min()), float(values.max())))
+    ranges = {}
+    for name, found in ends.items():
+        lows, highs = np.array(found).T
+        if name in (graph.input, graph.output):
+            ranges[name] = (float(lows.min()), float(highs.max()))
+            continue
+        low, high = np.percentile(lows, 100 - _PERCENTILE), np.percentile(highs, _PERCENTILE)
+        needed = graph.needed_ranges.get(name, (-np.inf, np.inf))
+        # Ranges hold zero, as quantization needs.
+        ranges[name] = (min(0.0, max(float(low), needed[0])), max(0.0, min(float(high), needed[1])))
+    return ranges
+
+
+def inner_tensors(data: bytes, inputs: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """Runs a file, and gives what each operation wrote, by name; integers are dequantized.
+
+    Without XNNPACK, which keeps the tensors inside its partitions to itself, and with memory of its own for every
+    tensor: operations that write where they read would else have overwritten it.
+    """
+    with captured_output():
+        interpreter = Interpreter(
+            model_content=data,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=True,
+        )
+        interpreter.allocate_tensors()
+    (taken,) = interpreter.get_input_details()
+    details = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    graph = flatbuffer_utils.read_model_from_bytearray(data).subgraphs[0]
+    written = [taken["index"], *(int(tensor) for operator in graph.operators for tensor in operator.outputs)]
+    for image in inputs:
+        interpreter.set_tensor(taken["index"], np.broadcast_to(image, taken["shape"]))
+        interpreter.invoke()
+        yield {
+            details[index]["name"]: _dequantized(interpreter.get_tensor(index), *details[index]["quantization"])
+            for index in written
+        }
+
+
+def _dequantized(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    return (values.astype(np.float32) - zero_point) * np.float32(scale) if scale else values
+
+
+def with_border_types(data: bytes, input_type: str, output_type: str, output_range: tuple[float, float]) -> bytes:
+    """A quantized file with other types than float32 at its borders; the range is of an output computed in float."""
+    model = flatbuffer_utils.read_model_from_bytearray(data)
+    if input_type != "float32":
+        _set_input(model, input_type)
+    if output_type != "float32":
+        _set_output(model, output_type, output_range)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def with_image_input(data: bytes) -> bytes:
+    """A file with uint8 images in place of its float32 input, which they become as (x - 128) / 128.
+
+    For "int16x8": no runtime quantizes bytes to 16 bits at once.
+    """
+    model = flatbuffer_utils.read_model_from_bytearray(data)
+    _set_image_input(model, "uint8")
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _set_image_input(model: schema.ModelT, kind: str) -> None:
+    graph = model.subgraphs[0]
+    taken = int(graph.inputs[0])
+    added = _add_tensor(graph, taken, kind, _IMAGE_SCALE, 0)
+    graph.operators.insert(0, _operator(model, "DEQUANTIZE", added, taken))
+    graph.inputs = [added]
+
+
+def _set_input(model: schema.ModelT, kind: str) -> None:
+    graph = model.subgraphs[0]
+    taken = int(graph.inputs[0])
+    readers = [operator for operator in graph.operators if taken in operator.inputs]
+    quantizing = [operator for operator in readers if _kind(model, operator) == "QUANTIZE"]
+    integers = [int(operator.outputs[0]) for operator in quantizing]
+    if len(quantizing) == len(readers) == 1 and kind == "int8":
+        graph.operators.remove(quantizing[0])
+        graph.inputs = integers
+    elif len(quantizing) == len(readers):
+        _make_integer(graph.tensors[taken], kind, _IMAGE_SCALE, 0)
+    else:
+        # Something computes in float from the input on.
+        _set_image_input(model, kind)
+
+
+def _set_output(model: schema.ModelT, kind: str, output_range: tuple[float, float]) -> None:
+    graph = model.subgraphs[0]
+    given = int(graph.outputs[0])
+    (writer,) = (operator for operator in graph.operators if given in operator.outputs)
+    if _kind(model, writer) == "DEQUANTIZE":
+        integer = int(writer.inputs[0])
+        if kind == "int8":
+            graph.operators.remove(writer)
+            graph.outputs = [integer]
+            return
+        quantization = graph.tensors[integer].quantization
+        _make_integer(graph.tensors[given], kind, quantization.scale[0], quantization.zeroPoint[0])
+        writer.opcodeIndex, writer.builtinOptions = _code(model, "QUANTIZE"), None
+        writer.builtinOptionsType = schema.BuiltinOptions.NONE
+        return
+    scale = (output_range[1] - output_range[0]) / _STEPS or 1.0
+    added = _add_tensor(graph, given, kind, scale, round(-128 - output_range[0] / scale))
+    graph.operators.append(_operator(model, "QUANTIZE", given, added))
+    graph.outputs = [added]
+
+
+def _make_integer(tensor: schema.TensorT, kind: str, scale: float, zero_point: int) -> None:
+    """Gives a tensor an integer type; the zero point is that of "int8"."""
+    tensor.type = _TYPES[kind]
+    tensor.quantization = schema.QuantizationParametersT()
+    tensor.quantization.scale = [float(scale)]
+    tensor.quantization.zeroPoint = [int(zero_point) + (128 if kind == "uint8" else 0)]
+
+
+def _add_tensor(graph: schema.SubGraphT, like: int, kind: str, scale: float, zero_point: int) -> int:
+    tensor = schema.TensorT()
+    tensor.name, tensor.buffer = b"border_" + _text(graph.tensors[like].name).encode(), 0
+    tensor.shape = np.array(graph.tensors[like].shape, np.int32)
+    _make_integer(tensor, kind, scale, zero_point)
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def _operator(model: schema.ModelT, kind: str, taken: int, given: int) -> schema.OperatorT:
+    operator = schema.OperatorT()
+    operator.opcodeIndex, operator.inputs, operator.outputs = _code(model, kind), [taken], [given]
+    return operator
+
+
+def _code(model: schema.ModelT, kind: str) -> int:
+    for index in range(len(model.operatorCodes)):
+        if flatbuffer_utils.opcode_to_name(model, index) == kind:
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, kind)
+    code.version = 2
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def _kind(model: schema.ModelT, operator: schema.OperatorT) -> str:
+    return flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
+
+
+def _text(name: bytes | str) -> str:
+    """A name in a flatbuffer, which comes in either type."""
+    return name.decode() if isinstance(name, bytes) else name

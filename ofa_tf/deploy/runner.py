@@ -1,4 +1,4 @@
-"""`Runner`: the one place where TFLite files are run."""
+"""`Runner`: TFLite files run and timed; and what they consist of."""
 
 import dataclasses
 import functools
@@ -6,15 +6,15 @@ import os
 import pathlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from ofa_tf.common import InputError
 from ofa_tf.common.config import check_whole
-from ofa_tf.deploy.captured_output import captured_output
-from ofa_tf.deploy.timing import Timing
+from ofa_tf.common.quiet import captured_output
 
 # A flatbuffer begins with the offset of its root and the file's identifier.
 IDENTIFIER = b"TFL3"
@@ -22,18 +22,46 @@ _SMALLEST_BYTES = 64
 # What stands for the operations that a delegate took over.
 DELEGATE = "DELEGATE"
 _COARSEST_CLOCK_SECONDS = 1e-6
+_BYTE_TYPES = ("int8", "uint8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """The distribution of the time that one run of a model takes, in milliseconds.
+
+    Args:
+        median_ms: the median.
+        p95_ms: the 95th percentile.
+        std_ms: the standard deviation.
+        mean_ms: the mean.
+        min_ms: the fastest run.
+        count: the number of timed runs.
+    """
+
+    median_ms: float
+    p95_ms: float
+    std_ms: float
+    mean_ms: float
+    min_ms: float
+    count: int
+
+    @staticmethod
+    def of(times_ms: Sequence[float]) -> "Timing":
+        """Summarizes the times of single runs, in milliseconds."""
+        times = np.asarray(times_ms, np.float64)
+        return Timing(
+            median_ms=float(np.median(times)),
+            p95_ms=float(np.percentile(times, 95)),
+            std_ms=float(times.std()),
+            mean_ms=float(times.mean()),
+            min_ms=float(times.min()),
+            count=len(times),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """An operation of a graph, or a partition that a delegate took over.
-
-    Args:
-        name: its kind, `DELEGATE` for a partition.
-        inputs: the tensors that it reads, by index, constants among them.
-        outputs: those that it writes.
-        output_types: their NumPy types, by name.
-    """
+    """An operation of a graph, or a partition that a delegate took over: its kind, and its tensors by index."""
 
     name: str
     inputs: tuple[int, ...]
@@ -213,3 +241,65 @@ def read_model(model: str | os.PathLike | bytes) -> tuple[bytes, str]:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}), expected a .tflite file; check the path"
         ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphSummary:
+    """The operations of a file, as this machine runs it.
+
+    Args:
+        operations: how many there are of each kind.
+        int8_share: share of the operations that read and write 8-bit activations only, 0..1.
+        float_tensors: activations in floating point.
+        partitions: parts of the graph that XNNPACK runs; 1 is fastest, 0 means that it runs none.
+        outside_xnnpack: how many operations of each kind it leaves to the built-in code.
+
+    Example:
+        summarize(Runner("model.tflite")).outside_xnnpack
+    """
+
+    operations: Mapping[str, int]
+    int8_share: float
+    float_tensors: int
+    partitions: int
+    outside_xnnpack: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+def summarize(runner: Runner) -> GraphSummary:
+    """What the file of a runner consists of."""
+    nodes = [node for node in runner.nodes if node.name != DELEGATE]
+    delegates = [node for node in runner.nodes if node.name == DELEGATE]
+    activations = {runner.input_details["index"]: runner.input_type}
+    for node in nodes:
+        activations |= zip(node.outputs, node.output_types, strict=True)
+    in_bytes = [
+        all(activations[tensor] in _BYTE_TYPES for tensor in (*node.inputs, *node.outputs) if tensor in activations)
+        for node in nodes
+    ]
+    inside = set().union(*(_inside(delegate, nodes) for delegate in delegates))
+    return GraphSummary(
+        operations=dict(Counter(node.name for node in nodes).most_common()),
+        int8_share=float(np.mean(in_bytes)) if nodes else 0.0,
+        float_tensors=sum(name.startswith("float") for name in activations.values()),
+        partitions=len(delegates),
+        outside_xnnpack=dict(
+            Counter(node.name for index, node in enumerate(nodes) if index not in inside).most_common()
+        ),
+    )
+
+
+def _inside(delegate: Node, nodes: list[Node]) -> set[int]:
+    """The indices of the operations that a partition took over: what lies between its outputs and its inputs."""
+    maker = {tensor: index for index, node in enumerate(nodes) for tensor in node.outputs}
+    found, waiting = set(), list(delegate.outputs)
+    while waiting:
+        tensor = waiting.pop()
+        index = maker.get(tensor)
+        if tensor not in delegate.inputs and index is not None and index not in found:
+            found.add(index)
+            waiting += nodes[index].inputs
+    return found

@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ofa_tf.devices.benchmark_options import DELEGATES, BenchmarkOptions
+from ofa_tf.devices.benchmark_model import DELEGATES, BenchmarkOptions
 
 if TYPE_CHECKING:
     from ofa_tf.devices.device import Device, Measurement

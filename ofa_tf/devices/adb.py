@@ -3,65 +3,33 @@
 adb keeps silent about much: a device that froze is still listed and hangs every call, a connection that broke in the
 middle of a command ends it like the command's own end, `adb connect` to a closed port exits with 0. So nothing here
 trusts an exit code alone (`AdbDevice`).
+
+The package adbutils brings the program. Its client is not used: on a frozen phone its `sync.push` does not return, a
+push that found no room says nothing but "FAIL", and the time-out of `shell2` begins anew with every byte
+(tests/devices/test_adb.py shows all three).
 """
 
 import contextlib
-import ctypes
 import os
 import pathlib
 import secrets
-import selectors
 import shlex
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from ofa_tf.common import InputError, OfaError, brief, file_sha256
+from ofa_tf.devices.connection import CALL_SECONDS, CommandError, LostError, call, lines_of
 
 # What was asked while a phone was frozen is not answered later, so that it is asked again soon.
 _PROBE_SECONDS = 2.0
-_CALL_SECONDS = 15.0
 # USB 2 moves some 20 MB a second; a slow hub a tenth of that.
 _PUSH_BYTES_PER_SECOND = 1e6
-_CHUNK_BYTES = 1 << 16
-# Linux only; elsewhere the phone goes on until the next session.
-_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
-_PR_SET_PDEATHSIG = 1
-
-
-class AdbError(OfaError):
-    """A phone did not answer, or its connection broke: the same may succeed once it is back."""
-
-
-class CommandError(OfaError):
-    """A command ran on the phone and failed.
-
-    Args:
-        message: what failed.
-        code: its exit code.
-        output: what it wrote.
-    """
-
-    def __init__(self, message: str, code: int, output: str):
-        super().__init__(message)
-        self.code, self.output = code, output
 
 
 class AdbDevice:
-    """One phone; made by `Adb.device`.
-
-    Commands are text for the phone's shell: names go into it through `shlex.quote`.
-
-    Args:
-        adb: the program.
-        serial: the phone's.
-
-    Example:
-        device.push("model.tflite", "/data/local/tmp/model.tflite")
-        device.shell("ls -l /data/local/tmp")
-    """
+    """The `Connection` with one phone; made by `Adb.device`."""
 
     def __init__(self, adb: "Adb", serial: str):
         self.adb, self.serial = adb, serial
@@ -70,20 +38,15 @@ class AdbDevice:
         """Raises `InputError` for a phone whose exit codes are lost."""
         features = self.adb.run(["-s", self.serial, "features"])
         if features.returncode:
-            raise AdbError(f"phone {self.serial}: {brief(features.stderr) or 'does not tell its features'}")
+            raise LostError(f"phone {self.serial}: {brief(features.stderr) or 'does not tell its features'}")
         if "shell_v2" not in features.stdout.split():
             raise InputError(
                 f"phone {self.serial}: its adb has no shell_v2, without which exit codes are lost; expected Android 7 "
                 f"or later: take another phone"
             )
 
-    def shell(self, command: str, *, timeout_seconds: float = _CALL_SECONDS) -> str:
-        """Runs a command; what it wrote to stdout.
-
-        Raises:
-            AdbError: the connection broke or there was no answer in time.
-            CommandError: it ended with another exit code than 0.
-        """
+    def shell(self, command: str, *, timeout_seconds: float = CALL_SECONDS) -> str:
+        """As `Connection.shell`."""
         sentinel = secrets.token_hex(8)
         done = self.adb.run(
             ["-s", self.serial, "shell", "-T", _with_sentinel(command, sentinel)], timeout_seconds=timeout_seconds
@@ -101,59 +64,23 @@ class AdbDevice:
         return output
 
     def lines(self, command: str, *, silent_seconds: float) -> Iterator[str]:
-        """Runs a command and yields its lines, of stdout and stderr, as they come; without their ends.
-
-        Args:
-            command: as for `shell`; its exit code does not matter.
-            silent_seconds: how long it may keep silent.
-
-        Raises:
-            AdbError: the connection broke, or there was nothing for too long; all lines before were yielded.
-        """
+        """As `Connection.lines`; all lines before a connection broke are yielded."""
         sentinel = secrets.token_hex(8)
-        child = subprocess.Popen(
-            [self.adb.path, "-s", self.serial, "shell", "-T", _with_sentinel(f"exec 2>&1\n{command}", sentinel)],
-            env=self.adb.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            preexec_fn=_end_with_parent,
-        )
-        with contextlib.closing(child.stdout), selectors.DefaultSelector() as selector:
-            try:
-                selector.register(child.stdout, selectors.EVENT_READ)
-                rest = b""
-                while True:
-                    if not selector.select(silent_seconds):
-                        raise AdbError(f"phone {self.serial}: silent for {silent_seconds:g} s; it is frozen or asleep")
-                    data = child.stdout.read1(_CHUNK_BYTES)
-                    if not data:
-                        raise self._broken(rest.decode(errors="replace"))
-                    *whole, rest = (rest + data).split(b"\n")
-                    for line in whole:
-                        text = line.decode(errors="replace").rstrip("\r")
-                        if text.startswith(f"{sentinel} "):
-                            return
-                        yield text
-            finally:
-                # The phone's shell gets SIGHUP once its client is gone.
-                child.kill()
-                child.wait()
+        command = _with_sentinel(f"exec 2>&1\n{command}", sentinel)
+        arguments = [self.adb.path, "-s", self.serial, "shell", "-T", command]
+        options = {"device": f"phone {self.serial}", "environment": self.adb.environment}
+        with contextlib.closing(lines_of(arguments, silent_seconds=silent_seconds, **options)) as lines:
+            for line in lines:
+                if line.startswith(f"{sentinel} "):
+                    return
+                yield line
+        raise self._broken("")
 
     def push(self, source: pathlib.Path, target: str) -> None:
-        """Copies a file to the phone; it stands under its name only once it is whole.
-
-        Args:
-            source: here.
-            target: the whole path there; its folder exists.
-
-        Raises:
-            AdbError: the connection broke, or what arrived is not what was sent.
-            InputError: the phone has no room for it.
-        """
+        """As `Connection.push`; the file stands under its name only once it is whole."""
         partial = f"{target}.part"
         size = source.stat().st_size
-        limit_seconds = _CALL_SECONDS + size / _PUSH_BYTES_PER_SECOND
+        limit_seconds = CALL_SECONDS + size / _PUSH_BYTES_PER_SECOND
         pushed = self.adb.run(
             ["-s", self.serial, "push", str(source.absolute()), partial], timeout_seconds=limit_seconds
         )
@@ -166,7 +93,7 @@ class AdbDevice:
                 f"the same command"
             )
         if pushed.returncode:
-            raise AdbError(f"phone {self.serial}: {source.name} could not be pushed ({brief(words)})")
+            raise LostError(f"phone {self.serial}: {source.name} could not be pushed ({brief(words)})")
         # adb says "1 file pushed" of half a file, too.
         names = shlex.quote(partial), shlex.quote(target)
         sha256 = file_sha256(source)
@@ -174,18 +101,14 @@ class AdbDevice:
         try:
             self.shell(check, timeout_seconds=limit_seconds)
         except CommandError as error:
-            raise AdbError(f"phone {self.serial}: {source.name} arrived damaged, or not at all") from error
+            raise LostError(f"phone {self.serial}: {source.name} arrived damaged, or not at all") from error
 
     def wait(self, seconds: float) -> None:
-        """Waits for a phone that is gone, or does not answer, to come back.
-
-        Raises:
-            AdbError: it did not in this time.
-        """
+        """As `Connection.wait`."""
         end = time.monotonic() + seconds
         while True:
             left = end - time.monotonic()
-            with contextlib.suppress(AdbError):
+            with contextlib.suppress(LostError):
                 if ":" in self.serial:
                     # A phone by its address: adb's server gives up on those after a while.
                     self.adb.run(["connect", self.serial])
@@ -194,18 +117,12 @@ class AdbDevice:
                     self.shell("true", timeout_seconds=_PROBE_SECONDS)
                     return
             if left <= 0:
-                raise AdbError(f"phone {self.serial}: did not come back within {seconds:g} s; plug it in again")
+                raise LostError(f"phone {self.serial}: did not come back within {seconds:g} s; plug it in again")
             time.sleep(min(0.2, left))
 
-    def _broken(self, words: str) -> AdbError:
+    def _broken(self, words: str) -> LostError:
         said = f" ({brief(words)})" if words.strip() else ""
-        return AdbError(f"phone {self.serial}: the connection broke{said}")
-
-
-def _end_with_parent() -> None:
-    """In a child: it is killed with this process, which on the phone ends what would be measured for nobody."""
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        return LostError(f"phone {self.serial}: the connection broke{said}")
 
 
 def _with_sentinel(command: str, sentinel: str) -> str:
@@ -256,47 +173,22 @@ def find_adb(path: str | os.PathLike | None = None) -> pathlib.Path:
 
 
 class Adb:
-    """The adb program and the server that it talks to.
-
-    Args:
-        path: of the program, see `find_adb`.
-        environment: variables that are set for it besides this process's, such as ANDROID_ADB_SERVER_PORT.
-
-    Example:
-        device = Adb().device()
-        print(device.shell("getprop ro.product.model"))
-    """
+    """The adb program (see `find_adb`), called with more variables than this process has, and its server."""
 
     def __init__(self, path: str | os.PathLike | None = None, environment: Mapping[str, str] | None = None):
         self.path = find_adb(path)
         self.environment = {**os.environ, **(environment or {})}
 
     def run(
-        self, arguments: Sequence[str], *, timeout_seconds: float = _CALL_SECONDS
+        self, arguments: Sequence[str], *, timeout_seconds: float = CALL_SECONDS
     ) -> subprocess.CompletedProcess[str]:
-        """Calls the program.
-
-        Returns:
-            Its end, whatever the exit code; text that is no UTF-8 is replaced.
-
-        Raises:
-            AdbError: it did not end in time; the call is ended.
-        """
-        try:
-            return subprocess.run(
-                [self.path, *arguments],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                timeout=timeout_seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise AdbError(f"adb {arguments[0]}: no answer within {timeout_seconds:g} s") from error
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be run ({error.strerror}); give another --adb=PATH") from error
+        """Calls the program; see `connection.call`."""
+        return call(
+            [self.path, *arguments],
+            timeout_seconds=timeout_seconds,
+            advice="give another --adb=PATH",
+            environment=self.environment,
+        )
 
     def states(self) -> dict[str, str]:
         """What adb says of each device it sees: serial to state, "device" for those that can be used."""
@@ -308,14 +200,7 @@ class Adb:
         return {serial.strip(): state.strip() for serial, _, state in pairs if state.strip()}
 
     def device(self, serial: str | None = None) -> AdbDevice:
-        """A device that can be used.
-
-        Args:
-            serial: as `states` has it; may be left out where there is one device.
-
-        Raises:
-            InputError: there is none, or several and no serial, or it cannot be used; the message says what to do.
-        """
+        """The device of a serial, or the only one; `InputError` says what to do where it cannot be used."""
         states = self.states()
         if not states:
             raise InputError(

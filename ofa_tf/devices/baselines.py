@@ -26,13 +26,8 @@ _EFFICIENTNET = "Tan and Le, EfficientNet, 2019"
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-    """A network by name.
-
-    Args:
-        build: called with the keyword arguments of keras.applications' functions; gives the network.
-        published_top1: ImageNet top-1 in percent at 224 pixels, by precision, where it is published.
-        source: where that stands.
-        first: the first layer after the preprocessing that the network brings along, "" where it brings none.
+    """How a network is built, its published ImageNet top-1 in percent by precision, where that stands, and its first
+    layer after the preprocessing that it brings along, if any.
     """
 
     build: Callable[..., keras.Model]
@@ -59,17 +54,9 @@ BASELINES = {
 
 @dataclasses.dataclass(frozen=True)
 class BaselineFile:
-    """A baseline as a TFLite file.
+    """A baseline as a TFLite file, from raw images, uint8 (1, resolution, resolution, 3), to 1,000 logits.
 
-    Args:
-        name: one of `BASELINES`.
-        resolution: image side in pixels.
-        precision: one of `deploy.PRECISIONS`.
-        path: the file, which takes raw images, uint8 (1, resolution, resolution, 3), and gives 1,000 logits.
-        macs: multiply-accumulates for one image.
-        params: parameters, batch norms' moving statistics not counted.
-        published_top1: ImageNet top-1 in percent, None where it is not published for this resolution and precision.
-        source: of `published_top1`, "" without one.
+    `published_top1` is in percent, None where it is not published for this resolution and precision.
     """
 
     name: str
@@ -82,11 +69,7 @@ class BaselineFile:
     source: str
 
     def to_dict(self, latency_ms: float) -> dict[str, Any]:
-        """What a report needs, ready for JSON.
-
-        Args:
-            latency_ms: what was measured of the file, in milliseconds.
-        """
+        """What a report needs, ready for JSON, with the latency that was measured."""
         fields = {key: value for key, value in dataclasses.asdict(self).items() if key != "path"}
         return {**fields, "latency_ms": latency_ms}
 
@@ -96,18 +79,8 @@ def baseline_file(
 ) -> BaselineFile:
     """Converts a baseline, by the function that converts sub-networks, unless that was done before.
 
-    Args:
-        name: one of `BASELINES`.
-        resolution: image side in pixels.
-        precision: one of `deploy.PRECISIONS`.
-        cache_dir: where files are kept; a folder of the user's cache unless given.
-
-    Raises:
-        InputError: there is no such baseline, precision or resolution.
-
-    Example:
-        file = baseline_file("mobilenet_v3_large", 224)
-        file.to_dict(Runner(file.path).time().median_ms)
+    Files are kept in a folder of the user's cache unless another is given. Raises `InputError` where there is no such
+    baseline, precision or resolution.
     """
     check_names([name])
     precision_of(precision)

@@ -15,6 +15,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ofa_tf.common import InputError
+from ofa_tf.devices.benchmark_model import BenchmarkOptions
 from ofa_tf.devices.device import Measurement
 from ofa_tf.devices.phone_facts import READ_TEMPERATURE, Reading
 
@@ -73,15 +74,7 @@ class Cooling:
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """The tool ended.
-
-    Args:
-        index: of the model in the batch.
-        code: the tool's exit code.
-        text: what it wrote.
-        before: how warm the phone was before,
-        after: and after.
-    """
+    """The tool ended on a model: its exit code, what it wrote, and how warm the device was before and after."""
 
     index: int
     code: int
@@ -90,31 +83,14 @@ class Ended:
     after: Reading
 
 
-def batch_script(
-    word: str,
-    command: Sequence[str],
-    models: Sequence[str],
-    *,
-    hot_status: int,
-    hot_celsius: float,
-    cooling_seconds: int,
-) -> str:
-    """The script for a batch.
-
-    Args:
-        word: that its own lines begin with; nothing else may.
-        command: program and arguments that measure the model named by `--graph`.
-        models: paths of the models, taken literally.
-        hot_status: see `BenchmarkOptions`,
-        hot_celsius: likewise,
-        cooling_seconds: likewise.
-    """
+def batch_script(word: str, command: Sequence[str], models: Sequence[str], options: BenchmarkOptions) -> str:
+    """The script that has the command measure models by their paths; its own lines begin with the word."""
     return _SCRIPT.format(
         word=word,
         read_temperature=READ_TEMPERATURE,
-        hot_status=hot_status,
-        hot_tenths=round(hot_celsius * 10),
-        cooling_seconds=cooling_seconds,
+        hot_status=options.hot_status,
+        hot_tenths=round(options.hot_celsius * 10),
+        cooling_seconds=options.cooling_seconds,
         step=_COOLING_STEP_SECONDS,
         command=shlex.join(command),
         calls="\n".join(f"measure {index} {shlex.quote(model)}" for index, model in enumerate(models)),
@@ -122,12 +98,7 @@ def batch_script(
 
 
 def read_events(word: str, lines: Iterable[str]) -> Iterator[Begun | Cooling | Ended]:
-    """What the script writes, as it comes.
-
-    Args:
-        word: as for `batch_script`.
-        lines: of its output; where they break off, whatever raised passes through.
-    """
+    """What the script writes, as it comes; where the lines break off, whatever raised passes through."""
     text: list[str] = []
     before = Reading(None, None)
     for line in lines:
@@ -151,16 +122,7 @@ _LONGEST_NAME_BYTES = 200
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """A model that is to be measured.
-
-    Args:
-        name: of the model, for people.
-        model: its `.tflite` file, the path or the content.
-        failures: runs that gave nothing.
-        attempts: all runs.
-        best: the coolest measurement so far.
-        order: by which it is the coolest.
-    """
+    """A model that is to be measured: how often it was run, in vain or not, and the coolest measurement so far."""
 
     name: str
     model: bytes | os.PathLike

@@ -1,8 +1,8 @@
-"""`read_output`: what LiteRT's `benchmark_model` says of one model, in every form that it has had.
+"""`read_run`: what LiteRT's `benchmark_model` says of one model, in every form that it has had.
 
-Three forms: TFLite's lines (`count=50 first=... avg=...`, microseconds; the first such line is the warm-up, the second
-the measurement), in newer ones with p5, median and p95, under one summary or another; LiteRT 2's, which has these lines
-and a table of results behind them; and that of the Python tool `litert-benchmark`, a table or JSON in milliseconds.
+TFLite's lines (`count=50 first=... avg=...`, microseconds; the first such line is the warm-up, the second the
+measurement), in newer ones with p5, median and p95, under one summary or another; LiteRT 2's, which has these lines and
+a table of results behind them.
 
 A number counts only where the output holds all that belongs to it, and where what is said twice agrees: a tool that was
 killed, or a text that was cut, is an error and never a figure.
@@ -10,14 +10,11 @@ killed, or a text that was cut, is an error and never a figure.
 
 import dataclasses
 import itertools
-import json
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
 
-from ofa_tf.common import OfaError
-from ofa_tf.common.config import is_number, is_whole
+from ofa_tf.common import OfaError, brief
+from ofa_tf.devices.benchmark_model import ON_PROCESSOR, BenchmarkOptions
 from ofa_tf.predictors.latency_table import BlockLatency
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
@@ -41,36 +38,23 @@ _NOT_DELEGATED = re.compile(
 )
 # Of what is printed with two decimals.
 _ROUNDING_MS = 0.011
+_QUOTED_CHARACTERS = 400
 
 
 class OutputError(OfaError):
-    """An output that cannot be read.
+    """An output that is no measurement; says which options the tool does not know, and whether a new run is in vain."""
 
-    Args:
-        message: what is missing in it.
-        text: all of it, for a log.
-        unknown_options: what the tool was given and does not know.
-    """
-
-    def __init__(self, message: str, text: str, unknown_options: str = ""):
+    def __init__(self, message: str, text: str, unknown_options: str = "", *, final: bool = False):
         super().__init__(message)
-        self.text, self.unknown_options = text, unknown_options
+        self.text, self.unknown_options, self.final = text, unknown_options, final
 
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkOutput:
     """What was measured of one model, in milliseconds.
 
-    Args:
-        count: timed runs.
-        mean_ms: their mean.
-        std_ms: their standard deviation.
-        min_ms: the fastest.
-        max_ms: the slowest.
-        median_ms: the median; None of tools that do not tell it (before 2024).
-        p95_ms: the 95th percentile; None likewise.
-        init_ms: what loading and preparing the model took.
-        delegated: False where the tool says that a delegate it was given was not used.
+    Median and p95 are None of tools that do not tell them (before 2024); `delegated` is False where the tool says that
+    a delegate it was given was not used.
     """
 
     count: int
@@ -85,7 +69,7 @@ class BenchmarkOutput:
 
     def __post_init__(self):
         if self.min_ms == 0:
-            raise ValueError("0 ms: the model is too fast for this tool, which rounds to 0.01 ms; take benchmark_model")
+            raise ValueError("0 ms: the model is too fast for the tool's clock")
         # NaN fails every one of these.
         ordered = [self.min_ms, *(value for value in (self.median_ms, self.p95_ms) if value is not None), self.max_ms]
         if not (
@@ -105,30 +89,34 @@ class BenchmarkOutput:
         return BlockLatency(median_ms, self.p95_ms, self.std_ms, self.count)
 
 
-def read_output(text: str) -> BenchmarkOutput:
-    """Reads the output of one run of a tool.
-
-    Args:
-        text: stdout and stderr, or the file of `--result_json`.
+def read_run(text: str, code: int, options: BenchmarkOptions) -> tuple[BenchmarkOutput, tuple["OperationTime", ...]]:
+    """What one run of the tool measured, of the model and, where that was asked for, of its operations.
 
     Raises:
-        OutputError: it is not whole, or not of a form that is known.
-
-    Example:
-        read_output(subprocess.run([tool, "--graph=model.tflite"], capture_output=True, text=True).stdout).median_ms
+        OutputError: it failed, did not use the delegate, or wrote what cannot be read.
     """
+    if code:
+        said = brief(text[-_QUOTED_CHARACTERS:])
+        raise OutputError(f"benchmark_model ended with exit code {code} ({said})", text)
+    output = read_output(text)
+    # What XNNPACK does not take, the processor runs inside networks, too.
+    if not output.delegated and options.delegate not in ON_PROCESSOR:
+        raise OutputError(
+            f"--delegate={options.delegate} was not used: the model ran on the processor", text, final=True
+        )
+    return output, tuple(read_operations(text)) if options.profile else ()
+
+
+def read_output(text: str) -> BenchmarkOutput:
+    """Reads what one run of the tool wrote; raises `OutputError` where that is not whole, or of no known form."""
     text = text.replace("\r\n", "\n")
     unknown = _UNKNOWN_OPTIONS.search(text)
     if unknown:
         options = " ".join(unknown[1].split())
         raise OutputError(f"the tool does not know {options}", text, options)
     try:
-        if text.lstrip().startswith("{"):
-            return _of_json(text)
-        if _STATISTICS.search(text):
-            return dataclasses.replace(_of_lines(text), delegated=not _NOT_DELEGATED.search(text))
-        return _of_table(text)
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        return dataclasses.replace(_of_lines(text), delegated=not _NOT_DELEGATED.search(text))
+    except (ArithmeticError, KeyError, ValueError) as error:
         raise OutputError(f"cannot be read as a benchmark's output: {_words(error)}", text) from error
 
 
@@ -190,24 +178,6 @@ def _of_statistics(line: str) -> BenchmarkOutput:
     )
 
 
-def _of_table(text: str) -> BenchmarkOutput:
-    results = _results(text)
-    values = {name: value for name, (value, _) in results.items()}
-    if results["Inference (avg)"][1] is None:
-        raise ValueError("no number of runs")
-    # LiteRT's own table has none of these, the Python tool's has all.
-    if sum(f"Inference ({name})" in values for name in ("p5", "median", "p95")) not in (0, 3):
-        raise ValueError("only some of p5, median and p95")
-    return BenchmarkOutput(
-        results["Inference (avg)"][1],
-        *(values[f"Inference ({name})"] for name in ("avg", "std", "min", "max")),
-        median_ms=values.get("Inference (median)"),
-        p95_ms=values.get("Inference (p95)"),
-        init_ms=values["Model initialization"],
-        delegated=not _NOT_DELEGATED.search(text),
-    )
-
-
 def _results(text: str) -> dict[str, tuple[float, int | None]]:
     """The table of results: name to number and, where it is told, number of runs."""
     tables = _RESULTS.split(text)
@@ -221,20 +191,6 @@ def _results(text: str) -> dict[str, tuple[float, int | None]]:
             raise ValueError(f"{name} twice")
         found[name] = float(value), int(runs) if runs else None
     return found
-
-
-def _of_json(text: str) -> BenchmarkOutput:
-    latency: Mapping[str, Any] = json.loads(text)["latency"]
-    count, values = latency["num_runs"], {}
-    for name in ("avg_ms", "std_ms", "min_ms", "max_ms", "median_ms", "p95_ms", "init_ms"):
-        value = latency[name]
-        if not is_number(value):
-            raise ValueError(f"{name} is {value!r}")
-        values[name] = float(value)
-    if not is_whole(count):
-        raise ValueError(f"num_runs is {count!r}")
-    values["mean_ms"] = values.pop("avg_ms")
-    return BenchmarkOutput(count=count, **values)
 
 
 def _words(error: Exception) -> str:
@@ -251,14 +207,7 @@ _COLUMNS = {"node_type": "[node type]", "mean_ms": "[avg ms]", "times_called": "
 
 @dataclasses.dataclass(frozen=True)
 class OperationTime:
-    """One operation of a model.
-
-    Args:
-        node_type: what it is, such as CONV_2D or, inside a delegate, "Convolution (NHWC, QC8) IGEMM".
-        name: its output's name and its index.
-        mean_ms: time of one run of the model, in milliseconds.
-        times_called: calls in one run.
-    """
+    """One operation: its kind, CONV_2D or in a delegate "Convolution (NHWC, QC8) IGEMM"; the name of its output."""
 
     node_type: str
     name: str
@@ -267,14 +216,7 @@ class OperationTime:
 
 
 def read_operations(text: str) -> list[OperationTime]:
-    """The operations in the order in which they ran; its columns are found by their heads, which differ by version.
-
-    Args:
-        text: the output of one run of `benchmark_model`.
-
-    Raises:
-        OutputError: there is no such table, or it is not whole.
-    """
+    """The operations in the order in which they ran; columns are found by their heads, which differ by version."""
     # The first of two is about loading the model.
     tables = _TITLE.split(text.replace("\r\n", "\n"))[1:]
     if not tables:

@@ -6,16 +6,23 @@ import math
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ofa_tf.devices.benchmark_options import BenchmarkOptions
+from ofa_tf.devices.benchmark_model import BenchmarkOptions
 from ofa_tf.predictors.latency_table import BlockLatency, LatencyTable
 from ofa_tf.spaces import Arch, Space
 
+if TYPE_CHECKING:
+    from ofa_tf.devices.block_models import ModelCache
+
 # Turns of models that are compared with each other, so that what changes on a device hits all of them.
 ROUNDS = 3
+# One push, one script.
+BATCH_BLOCKS = 24
+# A device that is slower than that, against its fastest, has drifted: those blocks are measured again.
+TOLERANCE = 1.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +60,7 @@ class Device(abc.ABC):
         threads: of the interpreter.
         options: how models are measured.
         conditions: the names in `describe` that must be the same where a table is gone on with.
+        tells_heat: whether it says how warm it is.
 
     Example:
         with devices.open("host") as device:
@@ -64,6 +72,7 @@ class Device(abc.ABC):
     threads: int
     options: BenchmarkOptions
     conditions: tuple[str, ...] = ()
+    tells_heat = False
 
     def __enter__(self) -> "Device":
         return self
@@ -99,18 +108,27 @@ class Device(abc.ABC):
             InputError: a file cannot be read.
         """
 
-    def compare(self, models: Sequence[bytes | pathlib.Path], *, rounds: int = ROUNDS, seed: int = 0) -> list[float]:
+    def compare(
+        self,
+        models: Sequence[bytes | pathlib.Path],
+        *,
+        rounds: int | None = None,
+        seed: int = 0,
+        quiet_ms: float | None = None,
+    ) -> list[float]:
         """Times of models that are compared with each other, in milliseconds; infinite for what cannot be run.
 
         Args:
             models: `.tflite` files.
-            rounds: turns of all models in shuffled order; the median counts.
+            rounds: turns of all models in shuffled order, the median counts; 3 unless given.
             seed: of the order.
+            quiet_ms: the first one's time on the undisturbed device, where that is known.
         """
+        del quiet_ms
         rng = np.random.default_rng(seed)
         jobs = [
             (f"{number} in round {turn}", models[number])
-            for turn in range(rounds)
+            for turn in range(rounds or ROUNDS)
             for number in rng.permutation(len(models))
         ]
         times_ms: list[list[float]] = [[] for _ in models]
@@ -118,6 +136,38 @@ class Device(abc.ABC):
             if measurement.latency is not None:
                 times_ms[int(measurement.name.split()[0])].append(measurement.latency.median_ms)
         return [float(np.median(times)) if times else math.inf for times in times_ms]
+
+    def batch_blocks(self, network_blocks: int) -> int:
+        """About how many blocks are measured between two looks at the reference network; a network has so many."""
+        del network_blocks
+        return BATCH_BLOCKS
+
+    def measure_batch(
+        self,
+        models: Sequence[tuple[str, bytes | os.PathLike]],
+        on_result: Callable[[Measurement], None],
+        *,
+        network_blocks: int,
+        quiet_ms: float | None,
+    ) -> None:
+        """Measures blocks for a table.
+
+        Args:
+            models: names and files: an empty model, whose time is the cost of a call; the reference network; the
+                blocks; the reference network again.
+            on_result: as for `measure`; the slower of the reference network's times tells how disturbed the device was,
+                and `facts` may hold its time on the undisturbed device, "quiet_ms".
+            network_blocks: how many blocks a network has.
+            quiet_ms: its time on the undisturbed device, where that is known.
+        """
+        del network_blocks, quiet_ms
+        self.measure(models, on_result)
+
+    def method(self, network_blocks: int) -> str:
+        """How `measure_batch` times a block, in words, for the table."""
+        del network_blocks
+        options = self.options
+        return f"alone by benchmark_model, at least {options.runs} runs and {options.min_seconds:g} s, in random order"
 
     def build_table(
         self,
@@ -127,35 +177,50 @@ class Device(abc.ABC):
         *,
         resolutions: Sequence[int] | None = None,
         form: str | None = None,
+        tolerance: float = TOLERANCE,
         seed: int = 0,
+        cache: "ModelCache | None" = None,
         progress: bool = True,
-        **options: Any,
+        on_batch: Callable[[int, int], None] = lambda done, total: None,
     ) -> LatencyTable:
-        """The latency table of a space's blocks on this device; what `output` holds is not measured again.
+        """Measures the blocks of a space that the table at `output` does not hold yet, in random order.
+
+        The table is written all along: an interrupted build goes on and measures no block twice.
 
         Args:
             space: the space, with its number of classes.
             precision: one of `common.form.PRECISIONS`.
-            output: the table's file, written all along; None keeps the table in memory.
+            output: the table's file; None keeps the table in memory.
             resolutions: image sides in pixels, all of the space's unless given.
             form: how networks are written, one of `common.form.FORMS`; the precision's default unless given.
+            tolerance: batches in which a reference network took more than this much of its fastest time are measured
+                once more, and the less disturbed of the two counts; those of an interrupted build, too.
             seed: of weights, inputs and order.
+            cache: of converted models; the user's unless given.
             progress: whether a bar is shown on stderr.
-            options: of `device_table.build_device_table`, or for this machine of `table_builder.build_table`.
+            on_batch: told after each batch how many blocks of how many the table holds.
+
+        Returns:
+            The table; its `versions` say what measured, and how.
 
         Raises:
             InputError: a choice is unknown, or the file at `output` was measured under other conditions.
             OfaError: the device is lost, or cannot run some blocks; what was measured is in the file.
-        """
-        from ofa_tf.devices.device_table import build_device_table
 
-        return build_device_table(
-            space, resolutions, precision, self, output, form=form, seed=seed, progress=progress, **options
-        )
+        Example:
+            with devices.open("host") as device:
+                table = device.build_table(spaces.get("ofa_tiny"), "int8", "host_int8.json")
+        """
+        from ofa_tf.devices.table_builder import build_table
+
+        return build_table(
+            self, space, precision, output, resolutions=resolutions, form=form, tolerance=tolerance, seed=seed,
+            cache=cache, progress=progress, on_batch=on_batch,
+        )  # fmt: skip
 
     def time_networks(
         self, table: LatencyTable, space: Space, archs: Sequence[Arch], *, path: str = "latency table", seed: int = 0
-    ) -> tuple[Sequence[float], float]:
+    ) -> tuple[list[float], float]:
         """Measures networks under a table's conditions.
 
         Args:
@@ -172,6 +237,6 @@ class Device(abc.ABC):
             InputError: this device, or how it is measured on, is not the table's.
             OfaError: it cannot run a network.
         """
-        from ofa_tf.devices.device_table import time_on_device
+        from ofa_tf.devices.table_builder import time_networks
 
-        return time_on_device(self, table, space, archs, path=path, seed=seed)
+        return time_networks(self, table, space, archs, path=path, seed=seed)

@@ -22,11 +22,7 @@ _LOG_FOLDER = flags.DEFINE_string("log_folder", "benchmark_logs", "where output 
 
 
 def settings(rounds: int | None = None) -> Settings:
-    """The settings of the flags; notes go to stderr, above a bar that is there.
-
-    Args:
-        rounds: turns in which this machine times blocks and networks.
-    """
+    """The settings of the flags; notes go to stderr, above a bar that is there."""
 
     def note(text: str) -> None:
         from tqdm import tqdm
@@ -45,14 +41,7 @@ def settings(rounds: int | None = None) -> Settings:
 
 
 def options(*, threads: int, runs: int, seconds: float, profile: bool = False) -> BenchmarkOptions:
-    """How the flags have models measured.
-
-    Args:
-        threads: of the interpreter.
-        runs: at least this many are timed,
-        seconds: and for at least so long.
-        profile: whether each operation is timed, too.
-    """
+    """How the flags have models measured: with so many threads, at least so many runs, and for at least so long."""
     return BenchmarkOptions(
         runs=runs,
         min_seconds=seconds,

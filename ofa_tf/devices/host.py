@@ -2,46 +2,38 @@
 
 import dataclasses
 import importlib.metadata
-import math
 import os
 import pathlib
 import platform
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
 from ofa_tf.common import InputError
-from ofa_tf.devices import HOST
-from ofa_tf.devices.benchmark_options import BenchmarkOptions
-from ofa_tf.devices.device import ROUNDS, Device, Measurement
-from ofa_tf.predictors.latency_table import HOST_CONDITIONS, BlockLatency, LatencyTable
-from ofa_tf.spaces import Arch, Space
+from ofa_tf.deploy import Runner, open_foreign, open_foreign_files
+from ofa_tf.devices import HOST, measure
+from ofa_tf.devices.benchmark_model import BenchmarkOptions
+from ofa_tf.devices.device import Device, Measurement
+from ofa_tf.predictors.latency_table import HOST_CONDITIONS, BlockLatency
 
 _PACKAGES = ("ai-edge-litert", "tensorflow")
 
 
 class Host(Device):
-    """This machine, through `ai_edge_litert`.
-
-    Args:
-        options: threads, runs and seconds; the rest is for phones.
-        rounds: turns in which blocks and networks are timed, see `measure`.
-
-    Example:
-        with Host() as device:
-            table = device.build_table(spaces.get("ofa_tiny"), "int8", "host_int8.json")
-    """
+    """This machine, through `ai_edge_litert`; blocks and networks are timed in so many rounds (see `measure`)."""
 
     def __init__(self, options: BenchmarkOptions | None = None, *, rounds: int | None = None):
         self.options = options or BenchmarkOptions()
         self.name, self.threads, self.conditions = HOST, self.options.threads, HOST_CONDITIONS
         if self.options.profile:
             raise InputError(f"--op_profiling: is for phones, --device is {HOST}; leave it out")
-        self._rounds = {} if rounds is None else {"rounds": rounds}
+        self._rounds = measure.ROUNDS if rounds is None else rounds
+        self._rng = np.random.default_rng(0)
+        self._reference: tuple[bytes | os.PathLike, Runner, measure.Reference] | None = None
 
     def describe(self) -> dict[str, str]:
+        """As `Device.describe`."""
         return describe()
 
     def measure(
@@ -50,8 +42,6 @@ class Host(Device):
         on_result: Callable[[Measurement], None] = lambda measurement: None,
     ) -> list[Measurement]:
         """As `Device.measure`; files are opened and timed in a process of their own, which one can bring down."""
-        from ofa_tf.deploy.foreign_file import open_foreign, open_foreign_files
-
         options = {"min_runs": self.options.runs, "min_seconds": self.options.min_seconds}
         measurements = []
         with tempfile.TemporaryDirectory(prefix="ofa_tf") as folder:
@@ -74,40 +64,65 @@ class Host(Device):
                 on_result(measurements[-1])
         return measurements
 
-    def compare(self, models: Sequence[bytes | pathlib.Path], *, rounds: int = ROUNDS, seed: int = 0) -> list[float]:
-        """As `Device.compare`; the least disturbed round counts, a median of at least 10 runs."""
-        from ofa_tf.deploy import Runner
-        from ofa_tf.devices.measure import random_input
-
+    def compare(
+        self,
+        models: Sequence[bytes | pathlib.Path],
+        *,
+        rounds: int | None = None,
+        seed: int = 0,
+        quiet_ms: float | None = None,
+    ) -> list[float]:
+        """As `Device.compare`; by the first model, disturbed rounds are told and tried again."""
+        runners = [self._runner(model) for model in models]
         rng = np.random.default_rng(seed)
-        runners = [Runner(data, threads=self.threads) for data in models]
-        for runner in runners:
-            runner.fill(random_input(runner, rng))
-        times_ms = np.full((rounds, len(runners)), np.inf)
-        for turn in times_ms:
-            for index in rng.permutation(len(runners)):
-                turn[index] = runners[index].time(10, 0.05, warmup_runs=2).median_ms
-        return times_ms.min(axis=0, initial=math.inf).tolist()
+        reference = measure.Reference(runners[0], quiet_ms)
+        return measure.time_networks(runners, reference, rounds=rounds or self._rounds, rng=rng)
 
-    def build_table(self, space: Space, precision: str, output, *, resolutions=None, **options: Any) -> LatencyTable:
-        """As `Device.build_table`, by rows of blocks (see `measure`)."""
-        from ofa_tf.devices.table_builder import build_table
+    def batch_blocks(self, network_blocks: int) -> int:
+        """Two rows: the more, the longer until the table is written."""
+        return 2 * network_blocks
 
-        return build_table(space, resolutions, precision, self.threads, output, **self._rounds, **options)
+    def measure_batch(
+        self,
+        models: Sequence[tuple[str, bytes | os.PathLike]],
+        on_result: Callable[[Measurement], None],
+        *,
+        network_blocks: int,
+        quiet_ms: float | None,
+    ) -> None:
+        """As `Device.measure_batch`, in rows of different blocks or alone (see `measure`)."""
+        (empty_name, empty), (before, network), *blocks, (after, _) = models
+        if self._reference is None or self._reference[0] != network:
+            runner = self._runner(network)
+            self._reference = network, runner, measure.Reference(runner, quiet_ms)
+        _, filling, reference = self._reference
+        latencies, empty_ms, level_ms = measure.time_blocks(
+            [self._runner(model) for _, model in blocks],
+            self._runner(empty),
+            reference,
+            row_length=self._row_length(network_blocks),
+            filling=filling,
+            rounds=self._rounds,
+            rng=self._rng,
+        )
+        facts = {"quiet_ms": reference.quiet_ms}
+        on_result(Measurement(empty_name, BlockLatency(empty_ms, None, 0.0, 1)))
+        for name in (before, after):
+            on_result(Measurement(name, BlockLatency(level_ms, None, 0.0, 1), facts=facts))
+        for (name, _), latency in zip(blocks, latencies, strict=True):
+            on_result(Measurement(name, latency))
 
-    def time_networks(
-        self, table: LatencyTable, space: Space, archs: Sequence[Arch], *, path: str = "latency table", seed: int = 0
-    ) -> tuple[list[float], float]:
-        """As `Device.time_networks`, beside the reference network, by which disturbed rounds are told."""
-        from ofa_tf.devices.table_builder import time_on_host
+    def method(self, network_blocks: int) -> str:
+        """As `Device.method`."""
+        length = self._row_length(network_blocks)
+        how = f"in rows of {length} different blocks with fresh inputs" if length > 1 else "alone"
+        return f"{how}: lower quartile of {self._rounds} rounds' medians"
 
-        cpu = describe()["cpu"]
-        if table.device != HOST or table.versions.get("cpu") != cpu:
-            raise InputError(
-                f"{path}: of {table.device} ({table.versions.get('cpu')}), but this machine is {HOST} ({cpu}); "
-                f"verify it there"
-            )
-        return time_on_host(table, space, archs, seed=seed, **self._rounds)
+    def _row_length(self, network_blocks: int) -> int:
+        return network_blocks if self.threads == 1 else 1
+
+    def _runner(self, model: bytes | os.PathLike) -> Runner:
+        return Runner(model, threads=self.threads)
 
 
 def describe() -> dict[str, str]:

@@ -18,11 +18,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import keras
 import numpy as np
 
-from ofa_tf.common.form import precision_of
-from ofa_tf.deploy import Runner, convert
+from ofa_tf.deploy import Runner
 from ofa_tf.predictors.latency_table import BlockLatency
 
 Result = TypeVar("Result")
@@ -40,14 +38,8 @@ class Reference:
     """Tells quiet rounds of a measurement from disturbed ones.
 
     What else runs on a machine slows everything on it for seconds at a time, by tens of percent. A network is timed
-    before and after each round; rounds in which it was slower than it can be are tried again.
-
-    Args:
-        runner: of the network.
-        quiet_ms: its time on the quiet machine, in milliseconds, where that is known from before.
-
-    Example:
-        results, level_ms = reference.quiet(8, measure_once)
+    before and after each round; rounds in which it was slower than it can be are tried again. Its time on the quiet
+    machine, in milliseconds, is given where it is known from before.
     """
 
     def __init__(self, runner: Runner, quiet_ms: float | None = None):
@@ -97,14 +89,6 @@ _ROW_SECONDS = MIN_SECONDS / ROUNDS
 _QUIET_QUANTILE = 25
 
 
-def empty_model(precision: str) -> bytes:
-    """A model that does as good as nothing, through the same runtime: what a call costs."""
-    inputs = keras.Input((1, 1, 8))
-    model = keras.Model(inputs, keras.layers.ReLU()(inputs), name="empty")
-    ones = [np.ones((1, 1, 8), np.float32)]
-    return convert(model, precision, representative=ones if precision_of(precision).integer else None)
-
-
 def random_input(runner: Runner, rng: np.random.Generator) -> np.ndarray:
     """An input of the model's type, (1, height, width, channels): any 8-bit values, or normal ones."""
     if np.issubdtype(runner.input_type, np.integer):
@@ -119,58 +103,50 @@ def time_blocks(
     reference: Reference,
     *,
     row_length: int,
+    filling: Runner,
     rounds: int = ROUNDS,
     rng: np.random.Generator,
-    on_round: Callable[[], None] = lambda: None,
 ) -> tuple[list[BlockLatency], float, float]:
-    """Times blocks in rows, or alone; see the module.
+    """Times blocks in rows of about `row_length`, or alone where that is 1; see the module.
 
-    Args:
-        runners: one per block.
-        empty: of `empty_model`.
-        reference: tells disturbed rounds.
-        row_length: blocks of a typical network, 1 to time each block alone.
-        rounds: each has at least 7 runs of every block.
-        rng: shuffles the rows and fills the inputs.
-        on_round: called after each round.
+    A row that is too short for one ends with `filling`, a network, which drives its blocks out of the caches.
 
     Returns:
-        One latency per runner, without the cost of a call: `median_ms` is the lower quartile of the rounds' medians,
-        `p95_ms` and `std_ms` are of all timed runs, `count` is their number. Then the cost of a call,
-        and the reference's time in the worst round that was used, in milliseconds.
+        One latency per runner: `median_ms` is the lower quartile of the rounds' medians, `p95_ms` and `std_ms` are of
+        all timed runs, `count` is their number. Then the same of the empty model, the cost of a call that they all
+        have, and the reference's time in the worst round that was used, in milliseconds.
     """
-    members = [(runner, random_input(runner, rng)) for runner in (*runners, empty)]
+    members = [(runner, random_input(runner, rng)) for runner in (*runners, empty, filling)]
     last = len(runners)
+    # A row's last one is the empty model.
+    ends = [last, last + 1] if last < row_length else [last]
 
     def one_round() -> list[np.ndarray]:
         times = [None] * len(members)
         if row_length == 1:
-            rows = [[index] for index in rng.permutation(len(members))]
+            rows = [[index] for index in rng.permutation(last + 1)]
         else:
             parts = np.array_split(rng.permutation(last), max(1, round(last / row_length)))
-            # A row's last one is the empty model.
-            rows = [[*part, last] for part in parts]
+            rows = [[*part, *ends] for part in parts]
         for row in rows:
             for index, column in zip(row, _row([members[index] for index in row]).T, strict=True):
                 times[index] = column
-        on_round()
         return times
 
     kept, level_ms = reference.quiet(rounds, one_round)
-    empty_ms = _quiet([np.median(times[-1]) for times in kept])
     latencies = []
-    for index in range(len(runners)):
+    for index in range(last + 1):
         times = [times[index] for times in kept]
         everything = np.concatenate(times)
         latencies.append(
             BlockLatency(
-                median_ms=above_zero(_quiet([np.median(part) for part in times]) - empty_ms),
-                p95_ms=above_zero(np.percentile(everything, 95) - empty_ms),
+                median_ms=_quiet([np.median(part) for part in times]),
+                p95_ms=float(np.percentile(everything, 95)),
                 std_ms=float(everything.std()),
                 count=len(everything),
             )
         )
-    return latencies, empty_ms, level_ms
+    return latencies[:-1], latencies[-1].median_ms, level_ms
 
 
 def time_networks(
@@ -179,20 +155,8 @@ def time_networks(
     *,
     rounds: int = ROUNDS,
     rng: np.random.Generator,
-    on_round: Callable[[], None] = lambda: None,
-) -> tuple[list[float], float]:
-    """Times whole networks, taken in turn.
-
-    Args:
-        runners: one per network.
-        reference: tells disturbed rounds.
-        rounds: each has at least 7 runs of every network, and an eighth of 0.1 s.
-        rng: shuffles the turns and fills the inputs.
-        on_round: called after each round.
-
-    Returns:
-        One time per network, in milliseconds, and the reference's time in the worst round that was used.
-    """
+) -> list[float]:
+    """Times of whole networks, taken in turn, in milliseconds; each round has at least 7 runs of every one."""
     for runner in runners:
         runner.fill(random_input(runner, rng))
 
@@ -200,11 +164,10 @@ def time_networks(
         medians_ms = [0.0] * len(runners)
         for index in rng.permutation(len(runners)):
             medians_ms[index] = runners[index].time(_PASSES, MIN_SECONDS / ROUNDS, warmup_runs=2).median_ms
-        on_round()
         return medians_ms
 
-    kept, level_ms = reference.quiet(rounds, one_round)
-    return [_quiet(medians_ms) for medians_ms in zip(*kept, strict=True)], level_ms
+    kept, _ = reference.quiet(rounds, one_round)
+    return [_quiet(medians_ms) for medians_ms in zip(*kept, strict=True)]
 
 
 def _row(members: Sequence[tuple[Runner, np.ndarray]]) -> np.ndarray:
@@ -223,9 +186,3 @@ def _row(members: Sequence[tuple[Runner, np.ndarray]]) -> np.ndarray:
 
 def _quiet(medians_ms: Sequence[float]) -> float:
     return float(np.percentile(medians_ms, _QUIET_QUANTILE))
-
-
-def above_zero(time_ms: float) -> float:
-    """A difference of two times, in milliseconds, that a latency can be."""
-    # Noise can make the difference of two times negative.
-    return float(max(time_ms, 1e-6))

@@ -43,11 +43,9 @@ _CORE = re.compile(r"([0-9]+) ([0-9]+) ?(\S*)")
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How warm a phone is.
+    """How warm a phone is: Android's thermal status, 0 (none) to 6 (shutdown), slower from 1 on; and the battery.
 
-    Args:
-        thermal_status: Android's, 0 (none) to 6 (shutdown); from 1 on it may run slower. None before Android 10.
-        battery_celsius: the battery's temperature, None where it is not told.
+    Either is None where it is not told (the status before Android 10).
     """
 
     thermal_status: int | None
@@ -76,13 +74,7 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True)
 class Core:
-    """One core of a processor that is switched on.
-
-    Args:
-        index: its number.
-        top_khz: its highest frequency in kHz, 0 where the phone does not tell.
-        governor: what chooses its frequency, "" where the phone does not tell.
-    """
+    """One core that is switched on; its highest frequency is 0, its governor "", where that is not told."""
 
     index: int
     top_khz: int
@@ -91,18 +83,7 @@ class Core:
 
 @dataclasses.dataclass(frozen=True)
 class PhoneFacts:
-    """What a phone tells of itself; texts are empty where it does not.
-
-    Args:
-        serial: adb's.
-        model: its maker and name.
-        soc: its processor.
-        android: version of Android.
-        abi: of its programs, "arm64-v8a".
-        fingerprint: of its system's build.
-        cores: of its processor.
-        reading: how warm it is now.
-    """
+    """What a phone tells of itself; texts are empty where it does not."""
 
     serial: str
     model: str
@@ -147,16 +128,7 @@ def core_mask(cores: Sequence[Core], threads: int) -> int:
     """The cores that a measurement runs on, one bit each: always the same ones, and no slow one among fast ones.
 
     The fastest kind of core of which there are as many as threads; where there is none, the fastest cores together.
-
-    Args:
-        cores: of the phone.
-        threads: of the interpreter.
-
-    Raises:
-        InputError: there are fewer cores than threads.
-
-    Example:
-        f"taskset {core_mask(facts.cores, 2):x}"
+    Raises `InputError` where there are fewer cores than threads.
     """
     if threads > len(cores):
         raise InputError(f"--threads={threads}: the phone has {len(cores)} cores; give at most as many")
@@ -176,11 +148,7 @@ def _core(match: re.Match) -> Core:
 
 
 class PhoneLock:
-    """Held by the process that measures on a phone; it is gone with that process, whatever ends it.
-
-    Args:
-        serial: of the phone.
-    """
+    """Held by the process that measures on a phone; it is gone with that process, whatever ends it."""
 
     def __init__(self, serial: str):
         self._serial = serial

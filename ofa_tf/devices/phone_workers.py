@@ -26,11 +26,7 @@ def output_of(output: str, serial: str) -> str:
 def run_workers(module: str, arguments: Sequence[str], serials: Sequence[str], output: str) -> None:
     """Runs a binary once for each phone, all at the same time, and waits for all of them.
 
-    Args:
-        module: of the binary; it has the flags `--device` and `--output`.
-        arguments: its command line; `--device` and `--output` are overridden.
-        serials: of the phones.
-        output: see `output_of`.
+    Its flags `--device` and `--output` (see `output_of`) are overridden.
 
     Raises:
         InputError: a serial is there twice.

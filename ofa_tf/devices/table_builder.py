@@ -1,200 +1,272 @@
-"""`build_table`: the latency table of a space's blocks on this machine."""
+"""`build_table`: the latency table of a space's blocks, measured one by one on a device."""
 
+import dataclasses
+import functools
+import json
 import math
 import os
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from ofa_tf.common.form import Form, precision_of
-from ofa_tf.deploy import Runner
-from ofa_tf.devices import HOST, host, measure
-from ofa_tf.devices.block_models import model_bytes
-from ofa_tf.devices.measure import TOLERANCE, Reference
-from ofa_tf.devices.table_file import extended, start_table
-from ofa_tf.predictors.latency_table import HOST_CONDITIONS, LatencyTable
+from ofa_tf.common import OfaError
+from ofa_tf.common.form import form_of
+from ofa_tf.devices.block_models import ModelCache, empty_model, middle
+from ofa_tf.devices.device import Device, Measurement
+from ofa_tf.devices.table_file import (
+    check_conditions,
+    extended,
+    reference_key,
+    reference_ms,
+    start_table,
+    version_number,
+)
+from ofa_tf.predictors.latency_table import DRIFT, HOT, UNFINISHED, BlockLatency, LatencyTable
 from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.population import distinct_blocks
 
-# Rows that are measured together: the more, the longer until the table is written.
-_ROWS_PER_GROUP = 2
+_EMPTY, _BEFORE, _AFTER = "an empty model", "the reference network", "the reference network, again"
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} blocks [{elapsed}<{remaining}]"
-_NETWORKS_BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 
 
 def build_table(
+    device: Device,
     space: Space,
-    resolutions: Sequence[int] | None,
     precision: str,
-    threads: int,
     output: str | os.PathLike | None,
     *,
-    form: str | None = None,
-    rounds: int = measure.ROUNDS,
-    seed: int = 0,
-    progress: bool = True,
+    resolutions: Sequence[int] | None,
+    form: str | None,
+    tolerance: float,
+    seed: int,
+    cache: ModelCache | None,
+    progress: bool,
+    on_batch: Callable[[int, int], None],
 ) -> LatencyTable:
-    """Measures the blocks of a space that the table at `output` does not hold yet.
+    """As `Device.build_table`.
 
-    Args:
-        space: the space, with its number of classes.
-        resolutions: image sides in pixels, all of the space's unless given.
-        precision: one of `deploy.PRECISIONS`.
-        threads: of the interpreter.
-        output: the table's file, written every few seconds; None keeps the table in memory.
-        form: how it is written, one of `common.form.FORMS`; the precision's default unless given.
-        rounds: see `measure.time_blocks`; fewer are faster and noisier.
-        seed: of weights, inputs and order.
-        progress: whether a bar is shown on stderr.
-
-    Returns:
-        The table; its `versions` say what measured, and how ("method").
-
-    Raises:
-        InputError: a choice is unknown, or the file at `output` was measured under other conditions.
-
-    Example:
-        table = build_table(spaces.get("ofa_tiny"), None, "int8", 1, "host_int8.json")
+    A batch is converted before it is measured, not while the one before is: the converter holds back what the whole
+    process writes, and a phone cools meanwhile.
     """
-    form = form or precision_of(precision).form
-    Form.parse(form)
+    form = form_of(precision, form)
     resolutions = space.resolutions if resolutions is None else resolutions
     blocks = distinct_blocks(space, resolutions)
-    network_length = len(space.blocks(space.largest()))
-    # With several threads blocks are timed alone, see `measure`.
-    row_length = network_length if threads == 1 else 1
-    rng = np.random.default_rng(seed)
-    new = LatencyTable(HOST, precision, threads, form, versions=host.describe())
-    table = start_table(output, new, HOST_CONDITIONS, resolutions)
+    table = start_table(output, conditions(device, precision, form), device.conditions, resolutions)
     missing = table.missing(blocks)
-    if not missing:
+    if not missing and not _unfinished(table, space)[1]:
         return table
-
-    def runner(*blocks: Block) -> Runner:
-        return Runner(model_bytes(blocks, precision, form=form, seed=seed), threads=threads)
-
-    empty = Runner(measure.empty_model(precision), threads=threads)
-    reference = Reference(runner(*space.blocks(middle(space))), reference_ms(table, space))
-    groups = _groups(missing, network_length, rng)
     done = len(blocks) - len(missing)
-    with tqdm(total=len(blocks), initial=done, bar_format=_BAR, desc=precision, disable=not progress) as bar:
-
-        def measure_group(group: Sequence[Block], worst_ms: float = math.inf) -> float:
-            nonlocal table
-            runners = []
-            # Of a block's time, converting it takes about half.
-            for block in group:
-                runners.append(runner(block))
-                bar.update(0.5)
-            runners += [runner(block) for block in _row_fillers(group, blocks, row_length, rng)]
-            latencies, empty_ms, level_ms = measure.time_blocks(
-                runners, empty, reference, row_length=row_length, rounds=rounds, rng=rng
-            )
-            bar.update(0.5 * len(group))
-            if level_ms <= worst_ms:
-                versions = {
-                    "method": _method(row_length, rounds, empty_ms),
-                    reference_key(space): f"{reference.quiet_ms:.6f}",
-                }
-                table = extended(table, group, latencies[: len(group)], {**host.describe(), **versions})
-                if output is not None:
-                    table.save(output)
-            return level_ms
-
-        levels_ms = [measure_group(group) for group in groups]
-        disturbed = [
-            (group, level_ms)
-            for group, level_ms in zip(groups, levels_ms, strict=True)
-            if not reference.is_quiet(level_ms)
+    name = f"{device.name} {precision}"
+    with tqdm(total=len(blocks), initial=done, bar_format=_BAR, desc=name, disable=not progress) as bar:
+        build = _Build(space, device, table, output, cache or ModelCache(), seed, tolerance, bar)
+        for batch in build.batches_of(missing, np.random.default_rng(seed)):
+            build.measure(batch)
+            on_batch(len(blocks) - len(build.table.missing(blocks)), len(blocks))
+        limit_ms = tolerance * min(build.references_ms, default=math.inf)
+        drifted = [
+            (again, batch)
+            for again in build.batches
+            if again.level_ms > limit_ms and (batch := [block for block in blocks if block.key in again.keys])
         ]
-        bar.total += sum(len(group) for group, _ in disturbed)
-        for group, level_ms in disturbed:
-            measure_group(group, level_ms)
-    return table
+        bar.total += sum(len(batch) for _, batch in drifted)
+        for again, batch in drifted:
+            build.measure(batch, again)
+        build.finish()
+    if build.failed:
+        key, error = next(iter(build.failed.items()))
+        raise OfaError(
+            f"{device}: {len(build.failed)} of {len(blocks)} blocks could not be measured, {key} "
+            f"because: {error}; all others are kept, the same command tries these again"
+        )
+    return build.table
 
 
-def middle(space: Space, **given: Sequence) -> Arch:
-    """The architecture of all middle choices but for those given, by field; without any, the reference network."""
-    choices = {field: [gene.choices[len(gene.choices) // 2] for gene in genes] for field, genes in space.fields.items()}
-    return space.arch(**{**choices, **given}, r=space.resolutions[len(space.resolutions) // 2])
+def conditions(device: Device, precision: str, form: str) -> LatencyTable:
+    """A table without blocks that says what is measured and how."""
+    return LatencyTable(device.name, precision, device.threads, form, versions=device.describe())
 
 
-def reference_ms(table: LatencyTable, space: Space) -> float | None:
-    """The time of the space's reference network when the table was measured, in milliseconds."""
-    return version_number(table, reference_key(space))
+@dataclasses.dataclass
+class _Batch:
+    """Blocks that were measured together, and the slower of the reference network's two times beside them.
 
-
-def version_number(table: LatencyTable, name: str) -> float | None:
-    """What a table keeps as a number under a name of its versions, if it does."""
-    try:
-        return float(table.versions[name])
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def reference_key(space: Space) -> str:
-    """Under what name a table keeps the time of the space's reference network."""
-    return f"reference_ms of {space.name}"
-
-
-def _groups(missing: Sequence[Block], network_length: int, rng: np.random.Generator) -> list[list[Block]]:
-    """The blocks in random order, in groups of equal size: rows of one kind only would not be like networks."""
-    count = max(1, round(len(missing) / (_ROWS_PER_GROUP * network_length)))
-    parts = np.array_split(rng.permutation(len(missing)), count)
-    return [[missing[index] for index in part] for part in parts if len(part)]
-
-
-def _row_fillers(group: Sequence[Block], blocks: Sequence[Block], row_length: int, rng) -> list[Block]:
-    """Measured blocks that fill up the row where fewer than a network has are left."""
-    others = [block for block in blocks if block not in set(group)]
-    count = min(max(row_length - len(group), 0), len(others))
-    return [others[index] for index in rng.permutation(len(others))[:count]]
-
-
-def _method(row_length: int, rounds: int, empty_ms: float) -> str:
-    place = f"in rows of {row_length} different blocks with fresh inputs" if row_length > 1 else "alone"
-    return (
-        f"each block {place}: lower quartile of {rounds} rounds' medians, less an empty model's "
-        f"{empty_ms * 1e3:.1f} us; rounds in which the reference network took more than {TOLERANCE:g} of its time were "
-        f"tried again"
-    )
-
-
-def time_on_host(
-    table: LatencyTable,
-    space: Space,
-    archs: Sequence[Arch],
-    *,
-    rounds: int = measure.ROUNDS,
-    seed: int = 0,
-    progress: bool = True,
-) -> tuple[list[float], float]:
-    """Measures networks on this machine under a table's conditions.
-
-    Args:
-        table: says precision, threads and form, and how fast the machine was.
-        space: the architectures' space.
-        archs: the networks.
-        rounds: see `measure.time_networks`.
-        seed: of weights, inputs and order.
-        progress: whether a bar is shown on stderr.
-
-    Returns:
-        One time per network, and the reference network's in the worst round that was used, in milliseconds.
+    Their keys are those that the table holds and that were not measured again yet.
     """
-    with tqdm(total=1 + len(archs) + rounds, desc="networks", bar_format=_NETWORKS_BAR, disable=not progress) as bar:
-        runners = []
-        for arch in (middle(space), *archs):
-            data = model_bytes(space.blocks(arch), table.precision, form=table.form, seed=seed)
-            runners.append(Runner(data, threads=table.threads))
-            bar.update()
-        reference = Reference(runners.pop(0), reference_ms(table, space))
 
-        def on_round() -> None:
-            # Disturbed rounds are tried again.
-            bar.total = max(bar.total, bar.n + 1)
-            bar.update()
+    level_ms: float = math.inf
+    keys: list[str] = dataclasses.field(default_factory=list)
 
-        rng = np.random.default_rng(seed)
-        return measure.time_networks(runners, reference, rounds=rounds, rng=rng, on_round=on_round)
+
+def _unfinished(table: LatencyTable, space: Space) -> tuple[float, list[_Batch]]:
+    """The drift before the build that the table is of, and that build's batches."""
+    try:
+        kept = json.loads(table.versions[UNFINISHED + space.name])
+        batches = [_Batch(float(level_ms), list(map(str, keys))) for level_ms, keys in kept["batches"]]
+        return float(kept["drift"]), batches
+    except (KeyError, TypeError, ValueError):
+        return version_number(table, DRIFT) or 1.0, []
+
+
+class _Build:
+    """The state of one build: the table so far, the reference network's times, and what failed."""
+
+    def __init__(
+        self, space: Space, device: Device, table: LatencyTable, output, cache: ModelCache, seed, tolerance, bar
+    ):
+        self.device, self.table, self.output, self.bar = device, table, output, bar
+        self._tolerance = tolerance
+        self._file = functools.partial(cache.file, precision=table.precision, form=table.form, seed=seed)
+        self._reference_key = reference_key(space)
+        self._empty = empty_model(table.precision)
+        self._reference = self._file(space.blocks(middle(space)))
+        self._network_blocks = len(space.blocks(space.largest()))
+        self._empty_ms: float | None = None
+        known_ms = reference_ms(table, space)
+        # Of every batch, the slower of its two, or what the device knows better; the first is the table's.
+        self.references_ms = [] if known_ms is None else [known_ms]
+        self._earlier_drift, self.batches = _unfinished(table, space)
+        self._unfinished_key = UNFINISHED + space.name
+        self.failed: dict[str, str] = {}
+
+    def batches_of(self, blocks: Sequence[Block], rng: np.random.Generator) -> list[list[Block]]:
+        """The blocks in random order, in batches of equal size: blocks of one kind only would not be like networks."""
+        count = max(1, round(len(blocks) / self.device.batch_blocks(self._network_blocks)))
+        parts = np.array_split(rng.permutation(len(blocks)), count)
+        return [[blocks[index] for index in part] for part in parts if len(part)]
+
+    def measure(self, batch: Sequence[Block], again: _Batch | None = None) -> None:
+        """Measures blocks; those of a batch again, which count where the reference network was not slower than then."""
+        blocks = {block.key: block for block in batch}
+        made = again or _Batch()
+        if again is None:
+            self.batches.append(made)
+        models: list[tuple[str, bytes | pathlib.Path]] = [(_EMPTY, self._empty), (_BEFORE, self._reference)]
+        for key, block in blocks.items():
+            models.append((key, self._file([block])))
+            # The other half is measuring it.
+            self.bar.update(0.5)
+        models.append((_AFTER, self._reference))
+        measured: dict[str, Measurement] = {}
+
+        def keep(measurement: Measurement) -> None:
+            measured[measurement.name] = measurement
+            self.bar.update(0.5 * (measurement.name in blocks))
+            if again is None:
+                if measurement.name == _BEFORE and measurement.latency:
+                    made.level_ms = measurement.latency.median_ms
+                # At once: whatever ends this process, nothing is measured twice.
+                self._add(blocks, {measurement.name: measurement}, made)
+
+        try:
+            quiet_ms = min(self.references_ms, default=None)
+            self.device.measure_batch(models, keep, network_blocks=self._network_blocks, quiet_ms=quiet_ms)
+        finally:
+            # Also where the phone was lost on the way, or Ctrl-C was pressed.
+            level_ms = self._level_ms(measured)
+            if again is None or (level_ms <= made.level_ms and set(blocks) <= set(measured)):
+                made.level_ms = level_ms if math.isfinite(level_ms) else made.level_ms
+                self._add(blocks, measured, made)
+        for name in (_EMPTY, _BEFORE):
+            if measured[name].latency is None:
+                raise OfaError(
+                    f"{self.device}: {name} could not be measured ({measured[name].error}); what "
+                    f"was measured is kept, give the same command to go on"
+                )
+        if again is not None:
+            made.keys.clear()
+            self._save(self._references())
+
+    def finish(self) -> None:
+        """Nothing is left to be measured again."""
+        if self.table.versions.get(self._unfinished_key) is not None:
+            versions = {name: text for name, text in self.table.versions.items() if name != self._unfinished_key}
+            self.table = dataclasses.replace(self.table, versions=versions)
+            self._save({})
+
+    def _save(self, versions: dict[str, str]) -> None:
+        self.table = dataclasses.replace(self.table, versions={**self.table.versions, **versions})
+        if self.output is not None:
+            self.table.save(self.output)
+
+    def _level_ms(self, measured: dict[str, Measurement]) -> float:
+        found = [it for name in (_BEFORE, _AFTER) if (it := measured.get(name)) and it.latency]
+        level_ms = max((it.latency.median_ms for it in found), default=math.inf)
+        self.references_ms += [it.facts.get("quiet_ms", level_ms) for it in found]
+        return level_ms
+
+    def _add(self, blocks: dict[str, Block], measured: dict[str, Measurement], batch: _Batch) -> None:
+        """Puts what a batch gave into the table and the table into its file; notes what failed."""
+        if (empty := measured.get(_EMPTY)) and empty.latency:
+            self._empty_ms = empty.latency.median_ms
+        if self._empty_ms is None:
+            return  # what a call costs is not known, so nothing else is
+        found = {key: measurement for key, measurement in measured.items() if key in blocks}
+        good = {key: measurement for key, measurement in found.items() if measurement.latency is not None}
+        for key, measurement in found.items():
+            self.failed.pop(key, None)
+            if key not in good and key not in self.table.blocks:
+                self.failed[key] = measurement.error
+        if not good:
+            return
+        batch.keys += [key for key in good if key not in batch.keys]
+        hot = {key for key, measurement in good.items() if measurement.hot}
+        hot |= set(self.table.versions.get(HOT, "").split()) - set(good)
+        heat = {HOT: " ".join(sorted(hot))} if self.device.tells_heat else {}
+        latencies = [_without_call(measurement.latency, self._empty_ms) for measurement in good.values()]
+        versions = {
+            **self.device.describe(),
+            "method": self._method(),
+            **heat,
+            **self._references(),
+        }
+        self.table = extended(self.table, [blocks[key] for key in good], latencies, versions)
+        self._save({})
+
+    def _references(self) -> dict[str, str]:
+        batches = [(batch.level_ms, batch.keys) for batch in self.batches if math.isfinite(batch.level_ms)]
+        if not batches:
+            return {}
+        levels_ms = [level_ms for level_ms, _ in batches]
+        best_ms = min([*self.references_ms, *levels_ms])
+        return {
+            self._reference_key: f"{best_ms:.6f}",
+            DRIFT: f"{max(max(levels_ms) / best_ms, self._earlier_drift):.3f}",
+            self._unfinished_key: json.dumps({"drift": self._earlier_drift, "batches": batches}),
+        }
+
+    def _method(self) -> str:
+        how, empty_us = self.device.method(self._network_blocks), self._empty_ms * 1e3
+        return (
+            f"each block {how}, less the {empty_us:.1f} us of an empty model; batches in which the reference network "
+            f"took more than {self._tolerance:g} of its fastest time were measured again"
+        )
+
+
+def _without_call(latency: BlockLatency, empty_ms: float) -> BlockLatency:
+    p95_ms = None if latency.p95_ms is None else _above_zero(latency.p95_ms - empty_ms)
+    return BlockLatency(_above_zero(latency.median_ms - empty_ms), p95_ms, latency.std_ms, latency.count)
+
+
+def _above_zero(time_ms: float) -> float:
+    # Noise can make the difference of two times negative.
+    return float(max(time_ms, 1e-6))
+
+
+def time_networks(
+    device: Device, table: LatencyTable, space: Space, archs: Sequence[Arch], *, path: str, seed: int
+) -> tuple[list[float], float]:
+    """As `Device.time_networks`, by whole files in turns."""
+    check_conditions(path, table, conditions(device, table.precision, table.form), device.conditions)
+    cache = ModelCache()
+    networks = [middle(space), *archs]
+    files = [
+        cache.file(space.blocks(arch), table.precision, form=table.form, seed=seed)
+        for arch in tqdm(networks, desc="converting", disable=None)
+    ]
+    level_ms, *times_ms = device.compare(files, seed=seed, quiet_ms=reference_ms(table, space))
+    for arch, time_ms in zip(networks, [level_ms, *times_ms], strict=True):
+        if math.isinf(time_ms):
+            raise OfaError(f"{device}: could not run the network {arch.to_json()}; see its log")
+    return times_ms, level_ms

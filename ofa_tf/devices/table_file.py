@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ofa_tf.common import InputError
 from ofa_tf.predictors.latency_table import DRIFT, HOT, BlockLatency, LatencyTable
-from ofa_tf.spaces import Block
+from ofa_tf.spaces import Block, Space
 
 _CONDITIONS = ("device", "precision", "threads", "form")
 
@@ -16,16 +16,10 @@ _CONDITIONS = ("device", "precision", "threads", "form")
 def start_table(
     output: str | os.PathLike | None, new: LatencyTable, versions: Sequence[str], resolutions: Sequence[int]
 ) -> LatencyTable:
-    """The table at a path, to go on with, or the new one where there is none.
-
-    Args:
-        output: the table's file; None for a table in memory.
-        new: without blocks, with the conditions of the measurement that begins.
-        versions: names of those versions that must be the same.
-        resolutions: the image sides in pixels that it is built for.
+    """The table at a path, to go on with, or the new one, without blocks, where there is none.
 
     Raises:
-        InputError: the table there was measured under other conditions.
+        InputError: the table there was measured under other conditions: precision, form, or one of these versions.
     """
     new = dataclasses.replace(new, date=_now()).for_resolutions(resolutions)
     if output is None or not pathlib.Path(output).exists():
@@ -40,14 +34,7 @@ def start_table(
 
 
 def check_conditions(path: str | os.PathLike, old: LatencyTable, new: LatencyTable, versions: Sequence[str]) -> None:
-    """Raises `InputError` where a table from a file was measured under other conditions than the new one.
-
-    Args:
-        path: of the old one, for the message.
-        old: the table from the file.
-        new: the conditions of now.
-        versions: names of those versions that must be the same.
-    """
+    """Raises `InputError` where a table from a file was measured under other conditions than the new one."""
     for name in _CONDITIONS:
         _compare(path, name, getattr(old, name), getattr(new, name))
     for name in versions:
@@ -62,6 +49,24 @@ def extended(
     # A correction belongs to the sums it was fitted on.
     table = table.adding(new).with_correction(None)
     return dataclasses.replace(table, versions={**table.versions, **versions}, date=_now())
+
+
+def reference_ms(table: LatencyTable, space: Space) -> float | None:
+    """The time of the space's reference network when the table was measured, in milliseconds."""
+    return version_number(table, reference_key(space))
+
+
+def version_number(table: LatencyTable, name: str) -> float | None:
+    """What a table keeps as a number under a name of its versions, if it does."""
+    try:
+        return float(table.versions[name])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def reference_key(space: Space) -> str:
+    """Under what name a table keeps the time of the space's reference network."""
+    return f"reference_ms of {space.name}"
 
 
 def _compare(output, name: str, found, expected) -> None:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from ofa_tf.common import InputError, atomic_path
 from ofa_tf.devices.device import Device
-from ofa_tf.devices.table_builder import reference_ms
+from ofa_tf.devices.table_file import reference_ms
 from ofa_tf.predictors.latency_correction import MIN_NETWORKS, fit_correction, mean_absolute_percentage_error
 from ofa_tf.predictors.latency_table import LatencyTable
 from ofa_tf.spaces import Arch, Space

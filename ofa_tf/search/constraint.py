@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ofa_tf.common import InputError
-from ofa_tf.common.form import MICROCONTROLLER_FORM, Form
+from ofa_tf.common.form import Form, form_of
 from ofa_tf.spaces import Arch, Space, costs
 from ofa_tf.spaces.activation_memory import ActivationMemory
 from ofa_tf.spaces.file_size import FILE_SIZES
@@ -84,11 +84,6 @@ class Constraint:
         return None if self.memory is None else self.memory.network_bytes(space.blocks(arch))
 
 
-def form_within(limits: Mapping[str, float], form: str | None = None) -> str | None:
-    """How a file is written that is to keep limits: as given, or with a limit on peak memory what suits that best."""
-    return form or (MICROCONTROLLER_FORM if "peak_memory_bytes" in limits else None)
-
-
 def constraints_of(
     limits: Mapping[str, float],
     *,
@@ -96,12 +91,11 @@ def constraints_of(
     precision: str = "int8",
     form: str | None = None,
 ) -> list[Constraint]:
-    """The constraints of limits by kind, in the order of `KINDS`; `table` predicts latency, see also `form_within`."""
+    """The constraints of limits by kind, in the order of `KINDS`; `table` predicts latency; `form` as of `form_of`."""
     unknown = [kind for kind in limits if kind not in KINDS]
     if unknown:
         raise InputError(f"limits: {unknown[0]!r} is unknown, expected one of {', '.join(KINDS)}")
-    form = form_within(limits, form)
-    written = {"precision": precision} | ({} if form is None else {"form": form})
+    written = {"precision": precision, "form": form_of(precision, form, limits=limits)}
     extra = {
         "latency_ms": lambda: {"predictor": table},
         "model_bytes": lambda: written,

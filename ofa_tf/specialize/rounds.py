@@ -15,11 +15,12 @@ from typing import Any
 
 from ofa_tf import interop
 from ofa_tf.common import InputError, OfaError
+from ofa_tf.common.form import form_of
 from ofa_tf.deploy import ExportReport, QuantizationRecipe
 from ofa_tf.deploy.micro_runtime import run_micro
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.search import Candidate, evolutionary_search
-from ofa_tf.search.constraint import LatencyPredictor, constraints_of, form_within
+from ofa_tf.search.constraint import LatencyPredictor, constraints_of
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize.opened import Opened
 from ofa_tf.specialize.subnet_files import export_subnet, finetuned_weights, train_quantized
@@ -267,13 +268,12 @@ def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, sa
             seed=target.seed,
             checkpoint=folder / f"finetune_{digest}.checkpoint.npz",
         )
-    form = form_within(target.limits, target.form)
+    form = form_of(target.precision, target.form, limits=target.limits)
     if target.quantization_aware_epochs:
         say(f"train as int8 for {target.quantization_aware_epochs} epochs")
         images = len(opened.dataset.split("train"))
         recipe = QuantizationRecipe(target.quantization_aware_epochs, batch_size=min(64, images), seed=target.seed)
         checkpoint = folder / f"quantize_{digest}.checkpoint.npz"
-        given = {} if form is None else {"form": form}
-        return train_quantized(opened, arch, path, recipe=recipe, checkpoint=checkpoint, **given, **options)
+        return train_quantized(opened, arch, path, recipe=recipe, checkpoint=checkpoint, form=form, **options)
     say("export and check")
     return export_subnet(opened, arch, path, precision=target.precision, form=form, **options)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa_tf.deploy import ExportReport, arch_facts, export_blocks, quantization_aware
+from ofa_tf.deploy import ExportReport, Network, quantization_aware
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize.opened import Opened
 from ofa_tf.training import FinetuneRecipe, finetune
@@ -35,19 +35,15 @@ def export_subnet(
         limit: at most so many of them, evenly spaced.
         representative: training images that give integer precisions their ranges.
         weights: of the sub-network where it was trained on; the supernet's own, calibrated, unless given.
-        options: precision, form and all else that `deploy.export_blocks` takes.
+        options: precision, form and all else that `deploy.Network.export` takes.
     """
-    evaluator, space = opened.evaluator, opened.net.space
+    evaluator = opened.evaluator
     images, labels = evaluator.images(split, arch.r, limit)
-    return export_blocks(
-        space.blocks(arch),
-        _calibrated(opened, arch) if weights is None else weights,
+    return _network(opened, arch, split, weights).export(
         path,
-        preprocessing=evaluator.preprocessing,
         representative_images=evaluator.calibration_set(arch.r)[0][:representative],
         check_images=images,
         check_labels=labels,
-        facts={**arch_facts(space, arch), **opened.facts(split)},
         **options,
     )
 
@@ -73,18 +69,15 @@ def train_quantized(
         weights: of the sub-network where it was trained on; the supernet's own, calibrated, unless given.
         options: recipe, form and all else that `deploy.quantization_aware` takes.
     """
-    evaluator, space = opened.evaluator, opened.net.space
+    evaluator = opened.evaluator
     images, labels = evaluator.images(split, arch.r, limit)
     return quantization_aware(
-        space.blocks(arch),
-        _calibrated(opened, arch) if weights is None else weights,
+        _network(opened, arch, split, weights),
         path,
         dataset=opened.dataset,
-        preprocessing=evaluator.preprocessing,
         augmentation=evaluator.augmentation,
         check_images=images,
         check_labels=labels,
-        facts={**arch_facts(space, arch), **opened.facts(split)},
         **options,
     )
 
@@ -116,5 +109,8 @@ def finetuned_weights(opened: Opened, arch: Arch, *, epochs: int, seed: int, che
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
 
 
-def _calibrated(opened: Opened, arch: Arch) -> Weights:
-    return opened.net.plain_weights(arch, opened.evaluator.calibrate(arch))
+def _network(opened: Opened, arch: Arch, split: str, weights: Weights | None) -> Network:
+    statistics = opened.evaluator.calibrate(arch) if weights is None else None
+    return Network.of_subnet(
+        opened.net, arch, opened.evaluator.preprocessing, statistics, weights=weights, facts=opened.facts(split)
+    )

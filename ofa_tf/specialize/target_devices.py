@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from ofa_tf import devices
 from ofa_tf.common import InputError, OfaError, write_text
-from ofa_tf.common.form import precision_of
+from ofa_tf.common.form import form_of
 from ofa_tf.devices import BenchmarkOptions, Settings
-from ofa_tf.search.constraint import LatencyPredictor, form_within
+from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.spaces import Space
 from ofa_tf.specialize.predictors import open_latency_predictor
 from ofa_tf.specialize.target import Target
@@ -159,4 +159,4 @@ class TargetDevices:
 
 
 def _form(target: Target) -> str:
-    return form_within(target.limits, target.form) or precision_of(target.precision).form
+    return form_of(target.precision, target.form, limits=target.limits)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa_tf.common import InputError
-from ofa_tf.deploy.c_array import c_array, write_c_array
+from ofa_tf.deploy.micro_runtime import c_array, write_c_array
 
 MODEL = bytes(range(256)) * 3 + b"TFL3"
 PROGRAM = """

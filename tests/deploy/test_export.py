@@ -14,18 +14,13 @@ from ofa_tf.data.preprocessing import PUBLISHED, SYMMETRIC
 LOGITS_TOLERANCE = {"float32": 1e-4, "float16": 0.02, "dynamic": 0.2, "int8": 0.6, "int16x8": 0.3}
 
 
-def _export(subnet, path, precision="int8", preprocessing=SYMMETRIC, max_drop=0.2, **options):
-    return deploy.export(
-        subnet.net,
-        subnet.arch,
-        subnet.statistics,
-        path,
-        precision=precision,
-        preprocessing=preprocessing,
-        representative_images=subnet.images,
-        max_drop=max_drop,
-        **options,
-    )
+def _network(subnet, preprocessing=SYMMETRIC, **options):
+    return deploy.Network.of_subnet(subnet.net, subnet.arch, preprocessing, subnet.statistics, **options)
+
+
+def _export(subnet, path, precision="int8", preprocessing=SYMMETRIC, max_drop=0.2, facts=None, **options):
+    network = _network(subnet, preprocessing, facts=facts)
+    return network.export(path, precision, representative_images=subnet.images, max_drop=max_drop, **options)
 
 
 @pytest.fixture(scope="module", name="exported")
@@ -180,12 +175,11 @@ def test_labels_give_top1_of_both(subnet, tmp_path):
 
 
 def test_bad_images_are_named(subnet, tmp_path):
-    arguments = (subnet.net, subnet.arch, subnet.statistics, tmp_path / "m.tflite")
-    options = {"precision": "int8", "preprocessing": SYMMETRIC}
+    network, path = _network(subnet), tmp_path / "m.tflite"
     with pytest.raises(InputError, match="no representative images"):
-        deploy.export(*arguments, **options)
+        network.export(path)
     with pytest.raises(InputError, match="expected uint8"):
-        deploy.export(*arguments, **options, representative_images=subnet.images[:, :16])
+        network.export(path, representative_images=subnet.images[:, :16])
     with pytest.raises(InputError, match="'int4' is unknown; known are float32"):
-        deploy.export(*arguments, **{**options, "precision": "int4"}, representative_images=subnet.images)
+        network.export(path, "int4", representative_images=subnet.images)
     assert list(tmp_path.iterdir()) == []

@@ -58,10 +58,8 @@ def test_files_agree_with_keras(tmp_path, family):
     assert np.mean(expected.argmax(-1) == labels) > 0.9
     for precision, drop in (("float32", 0.0), ("int8", 0.05)):
         path = tmp_path / f"{precision}.tflite"
-        report = deploy.export(
-            net, arch, statistics.numpy(), path, precision=precision, preprocessing=PUBLISHED,
-            representative_images=images, max_drop=drop,
-        )  # fmt: skip
+        network = deploy.Network.of_subnet(net, arch, PUBLISHED, statistics.numpy())
+        report = network.export(path, precision, representative_images=images, max_drop=drop)
         assert report.partitions == (1 if precision == "float32" else INT8_PARTITIONS[family])
         logits = deploy.Runner(path).predict(images).astype(np.float64)
         if precision == "float32":
@@ -90,10 +88,8 @@ def test_random_subnets_agree_with_keras(tmp_path, family):
         _, statistics = net.batch_statistics(PUBLISHED.normalize(images), arch)
         expected = net.extract(arch, statistics.numpy())(PUBLISHED.normalize(images), training=False).numpy()
         path = tmp_path / f"{place}.tflite"
-        deploy.export(
-            net, arch, statistics.numpy(), path, precision="float32", preprocessing=PUBLISHED, check_images=images,
-            max_drop=1.0,
-        )  # fmt: skip
+        network = deploy.Network.of_subnet(net, arch, PUBLISHED, statistics.numpy())
+        network.export(path, "float32", check_images=images, max_drop=1.0)
         np.testing.assert_allclose(
             deploy.Runner(path).predict(images), expected, atol=1e-4 * np.abs(expected).max(), rtol=0
         )

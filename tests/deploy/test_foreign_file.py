@@ -7,7 +7,7 @@ import pytest
 
 from ofa_tf import deploy
 from ofa_tf.common import InputError
-from ofa_tf.deploy.foreign_file import ForeignFile, open_foreign, open_foreign_files
+from ofa_tf.deploy import ForeignFile, open_foreign, open_foreign_files
 from ofa_tf.devices.block_models import model_bytes
 from tests.micro import micro_space
 from tests.mutations import mutant, tflite_mutant

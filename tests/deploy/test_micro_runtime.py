@@ -1,7 +1,6 @@
 """Files in the microcontroller's runtime: what comes out, what it takes, and that nothing it does ends this process."""
 
 import importlib.util
-import signal
 
 import keras
 import numpy as np
@@ -100,13 +99,11 @@ def test_damage_ends_in_numbers_or_in_one_line(model, place, noise):
     assert "\n" not in said
 
 
-def test_a_crash_and_a_hang_are_one_line(model, monkeypatch, tmp_path):
+def test_a_crash_and_a_hang_are_one_line(model, monkeypatch):
     """Stood in for by a child that kills itself, and one that sleeps."""
-    child = tmp_path / "child.py"
-    monkeypatch.setattr(micro_runtime.micro_child, "__file__", str(child))
-    child.write_text(f"import os\ndef run(*_): os.kill(os.getpid(), {int(signal.SIGSEGV)})")
-    check_refused(model, "ended by SIGSEGV")
-    child.write_text("import time\ndef run(*_): time.sleep(60)")
+    monkeypatch.setattr(micro_runtime, "_RUN", "tests.common.children:crash")
+    check_refused(model, "SIGSEGV")
+    monkeypatch.setattr(micro_runtime, "_RUN", "tests.common.children:hang")
     with pytest.raises(OfaError, match=r"not done in 0\.5 s"):
         run_micro(model, timeout_s=0.5)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ofa_tf import deploy, networks, spaces
-from ofa_tf.common import InputError, OfaError
+from ofa_tf.common import InputError
 from ofa_tf.data import PUBLISHED, Augmentation, calibration_batches, evaluation_batches, load
 from ofa_tf.deploy import qat
 from ofa_tf.networks.plain import build_plain
@@ -53,10 +53,8 @@ def _task():
     held_out = evaluation_batches(digits, "validation", resolution=SIDE, batch_size=400, crop_fraction=1.0)
     ((check_images, check_labels),) = held_out
     return {
-        "blocks": blocks,
-        "weights": weights,
+        "network": deploy.Network(blocks, weights, PUBLISHED),
         "dataset": digits,
-        "preprocessing": PUBLISHED,
         "augmentation": augmentation,
         "check_images": np.asarray(check_images),
         "check_labels": np.asarray(check_labels),
@@ -141,9 +139,9 @@ def test_every_family_and_form_is_all_integers(task, tmp_path, family, form):
     _, statistics = net.batch_statistics(PUBLISHED.normalize(images), arch)
     options = {"check_images": images, "check_labels": None, "form": form, "max_drop": 1.0}
     options["recipe"] = deploy.QuantizationRecipe(epochs=1, batch_size=200, range_images=200)
-    blocks, weights = space.blocks(arch), net.plain_weights(arch, statistics.numpy())
+    options["network"] = deploy.Network.of_subnet(net, arch, PUBLISHED, statistics.numpy())
     path = tmp_path / "model.tflite"
-    report = deploy.quantization_aware(**{**task, **options, "blocks": blocks, "weights": weights, "path": path})
+    report = deploy.quantization_aware(**{**task, **options, "path": path})
     assert report.partitions == INT8_PARTITIONS[family]
     runner = deploy.Runner(path)
     assert integers_only(runner)
@@ -153,38 +151,15 @@ def test_every_family_and_form_is_all_integers(task, tmp_path, family, form):
     assert np.corrcoef((found - found.mean(0)).ravel(), (expected - expected.mean(0)).ravel())[0, 1] > 0.5
 
 
-@pytest.mark.parametrize("answers", [0, 3])
-def test_a_process_that_dies_is_told_in_one_line(task, tmp_path, monkeypatch, answers):
-    """At its start or in the middle: the cause is in the message, and nothing is left."""
-    lines = ["print('{\"epoch\": 0}', flush=True)"] * answers + ["raise SystemExit('no memory\\nat all')"]
-    monkeypatch.setattr(qat, "_PROCESS", "\n".join(lines))
-    with pytest.raises(OfaError, match=r"its process ended with code 1: \.\.\.no memory at all$"):
-        deploy.quantization_aware(**task, path=tmp_path / "model.tflite")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_the_process_refuses_is_said_as_it_says_it(task, tmp_path, monkeypatch):
-    """An error for the user comes through as one, of the same kind, even where the process is gone by then."""
-    answers = '{"epoch": 0}\n{}\n{"error": "x.npz: no room", "exit_code": 2}\n'
-    monkeypatch.setattr(qat, "_PROCESS", f"print({answers!r}, end='', flush=True)")
-    with pytest.raises(InputError, match=r"^x\.npz: no room$"):
-        deploy.quantization_aware(**task, path=tmp_path / "model.tflite")
-
-
-def test_a_process_that_is_killed_is_told_too(task, tmp_path, monkeypatch):
-    monkeypatch.setattr(qat, "_PROCESS", "import os; os.kill(os.getpid(), 9)")
-    with pytest.raises(OfaError, match=r"ended with code -9: without a word$"):
-        deploy.quantization_aware(**task, path=tmp_path / "model.tflite")
-
-
 def test_mistakes_are_named_before_anything_starts(task, tmp_path, monkeypatch):
     task = {**task, "path": tmp_path / "model.tflite"}
-    monkeypatch.setattr(qat, "_PROCESS", "raise SystemExit('started')")
+    monkeypatch.setattr(qat, "Child", None)
     with pytest.raises(InputError, match="form fused-rows leaves hard-swish to float"):
         deploy.quantization_aware(**task, form="fused-rows")
-    other = [*task["blocks"][:-1], dataclasses.replace(task["blocks"][-1], out_channels=7)]
+    *blocks, head = task["network"].blocks
+    other = dataclasses.replace(task["network"], blocks=[*blocks, dataclasses.replace(head, out_channels=7)])
     with pytest.raises(InputError, match="7 outputs, dataset digits has 10 classes"):
-        deploy.quantization_aware(**{**task, "blocks": other})
+        deploy.quantization_aware(**{**task, "network": other})
     with pytest.raises(InputError, match="expected uint8"):
         deploy.quantization_aware(**{**task, "check_images": task["check_images"][:, :16]})
     monkeypatch.setattr(qat, "_NEEDED", ("keras", "no_such_keras"))

@@ -4,9 +4,7 @@ import pytest
 
 from ofa_tf import deploy
 from ofa_tf.common import InputError
-from ofa_tf.deploy.activation_ranges import activation_ranges, inner_tensors
-from ofa_tf.deploy.float_graph import FloatGraph
-from ofa_tf.deploy.quantization import quantize
+from ofa_tf.deploy.quantization import FloatGraph, activation_ranges, inner_tensors, quantize
 from ofa_tf.networks.plain import build_plain, formed_weights
 from ofa_tf.networks.supernet import set_plain_weights
 

@@ -1,8 +1,7 @@
 import pytest
 
 from ofa_tf import spaces
-from ofa_tf.devices.benchmark_binary import find_binary
-from ofa_tf.devices.benchmark_options import BenchmarkOptions
+from ofa_tf.devices.benchmark_model import BenchmarkOptions, find_binary
 from ofa_tf.devices.phone import Phone
 from tests.phone.adb_server import AdbServer
 from tests.phone.loopback_phone import LoopbackPhone

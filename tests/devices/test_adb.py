@@ -1,13 +1,16 @@
 """adb's program with a phone behind it: whole answers or an error, a message for each state, names taken literally."""
 
+import contextlib
 import shlex
+import threading
 import time
 
 import pytest
 
 from ofa_tf.common import InputError
 from ofa_tf.devices import adb as adb_module
-from ofa_tf.devices.adb import Adb, AdbError, CommandError, find_adb
+from ofa_tf.devices.adb import Adb, find_adb
+from ofa_tf.devices.connection import CommandError, LostError
 from tests.phone.loopback_phone import LoopbackPhone
 
 ODD_NAMES = (
@@ -87,19 +90,19 @@ def test_a_drop_is_an_error_and_the_phone_comes_back(device, phone, tmp_path):
     source = tmp_path / "model"
     source.write_bytes(bytes(range(256)) * 4000)
     phone.faults.drop_after = 500_000
-    with pytest.raises(AdbError, match=r"could not be pushed|connection broke|arrived damaged"):
+    with pytest.raises(LostError, match=r"could not be pushed|connection broke|arrived damaged"):
         device.push(source, "/data/local/tmp/model")
     assert "model" not in phone.files()
     device.wait(10)
     device.push(source, "/data/local/tmp/model")
     assert (phone.temporary / "model").read_bytes() == source.read_bytes()
     phone.faults.drop_after_sent = 20_000
-    with pytest.raises(AdbError, match="connection broke"):
+    with pytest.raises(LostError, match="connection broke"):
         device.shell("seq 100000")
     device.wait(10)
     phone.faults.drop_after_sent = 20_000
     taken = []
-    with pytest.raises(AdbError, match="connection broke"):
+    with pytest.raises(LostError, match="connection broke"):
         taken.extend(device.lines("seq 100000", silent_seconds=5))
     assert taken == [str(number) for number in range(1, len(taken) + 1)]
     device.wait(10)
@@ -110,7 +113,7 @@ def test_damaged_bytes_do_not_get_their_name(device, phone, tmp_path, monkeypatc
     source = tmp_path / "model"
     source.write_bytes(b"right")
     monkeypatch.setattr("ofa_tf.devices.adb.file_sha256", lambda path: "0" * 64)
-    with pytest.raises(AdbError, match="model arrived damaged"):
+    with pytest.raises(LostError, match="model arrived damaged"):
         device.push(source, "/data/local/tmp/model")
     assert phone.files() == ["model.part"]
 
@@ -128,13 +131,13 @@ def test_a_frozen_phone_does_not_hang_anything(device, phone):
     """It is still listed as a device; only time-outs tell. A command that is left is ended on the phone."""
     running = device.lines("echo begun; sleep 60; echo done", silent_seconds=0.5)
     assert next(running) == "begun"
-    with pytest.raises(AdbError, match=r"silent for 0\.5 s"):
+    with pytest.raises(LostError, match=r"silent for 0\.5 s"):
         next(running)
     assert phone.is_idle(5)
     phone.faults.frozen = True
-    with pytest.raises(AdbError, match="adb -s: no answer within"):
+    with pytest.raises(LostError, match="adb -s: no answer within"):
         device.shell("true", timeout_seconds=0.5)
-    with pytest.raises(AdbError, match="did not come back within"):
+    with pytest.raises(LostError, match="did not come back within"):
         device.wait(0.5)
     phone.faults.frozen = False
 
@@ -150,3 +153,43 @@ def test_whose_adb(tmp_path):
         find_adb("nowhere")
     with pytest.raises(Exception, match=r"devices: failed"):
         Adb(own).states()
+
+
+class TestAdbutilsClient:
+    """Why `AdbDevice` does not use the client of adbutils, which brings the program: one day these may fail."""
+
+    @pytest.fixture(name="theirs")
+    def _theirs(self, adb_server, phone):
+        import adbutils
+
+        return adbutils.AdbClient(port=int(adb_server.environment["ANDROID_ADB_SERVER_PORT"])).device(phone.serial)
+
+    def test_a_push_to_a_frozen_phone_does_not_return(self, theirs, phone):
+        """It takes no time-out; ours is ended after that of the file's size."""
+        phone.faults.frozen = True
+
+        def push():
+            with contextlib.suppress(Exception):
+                theirs.sync.push(b"model", "/data/local/tmp/model")
+
+        pushing = threading.Thread(target=push, daemon=True)
+        pushing.start()
+        pushing.join(3)
+        assert pushing.is_alive()
+        phone.leave()
+        pushing.join(10)
+        assert not pushing.is_alive()
+
+    def test_a_push_without_room_does_not_say_so(self, theirs, phone):
+        import adbutils
+
+        phone.faults.room_bytes = 100_000
+        with pytest.raises(adbutils.AdbError, match=r"^FAIL$"):
+            theirs.sync.push(bytes(300_000), "/data/local/tmp/model")
+
+    def test_a_command_that_goes_on_writing_is_not_ended(self, theirs, device):
+        """`timeout` is that of a single read; ours is that of the call."""
+        command = "for number in 1 2 3 4 5 6; do echo $number; sleep 0.2; done"
+        assert theirs.shell2(command, timeout=0.5, v2=True).returncode == 0
+        with pytest.raises(LostError, match=r"no answer within 0\.5 s"):
+            device.shell(command, timeout_seconds=0.5)

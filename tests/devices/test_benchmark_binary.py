@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from ofa_tf.common import InputError, OfaError
-from ofa_tf.devices.benchmark_binary import binary_url, find_binary
+from ofa_tf.devices.benchmark_model import binary_url, find_binary
 
 CONTENT = b"#!/bin/sh\necho a program\n"
 

@@ -81,8 +81,8 @@ def test_microcontroller_judges_files(tmp_path):
 
 # As the binary, but for how long it waits for a phone that left.
 IMPATIENT = """
-from ofa_tf.devices.phone import Phone
-Phone.__init__.__kwdefaults__["patience_seconds"] = 1.0
+from ofa_tf.devices.remote import RemoteDevice
+RemoteDevice.__init__.__kwdefaults__["patience_seconds"] = 1.0
 from mobile_bench import benchmark
 benchmark.run()
 """

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from ofa_tf import spaces
-from ofa_tf.devices.benchmark_binary import find_binary
+from ofa_tf.devices.benchmark_model import find_binary
 from ofa_tf.devices.phone_workers import output_of
 from ofa_tf.predictors import BlockLatency, LatencyTable
 from ofa_tf.spaces.population import distinct_blocks

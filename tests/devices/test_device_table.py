@@ -13,12 +13,11 @@ import time
 import pytest
 
 from ofa_tf.common import InputError, OfaError
-from ofa_tf.devices.adb import AdbError
-from ofa_tf.devices.benchmark_binary import find_binary
-from ofa_tf.devices.benchmark_options import BenchmarkOptions
-from ofa_tf.devices.device_table import build_device_table, conditions
-from ofa_tf.devices.model_cache import ModelCache
+from ofa_tf.devices.benchmark_model import BenchmarkOptions, find_binary
+from ofa_tf.devices.block_models import ModelCache
+from ofa_tf.devices.connection import LostError
 from ofa_tf.devices.phone import Phone
+from ofa_tf.devices.table_builder import conditions
 from ofa_tf.devices.table_file import table_summary
 from ofa_tf.devices.verification import verify_table
 from ofa_tf.predictors import BlockLatency, LatencyTable
@@ -47,16 +46,8 @@ def build(space, session, cache, tmp_path):
     def built(on_session=lambda opened: None, *, tolerance=math.inf, options=QUICK, **arguments):
         with session(options, **arguments) as opened:
             on_session(opened)
-            return build_device_table(
-                space,
-                RESOLUTIONS,
-                "int8",
-                opened,
-                tmp_path / "table.json",
-                tolerance=tolerance,
-                cache=cache,
-                progress=False,
-            )
+            options = {"resolutions": RESOLUTIONS, "tolerance": tolerance, "cache": cache, "progress": False}
+            return opened.build_table(space, "int8", tmp_path / "table.json", **options)
 
     return built
 
@@ -108,22 +99,6 @@ def test_other_conditions_are_refused(build, tmp_path):
     assert LatencyTable.load(tmp_path / "table.json") == table
 
 
-@pytest.mark.parametrize(("again_ms", "drift"), [(1.0, "1.000"), (4.0, "3.000")])
-def test_disturbed_batches_are_measured_again_once(phone, build, keys, monkeypatch, again_ms, drift):
-    """And the less disturbed of the two counts."""
-    levels_ms = iter((1.0, 3.0, again_ms, 2.0))
-    monkeypatch.setattr("ofa_tf.devices.device_table._BATCH", math.ceil(len(keys) / 2))
-    monkeypatch.setattr(
-        "ofa_tf.devices.device_table._Build._level_ms",
-        lambda self, measured: self.references_ms.append(next(levels_ms)) or self.references_ms[-1],
-    )
-    table = build(tolerance=1.05)
-    again = blocks_run(phone)[len(keys) :]
-    assert set(again) == set(blocks_run(phone)[math.ceil(len(keys) / 2) : len(keys)])
-    assert next(levels_ms) == 2.0
-    assert table.versions["drift"] == drift
-
-
 def takes_ms(levels_ms, after=lambda name: None):
     """For `build`: the reference network takes these times; then something happens after each model."""
 
@@ -144,6 +119,18 @@ def takes_ms(levels_ms, after=lambda name: None):
         opened.measure = measure
 
     return watch
+
+
+@pytest.mark.parametrize(("again_ms", "drift"), [(1.0, "1.000"), (4.0, "3.000")])
+@pytest.mark.usefixtures("small_batches")
+def test_disturbed_batches_are_measured_again_once(phone, build, keys, again_ms, drift):
+    """And the less disturbed of the two counts."""
+    levels_ms = iter((1.0, 1.0, 3.0, 1.0, again_ms, 1.0, 2.0))
+    table = build(takes_ms(levels_ms), tolerance=1.05)
+    again = blocks_run(phone)[len(keys) :]
+    assert set(again) == set(blocks_run(phone)[math.ceil(len(keys) / 2) : len(keys)])
+    assert next(levels_ms) == 2.0
+    assert table.versions["drift"] == drift
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -245,7 +232,7 @@ MENDED = {
 @pytest.fixture
 def small_batches(monkeypatch, keys):
     """Two batches, so that something was measured before a fault."""
-    monkeypatch.setattr("ofa_tf.devices.device_table._BATCH", math.ceil(len(keys) / 2))
+    monkeypatch.setattr("ofa_tf.devices.device.BATCH_BLOCKS", math.ceil(len(keys) / 2))
 
 
 @pytest.mark.parametrize("fault", [*MENDED, "frozen"])
@@ -269,7 +256,7 @@ STOPPED = {
     "a full disk": (switched("room_bytes", 1_000), InputError, "no room for"),
     "an unknown option": (switched("unknown_options", ("num_threads",)), InputError, "does not know --num_threads=1"),
     "garbled output for ever": (switched("garbled_runs", 1_000), OfaError, "an empty model could not be measured"),
-    "a phone that leaves for good": (LoopbackPhone.leave, AdbError, "did not come back within 0.5 s"),
+    "a phone that leaves for good": (LoopbackPhone.leave, LostError, "did not come back within 0.5 s"),
 }
 
 
@@ -312,7 +299,7 @@ def test_a_tool_for_another_abi(phone, device, space, cache, tmp_path):
     """Before anything is measured; nothing is written."""
     binary = find_binary("arm64-v8a", phone.write_tool(tmp_path / "tool", abi="armeabi-v7a"))
     with pytest.raises(InputError, match="does not run on phone"), Phone(device, binary, QUICK) as opened:
-        build_device_table(space, RESOLUTIONS, "int8", opened, tmp_path / "table.json", cache=cache, progress=False)
+        opened.build_table(space, "int8", tmp_path / "table.json", resolutions=RESOLUTIONS, cache=cache)
     assert not (tmp_path / "table.json").exists()
     assert phone.files() == []
 
@@ -320,17 +307,15 @@ def test_a_tool_for_another_abi(phone, device, space, cache, tmp_path):
 BUILDER = """
 import sys
 from ofa_tf.devices.adb import Adb
-from ofa_tf.devices.benchmark_binary import find_binary
-from ofa_tf.devices.benchmark_options import BenchmarkOptions
-from ofa_tf.devices.model_cache import ModelCache
+from ofa_tf.devices.benchmark_model import BenchmarkOptions, find_binary
+from ofa_tf.devices.block_models import ModelCache
 from ofa_tf.devices.phone import Phone
-from ofa_tf.devices.device_table import build_device_table
 from tests.devices.conftest import small_space
 serial, tool, cache, output = sys.argv[1:]
 options = BenchmarkOptions(runs=5, min_seconds=0.3, warmup_seconds=0.001)
 with Phone(Adb().device(serial), find_binary("arm64-v8a", tool), options) as phone:
     options = {"tolerance": 9, "cache": ModelCache(cache), "progress": False}
-    build_device_table(small_space(), (24,), "int8", phone, output, **options)
+    phone.build_table(small_space(), "int8", output, resolutions=(24,), **options)
 """
 
 
@@ -349,7 +334,7 @@ def test_interrupted_twice(phone, adb_server, build, cache, binary, keys, tmp_pa
     killed = set(LatencyTable.load(output).blocks)
     assert 2 <= len(killed) < len(keys)
 
-    with pytest.raises(AdbError, match="did not come back"):
+    with pytest.raises(LostError, match="did not come back"):
         build(after_blocks(2, phone.leave), patience_seconds=0.5)
     dropped = set(LatencyTable.load(output).blocks)
     assert len(killed) + 2 <= len(dropped) < len(keys)
@@ -368,7 +353,7 @@ def test_interrupted_twice(phone, adb_server, build, cache, binary, keys, tmp_pa
 
 def test_networks_are_compared_on_the_phone(phone, session, space, cache, monkeypatch):
     """Given ones first, then random ones; the correction is of others, and another phone's table is refused."""
-    monkeypatch.setattr("ofa_tf.devices.device_table.ModelCache", lambda: cache)
+    monkeypatch.setattr("ofa_tf.devices.table_builder.ModelCache", lambda: cache)
     space = space.replace(resolutions=(64, 128))
     given = space.arch(e=4, r=64)
     with session() as opened:

@@ -9,8 +9,7 @@ import time
 import pytest
 
 from ofa_tf.common import InputError
-from ofa_tf.devices.benchmark_binary import find_binary
-from ofa_tf.devices.benchmark_options import BenchmarkOptions
+from ofa_tf.devices.benchmark_model import BenchmarkOptions, find_binary
 from ofa_tf.devices.phone import Phone
 from ofa_tf.devices.phone_facts import PhoneLock
 from tests.phone.loopback_phone import LoopbackPhone

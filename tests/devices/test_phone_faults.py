@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from ofa_tf.common import InputError
-from ofa_tf.devices.adb import AdbError
+from ofa_tf.devices.connection import LostError
 
 
 @pytest.mark.parametrize("fault", ["killed_runs", "garbled_runs", "partial_runs"])
@@ -99,7 +99,7 @@ def test_a_phone_that_leaves_for_good(phone, session, model):
         if len(results) == 2:
             phone.leave()
 
-    with pytest.raises(AdbError, match="did not come back within 1 s"), session(patience_seconds=1.0) as opened:
+    with pytest.raises(LostError, match="did not come back within 1 s"), session(patience_seconds=1.0) as opened:
         opened.measure([(f"block {index}", model) for index in range(50)], leave_after_two)
     assert 2 <= len(results) < 50
     assert "may be left on it" in session.notes[-1]

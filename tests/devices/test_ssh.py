@@ -13,9 +13,10 @@ import time
 import pytest
 
 from ofa_tf import devices
-from ofa_tf.common import InputError, OfaError
+from ofa_tf.common import InputError
 from ofa_tf.devices import BenchmarkOptions, Settings
-from ofa_tf.devices.ssh import SshComputer, SshError
+from ofa_tf.devices.connection import LostError
+from ofa_tf.devices.ssh import SshComputer
 from ofa_tf.predictors import LatencyTable
 from ofa_tf.spaces.population import distinct_blocks
 from tests.reference import ROOT
@@ -109,7 +110,7 @@ def test_models_are_measured_and_nothing_stays_behind(computer, model, tmp_path)
     (tmp_path / "a file.tflite").write_bytes(model)
     results = []
     with computer() as device:
-        folder = pathlib.Path(device._folder)
+        folder = pathlib.Path(device.folder)
         assert folder.is_dir()
         facts = device.describe()
         measured = device.measure([("one", model), ("two", tmp_path / "a file.tflite")], results.append)
@@ -150,7 +151,7 @@ def test_mistakes_are_one_line(computer, server, tmp_path):
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    assert "it must log in by key" in said(computer(user="nobody_of_this_name"), SshError)
+    assert "it must log in by key" in said(computer(user="nobody_of_this_name"), LostError)
     assert "no such file" in said(computer(binary=tmp_path / "absent"))
     (tmp_path / "other").write_text("#!/bin/sh\necho something else\n")
     assert "does not run on ssh:" in said(computer(binary=tmp_path / "other"))
@@ -167,8 +168,8 @@ def test_a_computer_that_is_gone(computer, server, model):
     results = []
     with computer() as device:
         device.measure([("one", model)], results.append)
-        device._port = "1"
-        with pytest.raises(OfaError, match="could not be copied"):
+        device.patience_seconds, device.connection.port = 0.5, "1"
+        with pytest.raises(LostError, match="no connection"):
             device.measure([("two", model)], results.append)
-        device._port = str(server[0])
+        device.connection.port = str(server[0])
     assert [it.name for it in results] == ["one"]

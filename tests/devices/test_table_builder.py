@@ -1,27 +1,57 @@
+"""Tables built on this machine: every block, described, gone on with; and compared with networks."""
+
+import dataclasses
+
 import numpy as np
 import pytest
 
 from ofa_tf.common import InputError
-from ofa_tf.devices import table_builder, verification
+from ofa_tf.devices import verification
+from ofa_tf.devices.block_models import ModelCache
 from ofa_tf.devices.host import Host
-from ofa_tf.devices.table_builder import build_table
 from ofa_tf.predictors.latency_table import LatencyTable
 from ofa_tf.spaces.population import distinct_blocks
 
 
-@pytest.fixture(scope="module")
-def built(space, tmp_path_factory):
-    """A table of the smaller resolution only."""
+@pytest.fixture(scope="module", name="cache")
+def _cache(tmp_path_factory):
+    return ModelCache(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module", name="build")
+def _build(space, cache):
+    """Builds tables of the smaller resolution unless told otherwise."""
+
+    def build(path, precision="int8", *, host=None, **options):
+        options = {"resolutions": (24,), "cache": cache, "progress": False} | options
+        return (host or Host()).build_table(space, precision, path, **options)
+
+    return build
+
+
+@pytest.fixture(scope="module", name="built")
+def _built(build, tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "table.json"
-    return build_table(space, (24,), "int8", 1, path, progress=False), path
+    return build(path, tolerance=100.0), path
 
 
-def _count_models(monkeypatch) -> list:
-    made, real = [], table_builder.model_bytes
-    monkeypatch.setattr(
-        table_builder, "model_bytes", lambda blocks, *args, **kw: (made.append(blocks), real(blocks, *args, **kw))[1]
-    )
-    return made
+class InterruptedHost(Host):
+    """Measures so many batches, of two or three blocks each."""
+
+    def __init__(self, batches: int):
+        super().__init__(rounds=1)
+        self.batches_left = batches
+
+    def batch_blocks(self, network_blocks):
+        """Two."""
+        return 2
+
+    def measure_batch(self, *arguments, **options):
+        """Is interrupted after the last one."""
+        if self.batches_left == 0:
+            raise KeyboardInterrupt
+        self.batches_left -= 1
+        super().measure_batch(*arguments, **options)
 
 
 def test_every_block_is_measured_and_described(space, built):
@@ -32,49 +62,45 @@ def test_every_block_is_measured_and_described(space, built):
         assert latency.count >= 50
         assert 0 < latency.median_ms <= latency.p95_ms
     assert (table.device, table.precision, table.threads, table.form) == ("host", "int8", 1, "folded-rows")
-    assert {"cpu", "ai-edge-litert", "tensorflow", "method"} <= set(table.versions)
+    assert {"cpu", "ai-edge-litert", "tensorflow", "method", "drift"} <= set(table.versions)
+    assert "hot blocks" not in table.versions
+    assert "in rows of" in table.versions["method"]
     assert table.resolutions == (24,)
     assert LatencyTable.load(path) == table
 
 
-def test_building_goes_on_without_measuring_again(space, built, tmp_path, monkeypatch):
+def test_building_goes_on_without_measuring_again(space, build, built, tmp_path):
     """Protects resuming: what the file holds stays as it is, what it lacks is added."""
     table, _ = built
     path = tmp_path / "table.json"
     table.save(path)
-    made = _count_models(monkeypatch)
-    assert build_table(space, (24,), "int8", 1, path, progress=False) == table
-    assert made == []
-    longer = build_table(space, None, "int8", 1, path, rounds=1, progress=False)
+    assert build(path, host=InterruptedHost(0)) == table
+    longer = build(path, host=Host(rounds=1), resolutions=None, tolerance=100.0)
     assert longer.missing(distinct_blocks(space)) == []
     assert LatencyTable.load(path).resolutions == longer.resolutions == space.resolutions
     assert {key: longer.blocks[key] for key in table.blocks} == table.blocks
 
 
-def test_interruption_keeps_what_was_measured(space, tmp_path, monkeypatch):
-    """Protects Ctrl-C: the groups that were measured are in the file."""
-    monkeypatch.setattr(table_builder, "_groups", lambda missing, *rest: [missing[:2], missing[2:]])
-    real = table_builder.model_bytes
-
-    def interrupted(blocks, *args, **kw):
-        if (tmp_path / "table.json").exists():
-            raise KeyboardInterrupt
-        return real(blocks, *args, **kw)
-
-    monkeypatch.setattr(table_builder, "model_bytes", interrupted)
+def test_interruption_keeps_what_was_measured(space, build, tmp_path):
+    """Protects Ctrl-C: the batches that were measured are in the file, and gone on with."""
+    path = tmp_path / "table.json"
     with pytest.raises(KeyboardInterrupt):
-        build_table(space, (24,), "float32", 1, tmp_path / "table.json", rounds=1, progress=False)
-    assert len(LatencyTable.load(tmp_path / "table.json").blocks) == 2
+        build(path, "float32", host=InterruptedHost(1))
+    kept = LatencyTable.load(path).blocks
+    assert 2 <= len(kept) <= 3
+    whole = build(path, "float32", host=Host(rounds=1), tolerance=100.0)
+    assert {key: whole.blocks[key] for key in kept} == kept
+    assert whole.missing(distinct_blocks(space, (24,))) == []
 
 
-def test_other_conditions_are_refused(space, built):
+def test_other_conditions_are_refused(build, built):
     _, path = built
     with pytest.raises(InputError, match=r"table\.json: holds a table with precision 'int8'"):
-        build_table(space, (24,), "float32", 1, path, progress=False)
+        build(path, "float32")
     with pytest.raises(InputError, match="holds a table with form 'folded-rows'"):
-        build_table(space, (24,), "int8", 1, path, form="fused", progress=False)
+        build(path, form="fused")
     with pytest.raises(InputError, match="form 'half' is unknown"):
-        build_table(space, (24,), "int8", 1, path, form="half", progress=False)
+        build(path, form="half")
 
 
 def test_networks_are_compared_and_others_corrected_on(space, built, tmp_path):
@@ -94,8 +120,11 @@ def test_networks_are_compared_and_others_corrected_on(space, built, tmp_path):
 
 def test_tables_of_other_machines_or_spaces_are_refused(space, built):
     table, _ = built
-    with pytest.raises(InputError, match="verify it there"):
+    with pytest.raises(InputError, match="holds a table with device 'phone'"):
         Host().time_networks(LatencyTable("phone", "int8", 1, "split"), space, [space.smallest()])
+    other = dataclasses.replace(table, versions={**table.versions, "cpu": "another"})
+    with pytest.raises(InputError, match="holds a table with cpu 'another'"):
+        Host().time_networks(other, space, [space.smallest()])
     with pytest.raises(InputError, match="covers no resolution"):
         verification.verify_table(table, space.replace(num_classes=5), Host())
     with pytest.raises(InputError, match="too few architectures"):

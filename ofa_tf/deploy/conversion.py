@@ -9,7 +9,7 @@ from tensorflow.lite.python.convert import mlir_quantize
 
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.common.form import PRECISIONS, precision_of
-from ofa_tf.deploy.captured_output import captured_output
+from ofa_tf.common.quiet import captured_output
 
 _OPERATIONS = {
     "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
@@ -95,20 +95,7 @@ def convert(
 
 
 def quantize_ranged(data: bytes) -> bytes:
-    """Quantizes a file by tf.lite: weights and activations in 8 bits, weights by channel.
-
-    Args:
-        data: a float32 TFLite file with the ranges of all that operations write (`FloatGraph.with_ranges`).
-
-    Returns:
-        A file that takes and gives float32.
-
-    Raises:
-        OfaError: the converter refused; the message ends with what it wrote.
-
-    Example:
-        quantize_ranged(graph.with_ranges(activation_ranges(graph, inputs)))
-    """
+    """Quantizes a float32 file with the ranges of all that operations write in it; it takes and gives float32 still."""
     with captured_output() as written:
         try:
             # What `QuantizationDebugger.get_nondebug_quantized_model` calls, after a calibration of its own.
