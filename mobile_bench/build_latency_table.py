@@ -8,7 +8,7 @@ a network has (ofa_tf/devices/measure.py says why): at least 56 runs of each, an
 a phone, named by its serial (python -m mobile_bench.devices lists them), LiteRT's benchmark_model times it, at least
 --runs times and for --seconds; a phone that gets hot is waited for, one that leaves and comes back is gone on with.
 
-The table is written every few seconds, for phones after every block. After an interruption the same command goes on
+The table is written every few seconds, for phones after every block. After an interruption, rerun to resume
 where it stopped. The last line says what is doubtful: drift, blocks of varying time, blocks measured on a hot phone.
 Several phones at once: --device=SERIAL1,SERIAL2 or --device=all, a process and a table for each, with its serial in the
 table's name (phone-SERIAL1.json).

@@ -1,13 +1,13 @@
-"""What others wrote, fit for one line of ours."""
+"""Shortens external text to one line."""
 
 from typing import Any
 
 
 def brief(found: Any, characters: int = 200) -> str:
-    """One printable line of so many characters at most, the middle left out.
+    """External text as one printable line; where it is too long, its middle is left out.
 
     Args:
-        found: words of a program, or what a file holds.
+        found: the output of a program, or what a file holds.
         characters: at most; the cause of an error stands at one of its ends.
 
     Example:

@@ -203,7 +203,7 @@ class AdbDevice:
 
 
 def _end_with_parent() -> None:
-    """In a child: it is killed with this process, which on the phone ends what would be measured for nobody."""
+    """In a child: it is killed with this process, which also ends the measurement on the phone."""
     if _PRCTL is not None:
         _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -62,7 +62,7 @@ def build_device_table(
         seed: of weights and order.
         cache: of converted models; the user's unless given.
         progress: whether a bar is shown on stderr.
-        on_batch: told after each batch how many blocks of how many the table holds.
+        on_batch: called after each batch with the number of blocks in the table, and of all.
 
     Returns:
         The table; its `versions` say what measured, and how.

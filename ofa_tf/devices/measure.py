@@ -68,7 +68,7 @@ class Reference:
         return self._times_ms[-1]
 
     def is_quiet(self, level_ms: float) -> bool:
-        """Whether the network's time was as good as undisturbed."""
+        """Whether the network's time shows no disturbance."""
         return level_ms <= TOLERANCE * self.quiet_ms
 
     def quiet(self, rounds: int, measure: Callable[[], Result]) -> tuple[list[Result], float]:
@@ -98,7 +98,7 @@ _QUIET_QUANTILE = 25
 
 
 def empty_model(precision: str) -> bytes:
-    """A model that does as good as nothing, through the same runtime: what a call costs."""
+    """A model without work, for the overhead of an invocation."""
     inputs = keras.Input((1, 1, 8))
     model = keras.Model(inputs, keras.layers.ReLU()(inputs), name="empty")
     ones = [np.ones((1, 1, 8), np.float32)]

@@ -62,7 +62,7 @@ class Phone(Device):
         log_folder: where output that cannot be read is written; nowhere unless given.
         patience_seconds: how long a phone that left is waited for.
         silent_seconds: how long it may say nothing; the time of the longest run, and some, unless given.
-        on_note: told what a user should know: a warning, a phone that cools down or comes back.
+        on_note: called with notes for the user: a warning, a phone that cools down or comes back.
 
     Raises:
         InputError: on entering: another process measures on it, or its tool cannot do what the options ask for.

@@ -47,7 +47,7 @@ class Reading:
 
     Args:
         thermal_status: Android's, 0 (none) to 6 (shutdown); from 1 on it may run slower. None before Android 10.
-        battery_celsius: the battery's temperature, None where it is not told.
+        battery_celsius: the battery's temperature, None where it is unknown.
     """
 
     thermal_status: int | None

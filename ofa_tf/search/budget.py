@@ -193,7 +193,7 @@ class Candidate:
 
 
 class NothingExact(InputError):
-    """What was found keeps the limits only in the tables' lower bounds.
+    """What was found meets the limits by its lower-bound costs, not by the exact ones.
 
     Args:
         constraints: the limits.
