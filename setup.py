@@ -66,6 +66,9 @@ setuptools.setup(
         "dev": [
             "hypothesis",
             "import-linter>=2.4",
+            "ipykernel",
+            "nbclient",
+            "nbformat",
             "pytest",
             "pytest-timeout",
             "pytest-xdist",

@@ -45,7 +45,7 @@ class Children:
         if code in (128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM):
             raise SystemExit(128 + signal.SIGTERM)
         if code:
-            raise OfaError(f"{module} ended with code {code}; when that is mended, the same command goes on")
+            raise OfaError(f"{module} ended with code {code}; mend that, then rerun to resume")
 
     def _stop(self, *_) -> None:
         if self._running is None:

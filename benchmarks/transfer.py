@@ -1,4 +1,4 @@
-"""What a trained supernet is worth to somebody with 300 photos: `--init_from` against training from scratch.
+"""What a trained supernet gains with 300 photos: `--init_from` against training from scratch.
 
     python -m benchmarks.transfer --cifar10=DIR --output=benchmarks/results/transfer.json
 

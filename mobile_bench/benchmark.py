@@ -3,8 +3,8 @@
     python -m mobile_bench.benchmark --device=host --model=largest.tflite,smallest.tflite --output=latency.json
 
 Prints one line per file: median, 95th percentile, standard deviation, runs, and on this machine partitions that XNNPACK
-took over. Here, files are opened and timed in a process of their own: one that brings the interpreter down ends in one
-line, too. On a phone, named by its serial (python -m mobile_bench.devices), LiteRT's benchmark_model measures; a phone
+took over. Here, files are opened and timed in a process of their own: one that crashes the interpreter is reported in
+one line. On a phone, named by its serial (python -m mobile_bench.devices), LiteRT's benchmark_model measures; a phone
 that gets hot is waited for. With --op_profiling it times each operation, too, which makes models slower: the slowest
 are printed, all are in --output.
 
@@ -27,7 +27,7 @@ _RESOLUTION = flags.DEFINE_integer("resolution", 224, "image side of the baselin
 _PRECISION = flags.DEFINE_string("precision", "float32", "precision of the baselines")
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
 _RUNS = flags.DEFINE_integer("runs", 50, "at least this many runs are timed", lower_bound=1)
-_SECONDS = flags.DEFINE_float("seconds", 1.0, "and for at least so long", lower_bound=0.0)
+_SECONDS = flags.DEFINE_float("seconds", 1.0, "and for at least this many seconds", lower_bound=0.0)
 _OP_PROFILING = flags.DEFINE_bool("op_profiling", False, "on a phone, time each operation, too")
 _OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the result, none unless given")
 

@@ -6,10 +6,10 @@
 Each block becomes a .tflite model of its own, with random weights. On this machine it is timed among as many others as
 a network has (ofa_tf/devices/measure.py says why): at least 56 runs of each, and 0.1 s of each row of blocks. On
 a phone, named by its serial (python -m mobile_bench.devices lists them), LiteRT's benchmark_model times it, at least
---runs times and for --seconds; a phone that gets hot is waited for, one that leaves and comes back is gone on with.
+--runs times and for --seconds; a phone that gets hot or loses its connection is waited for.
 
-The table is written every few seconds, for phones after every block. After an interruption the same command goes on
-where it stopped. The last line says what is doubtful: drift, blocks of varying time, blocks measured on a hot phone.
+The table is written every few seconds, for phones after every block. After an interruption, rerun to resume. The last
+line names what is doubtful: drift, blocks of varying time, blocks measured on a hot phone.
 Several phones at once: --device=SERIAL1,SERIAL2 or --device=all, a process and a table for each, with its serial in the
 table's name (phone-SERIAL1.json).
 With --form=auto, a network is measured in every form first, and the form that is fastest on the device is taken.
@@ -43,7 +43,7 @@ _FORM = flags.DEFINE_enum(
     "form", None, [_AUTO, *FORMS], "how networks are written; the precision's default unless given, 'auto' measures"
 )
 _RUNS = flags.DEFINE_integer("runs", 50, "on a phone, at least this many runs of each block are timed", lower_bound=1)
-_SECONDS = flags.DEFINE_float("seconds", 0.1, "and for at least so long", lower_bound=0.0)
+_SECONDS = flags.DEFINE_float("seconds", 0.1, "and for at least this many seconds", lower_bound=0.0)
 _TOLERANCE = flags.DEFINE_float(
     "tolerance",
     1.05,

@@ -6,8 +6,8 @@
 Prints the bytes of SRAM (the arena: the activations at their peak, and what the runtime keeps about each layer), the
 bytes of flash (the file), and on how many images the file gives the same class as in LiteRT. The images are random
 unless --images names a .npy file of them, uint8 (N, height, width, 3). A file over a limit, or one that the runtime
-refuses, is one line and an exit code above 0. With --c_array, a file inside the limits is written as a C array, with
-the size of its arena as a constant in the header beside it.
+refuses, ends with one line and an exit code above 0. With --c_array, a file inside the limits is written as a C array,
+with the size of its arena as a constant in the header beside it.
 
 The arena is that of this machine of 64 bits and of the reference kernels; a board needs a little less, see
 docs/microcontrollers.md. The stack, the application and the runtime's own code come on top of both figures. Needs

@@ -1,4 +1,4 @@
-"""Measures whole networks and says how well a latency table predicts them.
+"""Measures whole networks and reports how well a latency table predicts them.
 
     python -m mobile_bench.verify --table=host_int8.json --space=ofa_tiny --output=verification.json
     python -m mobile_bench.verify --table=phone_int8.json --space=ofa_tiny --arch=arch.json --correct=8 \\
@@ -25,7 +25,7 @@ _NETWORKS = flags.DEFINE_integer("networks", 30, "how many random networks are c
 _ARCH = flags.DEFINE_list("arch", [], "JSON files of architectures that are compared, too")
 _CORRECT = flags.DEFINE_integer("correct", 0, "how many others the correction is fitted on, 0 for none", lower_bound=0)
 _RUNS = flags.DEFINE_integer("runs", 50, "on a phone, at least this many runs a round are timed", lower_bound=1)
-_SECONDS = flags.DEFINE_float("seconds", 0.1, "and for at least so long", lower_bound=0.0)
+_SECONDS = flags.DEFINE_float("seconds", 0.1, "and for at least this many seconds", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 0, "of the networks that are drawn")
 _OUTPUT = flags.DEFINE_string("output", None, "the result to write (.json)", required=True)
 

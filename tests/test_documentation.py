@@ -1,10 +1,12 @@
 """What the pages promise is there: links, files, commands with their flags; their Python runs; sources are here."""
 
+import functools
 import importlib
 import multiprocessing
 import os
 import re
 import runpy
+import subprocess
 import sys
 
 import pytest
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.skipif("TEST_SRCDIR" in os.environ, reason="reads the c
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\[[^]]*\]\(([^)#\s]+)[^)]*\)")
 FILE = re.compile(r"(?<![\w/.-])(?:benchmarks|docs|mobile_bench|ofa_tf|tests|tools)/[\w./*-]*\w")
-COMMAND = re.compile(r"(?<![\w./-])((?:benchmarks|mobile_bench|tools)\.[a-z]\w*)([^`\n]*)")
+COMMAND = re.compile(r"(?<![\w./-])((?:benchmarks|mobile_bench|tools)\.[a-z]\w*|ofa-[a-z][a-z-]*)([^`\n]*)")
 CODE = re.compile(r"```.*?```|`[^`]+`|^    .*$", re.S | re.M)
 FLAG = re.compile(r"(?<![\w-])--([a-z][\w-]*)")
 # Every binary's, and those of pip and tfds that the pages give.
@@ -57,9 +59,21 @@ def foreign_sources(text: str) -> list[str]:
 
 
 def commands(text: str) -> list[tuple[str, list[str]]]:
-    """The modules that are named, each with the flags that stand behind it."""
+    """The modules that are named, or their scripts, each with the flags that stand behind it."""
     joined = re.sub(r"\\\n\s*", " ", text)
-    return [(module, FLAG.findall(rest)) for module, rest in COMMAND.findall(joined)]
+    return [(scripts().get(name, name), FLAG.findall(rest)) for name, rest in COMMAND.findall(joined)]
+
+
+@functools.cache
+def scripts() -> dict[str, str]:
+    """The module of every command that an installation has, in the order of setup.py."""
+    given = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setattr("setuptools.setup", given.update)
+        runpy.run_path("setup.py")
+    entries = [entry.split(" = ") for entry in given["entry_points"]["console_scripts"]]
+    return {script: target.partition(":")[0].removeprefix("ofa_tf.") for script, target in entries}
 
 
 def missing_flags(text: str, known: dict[str, set[str]]) -> list[str]:
@@ -137,22 +151,64 @@ def test_what_is_not_there_is_found(tmp_path):
     assert missing_flags(text, known) == ["tools.x --sied", "tools.x --only_y", "--sied", "--gone"]
 
 
+def names_after(page: str) -> dict:
+    """Runs the Python of a page in the order in which it stands."""
+    names = {}
+    for block in re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S):
+        exec(compile(block, page, "exec"), names)
+    return names
+
+
+def test_python_of_the_readme_runs(tmp_path, monkeypatch):
+    """As it stands, in an empty folder; it ends with a file that was checked."""
+    monkeypatch.chdir(tmp_path)
+    names = names_after("README.md")
+    assert names["report"].agreement > 0.8
+    assert (tmp_path / "model.tflite").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_commands_of_the_readme_run(tmp_path):
+    """Those on its first screen, in an empty folder, one after the other; the last leaves a report."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [lines] = [block for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S) if "ofa-search" in block]
+    variables = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+    for script, *arguments in map(str.split, lines.splitlines()):
+        command = [sys.executable, "-m", scripts()[script], *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{script}: {done.stderr}"
+    assert (tmp_path / "OUT" / "report.html").exists()
+
+
+def test_python_of_the_page_on_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert names_after("docs/python.md")["model"].output_shape == (None, 10)
+
+
 def test_python_of_the_page_on_spaces_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
-    names = {}
-    for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
-        exec(compile(block, "docs/spaces.md", "exec"), names)
+    names = names_after("docs/spaces.md")
     assert names["get_config"]().to_dict()["choices"] == {"ks": (3, 5)}
     assert names["_garden"]().name == "ofa_garden"
 
 
-def test_every_command_is_on_the_page_of_commands(monkeypatch):
-    given = {}
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("setuptools.setup", given.update)
-    runpy.run_path("setup.py")
+def test_every_command_is_on_the_page_of_commands():
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    for entry in given["entry_points"]["console_scripts"]:
-        script, _, target = entry.partition(" = ")
-        assert f"| `python -m {target.partition(':')[0].removeprefix('ofa_tf.')}` | `{script}` | " in page
+    for script, module in scripts().items():
+        assert f"| `python -m {module}` | `{script}` | " in page
+
+
+def test_every_page_is_on_the_index():
+    folder = ROOT / "docs"
+    linked = {(folder / link).resolve() for link in LINK.findall((folder / "index.md").read_text(encoding="utf-8"))}
+    pages = {path for path in folder.rglob("*") if path.suffix in (".md", ".ipynb")} - {folder / "index.md"}
+    assert pages | {ROOT / "README.md", ROOT / "CONTRIBUTING.md"} == linked
+
+
+def test_no_line_of_the_readme_is_long():
+    """It is read where it is not wrapped, too."""
+    assert [it for it in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if len(it) > 110] == []

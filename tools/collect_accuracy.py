@@ -2,8 +2,8 @@
 
     python -m tools.collect_accuracy --run_dir=RUN --count=500
 
-Pairs are appended to RUN/accuracy.jsonl as they are measured. The command given again goes on where it stopped; a
-larger `--count` extends the file. No pair is measured twice.
+Pairs are appended to RUN/accuracy.jsonl as they are measured. Rerun to resume; a larger `--count` extends the
+file. No pair is measured twice.
 
     python -m tools.collect_accuracy --run_dir=RUN --count=16000 --ray_address=local --workers=8
 

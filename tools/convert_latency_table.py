@@ -7,7 +7,7 @@
 `--tables` takes files of mobile_bench.build_latency_table and published `.yaml` files, or folders of them. Several must
 be of one device under equal conditions; where two have a block, the later one counts. `--format=ofa` writes a folder of
 `R_lookup_table.yaml`, one for each resolution R that the table covers, as published for the Note10; `ofa_older` writes
-the format of the Pixel 1 table. Both know nothing of 95th percentiles, corrections and conditions.
+the format of the Pixel 1 table. Neither has 95th percentiles, corrections or conditions.
 """
 
 from absl import flags

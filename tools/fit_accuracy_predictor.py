@@ -1,4 +1,4 @@
-"""Fits the accuracy predictor to collected pairs, and says how good it is on pairs it was not fitted to.
+"""Fits the accuracy predictor to collected pairs, and reports its errors on pairs it was not fitted to.
 
 python -m tools.fit_accuracy_predictor --pairs=RUN/accuracy.jsonl --output=RUN/accuracy_predictor.npz
 """

@@ -10,7 +10,7 @@ ofa_mbv3_d234_e346_k357_w1.0 and _w1.2, ofa_proxyless_d234_e346_k357_w1.3 and of
 `zoo.names()`.
 
 A supernet becomes an `.npz`, which tools.evaluate, tools.collect_accuracy and tools.export_tflite take as `--supernet`;
-a specialized network becomes a `.keras` file, which keras.models.load_model reads without anything from here. The
+a specialized network becomes a `.keras` file, which keras.models.load_model reads without this package. The
 report lists every tensor with the variable that it went to; one that is missing, left over or of another shape stops
 the import. Needs torch (pip install torch).
 """

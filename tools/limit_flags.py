@@ -1,4 +1,4 @@
-"""The flags with which a binary is told what a network may take."""
+"""The flags that limit the costs of a network."""
 
 import dataclasses
 

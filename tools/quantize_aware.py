@@ -32,7 +32,7 @@ _IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check, 
 _MAX_DROP = flags.DEFINE_float(
     "max_drop",
     None,
-    "the top-1 that the file may lose against Keras, 0..1; unless given int8's unless given",
+    "the top-1 that the file may lose against Keras, 0..1; int8's unless given",
     lower_bound=0.0,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "the .tflite file", required=True)

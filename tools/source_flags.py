@@ -1,4 +1,4 @@
-"""The flags with which a binary is told which supernet to work on, and with which images."""
+"""The flags that name a supernet and its images."""
 
 import dataclasses
 

@@ -3,10 +3,10 @@
     python -m tools.train --run_dir=runs/photos --dataset=folder --data_dir=photos
     python -m tools.train --run_dir=runs/digits --config=ofa_tf/configs/digits.py --config.stages.full.epochs=40
 
-A folder holds `train/<class>/` with images and, where there is one, `test/<class>/`. Everything about the experiment
-stands in the config file; `--config.field=value` overrides a field. The run directory gets `run.json`, `metrics.jsonl`
-(a line per epoch and per evaluated sub-network) and `stages/<stage>.npz`. The command given again resumes an
-interrupted run, at the very step.
+A folder holds `train/<class>/` with images and, where there is one, `test/<class>/`. The config file holds the whole
+experiment; `--config.field=value` overrides a field. The run directory gets `run.json`, `metrics.jsonl` (a line per
+epoch and per evaluated sub-network) and `stages/<stage>.npz`. The command given again resumes an interrupted run, at
+the very step.
 
     python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_imagenette_mbv3 --data_dir=photos \\
         --run_dir=runs/few
@@ -15,9 +15,9 @@ begins with a trained supernet: one that ships, a run directory, an `.npz` of to
 Its classifier is replaced where the classes differ. That is the way for a few hundred photos.
 
 `--teacher=` gives a network that is trained already and teaches all sub-networks, in every stage: a supernet as above
-(its largest network is asked) or a `.keras` file. It must know the same classes.
+(its largest network teaches) or a `.keras` file. It must know the same classes.
 
-Several GPUs of a machine are used by themselves. On several machines the same command runs on each, with TF_CONFIG set
+Several GPUs of a machine are used automatically. On several machines the same command runs on each, with TF_CONFIG set
 (https://www.tensorflow.org/guide/distributed_training) and a --run_dir that all of them see; the first one writes. A
 worker that waits longer than --peer_timeout_s for another one ends, and the same commands resume the run.
 """

@@ -17,8 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
-from ofa_tf.common.brief import brief
-from ofa_tf.common.errors import InputError, OfaError
+from ofa_tf.common.errors import InputError, OfaError, brief
 
 _CODE = "from ofa_tf.common.child import main; main()"
 _QUOTED_CHARACTERS = 300

@@ -42,7 +42,7 @@ flags.disclaim_key_flags()
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
 BROKEN_PIPE_EXIT_CODE = 141
-# Messages are shorter, unless they quote what somebody else wrote.
+# Only messages that quote external text are longer.
 _ERROR_CHARACTERS = 2000
 
 
@@ -58,7 +58,7 @@ def run(main: Callable[[Sequence[str]], Any]) -> NoReturn:
     except BrokenPipeError:
         if not _reader_is_gone(1):
             raise
-        # What is left in the buffer would fail again, and say so, when the interpreter ends.
+        # The rest of the buffer would fail again, with a message, when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(BROKEN_PIPE_EXIT_CODE)
 

@@ -1,4 +1,4 @@
-"""A few hundred photos of one's own: begins with a trained supernet and ends with one for the new classes.
+"""A few hundred photos of your own: begins with a trained supernet and ends with one for the new classes.
 
     python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_imagenette_mbv3 --data_dir=DIR \\
         --run_dir=runs/few

@@ -1,4 +1,4 @@
-"""`ForeignFile`: what a TFLite file is that did not come from here, found out where its crash harms nobody.
+"""`ForeignFile`: what a TFLite file is that did not come from here, found out in a process that may crash.
 
 The interpreter trusts its files: a damaged one can end the process, or run for ever. So such files are opened, run and
 timed in a child process with limits of time and memory, and what happens to it becomes one line. The child imports no

@@ -49,7 +49,7 @@ class Settings:
         ssh_config: OpenSSH's client configuration; ~/.ssh/config unless given.
         log_folder: where output that is no result is kept; nowhere unless given.
         rounds: turns in which this machine times blocks and networks; see `measure`.
-        on_note: told what a user should know: a warning, a phone that cools down or comes back.
+        on_note: called with notes for the user: a warning, a phone that cools down or comes back.
     """
 
     adb: str | None = None
@@ -104,7 +104,7 @@ def _is_attached_phone(name: str, settings: Settings) -> bool:
 # By name; the first whose names fit opens a device, so that the serials of phones, which can be any text, come last.
 KINDS = {
     "host": Kind(lambda name: name == HOST, lambda name, settings: True, _open_host),
-    # Computers that could be reached are nowhere listed: one that is named counts as here.
+    # There is no list of reachable computers: one that is named counts as attached.
     "ssh": Kind(lambda name: name.startswith("ssh:"), lambda name, settings: True, _open_ssh),
     "android": Kind(lambda name: True, _is_attached_phone, _open_android),
 }
@@ -137,12 +137,12 @@ def attached(name: str, settings: Settings | None = None) -> bool:
     """Whether models can be measured on a device now.
 
     Raises:
-        OfaError: nobody can tell, for example without adb.
+        OfaError: it cannot be found out, for example without adb.
     """
     return kind_of(name).attached(name, settings or Settings())
 
 
-# Bring NumPy and SciPy along, which flags and a list of devices do without.
+# These load NumPy and SciPy, which flags and a list of devices do not need.
 _LATER = {"Device": "device", "Measurement": "device", "verified_table": "verification", "verify_table": "verification"}
 
 

@@ -35,7 +35,7 @@ class Measurement:
         error: why not, one line; "" where it was.
         hot: whether the device was hot, in the coolest of several attempts.
         attempts: how often the model was run.
-        state: how warm the device was after it, in words; "" where nobody knows.
+        state: how warm the device was after it, in words; "" where it is unknown.
         facts: what else is known of it, JSON-ready, by name.
         operations: the times of its operations, where they were asked for: node type, name and `mean_ms`.
     """

@@ -11,14 +11,16 @@ ADB = flags.DEFINE_string("adb", None, "the adb program; unless given the one th
 _BINARY = flags.DEFINE_string(
     "benchmark_binary", None, "LiteRT's benchmark_model for the phone; unless given the published one, fetched once"
 )
-_VERSION = flags.DEFINE_string("litert_version", None, "version of the published one; a tried one unless given")
+_VERSION = flags.DEFINE_string("litert_version", None, "version of the published one; the tested one unless given")
 _DELEGATE = flags.DEFINE_enum("delegate", "xnnpack", DELEGATES, "what runs models on the phone")
-_HOT_CELSIUS = flags.DEFINE_float("hot_celsius", 40.0, "a phone whose battery is so warm is waited for")
-_COOLING_SECONDS = flags.DEFINE_integer("cooling_seconds", 300, "at most so long before each model", lower_bound=0)
-_SSH_CONFIG = flags.DEFINE_string(
-    "ssh_config", None, "of OpenSSH's client, for --device=ssh:...; ~/.ssh/config unless given"
+_HOT_CELSIUS = flags.DEFINE_float("hot_celsius", 40.0, "wait while a phone's battery is at least this warm")
+_COOLING_SECONDS = flags.DEFINE_integer(
+    "cooling_seconds", 300, "the longest wait for a hot phone before each model", lower_bound=0
 )
-_LOG_FOLDER = flags.DEFINE_string("log_folder", "benchmark_logs", "where output of the phone that is no result is kept")
+_SSH_CONFIG = flags.DEFINE_string(
+    "ssh_config", None, "configuration of OpenSSH's client, for --device=ssh:...; ~/.ssh/config unless given"
+)
+_LOG_FOLDER = flags.DEFINE_string("log_folder", "benchmark_logs", "the folder for the phone's output beside results")
 
 
 def settings(rounds: int | None = None) -> Settings:

@@ -60,7 +60,7 @@ class Reference:
         return self._times_ms[-1]
 
     def is_quiet(self, level_ms: float) -> bool:
-        """Whether the network's time was as good as undisturbed."""
+        """Whether the network's time shows no disturbance."""
         return level_ms <= TOLERANCE * self.quiet_ms
 
     def quiet(self, rounds: int, measure: Callable[[], Result]) -> tuple[list[Result], float]:

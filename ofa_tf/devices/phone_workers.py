@@ -51,7 +51,7 @@ def run_workers(module: str, arguments: Sequence[str], serials: Sequence[str], o
     if failed:
         raise OfaError(
             f"{len(failed)} of {len(serials)} phones failed, see above: {', '.join(failed)}; what was measured on them "
-            f"is kept, the same command goes on"
+            f"is kept, rerun to resume"
         )
 
 

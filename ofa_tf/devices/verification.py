@@ -180,7 +180,7 @@ def verified_table(
         networks: how many random networks are compared,
         correct: and how many others the correction is fitted on.
         seed: of weights, networks and order.
-        say: told where the table is measured anew.
+        say: called with a line where the table is measured anew.
         options: of `Device.build_table`.
 
     Returns:

@@ -83,7 +83,7 @@ class PairsFile:
             self.provenance, self.space = provenance, space
 
     def _check_unfinished_header(self) -> None:
-        """What `add` would cut off must be what a killed writer left, and not somebody's other file."""
+        """What `add` would cut off must be what a killed writer left, and not another file."""
         if not self.path.exists():
             return
         start = json.dumps({"format": FORMAT.name})[:-1]

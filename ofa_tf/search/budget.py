@@ -254,7 +254,7 @@ class Candidate:
 
 
 class NothingExact(InputError):
-    """What was found keeps the limits only in the tables' lower bounds; holds the costs of what came closest."""
+    """What was found meets the limits by its lower-bound costs, not by the exact ones; holds those that came closest."""
 
     def __init__(self, constraints: Sequence[Constraint], closest: Mapping[str, float], bounds: Mapping[str, float]):
         self.closest, self.bounds = closest, bounds

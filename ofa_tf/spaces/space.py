@@ -82,7 +82,7 @@ class Space(abc.ABC):
     """A family of architectures with its choices; immutable, hashable, and readable from JSON.
 
     Args:
-        name: as in `spaces.names()`, or any name of one's own.
+        name: as in `spaces.names()`, or any other name.
         num_classes: outputs of the classifier.
         resolutions: image sides, in pixels, ascending, from which training, sampling and search draw. An architecture
             may have another resolution: the networks are convolutional.

@@ -142,7 +142,7 @@ class Recipe:
             given: whether there is a trained teacher, who teaches in every stage.
 
         Raises:
-            InputError: there is one, and nobody would ask it.
+            InputError: there is one, and no stage uses it.
         """
         if given and self.schedule == "sandwich":
             raise InputError("--teacher: in schedule sandwich the largest sub-network teaches; leave the teacher out")

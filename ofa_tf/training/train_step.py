@@ -166,7 +166,7 @@ class TrainStep:
             dropout: rate before the classifier.
             seed: two ints that decide the dropout.
             in_place: the first sub-network learns from the labels and teaches the others, which learn from it alone
-                (then `kd_ratio` is 0: nobody else teaches).
+                (then `kd_ratio` is 0: there is no other teacher).
             stop: whether this worker was asked to stop.
 
         Returns:

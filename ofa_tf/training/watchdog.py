@@ -52,10 +52,10 @@ class Watchdog:
 
     @functools.cached_property
     def _speaker(self) -> subprocess.Popen:
-        """Says the words where this process's threads cannot.
+        """Prints the time-out from a helper process, where this process's threads cannot.
 
         TensorFlow makes a cluster without letting go of the interpreter. The interpreter's timer ends the process even
-        then, but has only a traceback to say: that goes to another process, which says what it means.
+        then, but can only write a traceback: the helper reads it, and prints the message instead.
         """
         words = f"error: no answer from another worker for {self.limit_s:.0f} s {_ADVICE}"
         return subprocess.Popen(["sh", "-c", 'read -r _ && echo "$0" >&2', words], stdin=subprocess.PIPE)
