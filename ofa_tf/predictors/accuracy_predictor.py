@@ -16,8 +16,7 @@ from ofa_tf.predictors.cost_scaling import CostScaling
 from ofa_tf.predictors.fitting import MIN_PAIRS, fit_layers
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
 from ofa_tf.spaces import Arch, Space, from_config
-from ofa_tf.spaces.features import feature_count, features
-from ofa_tf.spaces.population import encode
+from ofa_tf.spaces.population import encode, feature_count, features
 
 FORMAT = "ofa_tf accuracy predictor"
 VERSION = 1

@@ -5,8 +5,7 @@ import functools
 import numpy as np
 
 from ofa_tf.spaces import Space
-from ofa_tf.spaces.layout import layout
-from ofa_tf.spaces.population import canonical_rows
+from ofa_tf.spaces.population import canonical_rows, layout
 
 _Factor = tuple[tuple[int, ...], np.ndarray]
 

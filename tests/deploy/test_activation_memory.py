@@ -7,7 +7,7 @@ from ofa_tf import spaces
 from ofa_tf.common.form import MICROCONTROLLER_FORM
 from ofa_tf.deploy.micro_runtime import run_micro
 from ofa_tf.devices.block_models import model_bytes
-from ofa_tf.spaces.activation_memory import ActivationMemory
+from ofa_tf.spaces.costs import ActivationMemory
 
 # Narrow and shallow ones stand for the published spaces: what counts is which tensors live at the same time.
 SPACES = {
