@@ -19,7 +19,7 @@ from ofa_tf.devices import block_models
 from ofa_tf.networks import plain
 from ofa_tf.spaces import Block
 
-_CODE = (block_models, inspect.getmodule(convert), plain, form)
+_CODE = (block_models, inspect.getmodule(convert), inspect.getmodule(Block), plain, form)
 _PACKAGES = ("tensorflow", "keras")
 
 
