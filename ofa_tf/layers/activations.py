@@ -50,11 +50,17 @@ def _relu6_gradient(upstream, inputs, outputs):
     return tf.raw_ops.Relu6Grad(gradients=upstream, features=outputs)
 
 
+def _silu_gradient(upstream, inputs, outputs):
+    sigmoid = tf.sigmoid(inputs)
+    return upstream * sigmoid * (1.0 + inputs * (1.0 - sigmoid))
+
+
 # Those of blocks, by name.
 ACTIVATIONS = {
     "relu": Activation(tf.nn.relu, _relu_gradient, needs_inputs=False),
     "relu6": Activation(tf.nn.relu6, _relu6_gradient, needs_inputs=False),
     "h_swish": Activation(hard_swish, _hard_swish_gradient, needs_inputs=True),
+    "silu": Activation(tf.nn.silu, _silu_gradient, needs_inputs=True),
 }
 
 

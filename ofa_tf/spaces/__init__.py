@@ -9,7 +9,7 @@ Example:
 from ofa_tf.spaces import costs
 from ofa_tf.spaces.arch import Arch
 from ofa_tf.spaces.block import Block, Operation, make_divisible, operations
-from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage, mobilenet_v3, proxyless
+from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage, efficientnet_v2, mobilenet_v3, proxyless
 from ofa_tf.spaces.registry import from_config, get, names
 from ofa_tf.spaces.resnet import ResNetSpace, resnet50
 from ofa_tf.spaces.space import ACTIVE, IN, KERNEL, MID, OUT, SE, TENSOR_COLUMNS, Gene, Position, Space
@@ -32,6 +32,7 @@ __all__ = [
     "Space",
     "Stage",
     "costs",
+    "efficientnet_v2",
     "from_config",
     "get",
     "make_divisible",

@@ -32,8 +32,9 @@ class Block:
     Args:
         name: the position in the supernet, for example "stage2_block1".
         kind: "stem" (convolution, batch norm, activation, and a max-pool where `pool` says so), "mbconv" (inverted
-            residual), "bottleneck" (1x1, 3x3 and 1x1 convolution, beside a projection where it is not residual) or
-            "head" (1x1 convolution to `mid_channels` where that is not 0, pooling, 1x1 convolution to
+            residual), "fused_mbconv" (the same, with one spatial convolution for its expansion and depthwise one;
+            without `expand` that is all), "bottleneck" (1x1, 3x3 and 1x1 convolution, beside a projection where it is
+            not residual) or "head" (1x1 convolution to `mid_channels` where that is not 0, pooling, 1x1 convolution to
             `feature_channels` where that is not 0, dense layer).
         in_channels: channels of the input.
         mid_channels: channels inside (mbconv: of the depthwise convolution).
@@ -106,8 +107,8 @@ class Operation(NamedTuple):
             "activation" is that of `activation`. "add"; "multiply", by a tensor of the same shape or by a gate for each
             channel; "global_pool" and "average_pool" (means), "max_pool"; "dropout". A form has no "activation" and
             "dropout", but "pad" and "crop", "hard_swish", "shifted_relu6" (relu6(x + 3)), "sixth" (x / 6), activations
-            by the names that Keras has for them ("relu", "relu6"), and at the borders of an exported file "quantize",
-            "cast", "scale" and "shift".
+            by the names that Keras has for them ("relu", "relu6", "sigmoid"), and at the borders of an exported file
+            "quantize", "cast", "scale" and "shift".
         reads: numbers of the tensors that it reads.
         name: of its layer, without the block's; "" where it has no weights.
         in_width: the field of `Block` that has the channels of the first tensor that it reads.
@@ -249,6 +250,19 @@ def _inverted_residual(ops: _Operations, block: Block) -> None:
         ops.add("add", outputs, 0)
 
 
+def _fused_inverted_residual(ops: _Operations, block: Block) -> None:
+    """Source: Tan and Le, "EfficientNetV2" (ICML 2021), section 3.2."""
+    if block.expand:
+        outputs = ops.activated(ops.convolved(0, "expand", "mid_channels", elastic=True))
+        if block.se_channels:
+            outputs = ops.gated(outputs)
+        outputs = ops.convolved(outputs, "project", "out_channels")
+    else:
+        outputs = ops.activated(ops.convolved(0, "conv", "out_channels", elastic=True))
+    if block.residual:
+        ops.add("add", outputs, 0)
+
+
 def _bottleneck(ops: _Operations, block: Block) -> None:
     def shortcut() -> int:
         if block.residual:
@@ -278,7 +292,13 @@ def _head(ops: _Operations, block: Block) -> None:
 
 
 # What each kind of block computes, by `Block.kind`.
-_KINDS = {"stem": _stem, "mbconv": _inverted_residual, "bottleneck": _bottleneck, "head": _head}
+_KINDS = {
+    "stem": _stem,
+    "mbconv": _inverted_residual,
+    "fused_mbconv": _fused_inverted_residual,
+    "bottleneck": _bottleneck,
+    "head": _head,
+}
 
 
 def _written_relu(ops: _Operations, inputs: int, form: Form, folds: bool) -> int:
@@ -296,6 +316,10 @@ def _written_hard_swish(ops: _Operations, inputs: int, form: Form, folds: bool) 
     return ops.add("multiply", inputs if folds else ops.add("sixth", inputs), gate)
 
 
+def _written_silu(ops: _Operations, inputs: int, form: Form, folds: bool) -> int:
+    return ops.add("multiply", inputs, ops.add("sigmoid", inputs))
+
+
 def _written_hard_sigmoid(ops: _Operations, inputs: int, form: Form, folds: bool) -> int:
     # The 3 goes into the bias of the dense layer before.
     gate = ops.add("shifted_relu6", inputs, merged=True)
@@ -303,7 +327,12 @@ def _written_hard_sigmoid(ops: _Operations, inputs: int, form: Form, folds: bool
 
 
 # How the activations of blocks are written, by `Block.activation`; and that of gates.
-_BLOCK_ACTIVATIONS = {"relu": _written_relu, "relu6": _written_relu6, "h_swish": _written_hard_swish}
+_BLOCK_ACTIVATIONS = {
+    "relu": _written_relu,
+    "relu6": _written_relu6,
+    "h_swish": _written_hard_swish,
+    "silu": _written_silu,
+}
 _ACTIVATIONS = {**_BLOCK_ACTIVATIONS, "hard_sigmoid": _written_hard_sigmoid}
 _FOLDABLE = ("h_swish", "hard_sigmoid")
 ACTIVATIONS = tuple(_BLOCK_ACTIVATIONS)

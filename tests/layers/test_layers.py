@@ -118,29 +118,31 @@ def test_elastic_dense():
     )
 
 
+def normed(w, name, x):
+    """The first channels, by moving statistics."""
+    mean, variance, gamma, beta = (
+        w[f"{name}/{part}"][: x.shape[-1]] for part in ("moving_mean", "moving_variance", "gamma", "beta")
+    )
+    return (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+
+
 def test_elastic_block():
     """An inverted residual with squeeze-and-excite, whose gate is the published one: relu6(x + 3) / 6."""
     block = Block(
         "b", "mbconv", 4, 4, 4, 9, kernel_size=3, activation="relu6", se_channels=2, expand=True, residual=True
     )
 
-    def norm(w, name, x):
-        mean, variance, gamma, beta = (
-            w[f"{name}_norm/{part}"][: x.shape[-1]] for part in ("moving_mean", "moving_variance", "gamma", "beta")
-        )
-        return (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
-
     def expected(w, x, c):
         mid, hidden = c[2], c[4]
-        outputs = norm(w, "expand", tf.nn.conv2d(x, w["expand/kernel"][:, :, :, :mid], 1, "SAME"))
+        outputs = normed(w, "expand_norm", tf.nn.conv2d(x, w["expand/kernel"][:, :, :, :mid], 1, "SAME"))
         kernel = w["depthwise/kernel"][:, :, :mid]
         outputs = tf.nn.depthwise_conv2d(tf.nn.relu6(outputs), kernel, [1, 1, 1, 1], "SAME")
-        outputs = tf.nn.relu6(norm(w, "depthwise", outputs))
+        outputs = tf.nn.relu6(normed(w, "depthwise_norm", outputs))
         pooled = tf.reduce_mean(outputs, [1, 2])
         squeezed = tf.nn.relu(pooled @ w["se_reduce/kernel"][:mid, :hidden] + w["se_reduce/bias"][:hidden])
         gate = squeezed @ w["se_expand/kernel"][:hidden, :mid] + w["se_expand/bias"][:mid]
         outputs = outputs * (np.clip(gate + 3, 0, 6) / 6)[:, None, None]
-        return norm(w, "project", tf.nn.conv2d(outputs, w["project/kernel"][:, :, :mid], 1, "SAME")) + x
+        return normed(w, "project_norm", tf.nn.conv2d(outputs, w["project/kernel"][:, :, :mid], 1, "SAME")) + x
 
     def active(c):
         mid, hidden = c[2], c[4]
@@ -165,6 +167,48 @@ def test_elastic_block():
         configurations=[(1, 4, 4, 4, 2, 0), (1, 4, 3, 4, 1, 0), (1, 4, 2, 4, 2, 0)],
         active=active,
         mean=0.5,  # with small images, the gate stays off its flat parts, where there is no gradient
+    )
+
+
+@pytest.mark.parametrize("expand", [True, False])
+def test_fused_block(expand):
+    """One convolution of a size to choose for expansion and depthwise convolution; at ratio 1 that is the block."""
+    block = Block("b", "fused_mbconv", 4, 6, 4, 9, kernel_size=5, activation="silu", expand=expand, residual=True)
+    first = "expand" if expand else "conv"
+
+    def sized(w, c):
+        kernel = w[f"{first}/kernel"]
+        if c[5] == 0:
+            matrix, centre = w[f"{first}/transform_5to3"], kernel[1:-1, 1:-1].reshape(9, *kernel.shape[2:])
+            kernel = np.einsum("ij,jab->iab", matrix, centre).reshape(3, 3, *kernel.shape[2:])
+        return kernel[..., : c[2]] if expand else kernel
+
+    def expected(w, x, c):
+        outputs = tf.nn.conv2d(x, sized(w, c), 1, "SAME")
+        outputs = tf.nn.silu(normed(w, f"{first}_norm" if expand else "norm", outputs))
+        if expand:
+            outputs = tf.nn.conv2d(outputs, w["project/kernel"][:, :, : c[2]], 1, "SAME")
+            outputs = normed(w, "project_norm", outputs)
+        return outputs + x
+
+    def active(c):
+        mid = c[2] if expand else 4
+        inside = np.s_[:] if c[5] else np.s_[1:4]
+        norms = [("expand_norm", mid), ("project_norm", 4)] if expand else [("norm", 4)]
+        found = {f"{name}/{part}": np.s_[:count] for name, count in norms for part in ("gamma", "beta")}
+        found[f"{first}/kernel"] = (inside, inside, slice(None), slice(mid))
+        if not c[5]:
+            found[f"{first}/transform_5to3"] = np.s_[:]
+        return found | ({"project/kernel": np.s_[:, :, :mid]} if expand else {})
+
+    check_elastic_layer(
+        make=lambda: layers.ElasticBlock(block, optional=False, kernel_sizes=(3, 5)),
+        inputs=lambda c: images(4),
+        call=lambda layer, x, s: layer(x, sizes=s, norms=NormalizationPass(MOVING)),
+        expected=expected,
+        configurations=[(1, 4, 6, 4, 0, 1), (1, 4, 4, 4, 0, 0), (1, 4, 2, 4, 0, 1)],
+        active=active,
+        mean=0.8,
     )
 
 
