@@ -38,7 +38,7 @@ def main(argv):
     from ofa_tf.deploy import Runner
     from ofa_tf.deploy.micro_runtime import run_micro
     from ofa_tf.search import Constraint, evolutionary_search
-    from ofa_tf.spaces.activation_memory import ActivationMemory
+    from ofa_tf.spaces.costs import ActivationMemory
     from ofa_tf.specialize import export_subnet, open_accuracy_predictor, open_source
 
     opened = open_source(**_SOURCE.values())

@@ -32,8 +32,7 @@ def main(argv):
     from ofa_tf.common.form import FORMS
     from ofa_tf.deploy.micro_runtime import run_micro
     from ofa_tf.devices.block_models import model_bytes
-    from ofa_tf.spaces.activation_memory import PRECISIONS, ActivationMemory
-    from ofa_tf.spaces.file_size import FILE_SIZES
+    from ofa_tf.spaces.costs import FILE_SIZES, MEMORY_PRECISIONS, ActivationMemory
 
     forms = [name for name, form in FORMS.items() if form.kernels == "whole"]
     names = _SPACES.value or [name for name in spaces.names() if name not in WIDEST]
@@ -45,7 +44,7 @@ def main(argv):
         for place in range(_SUBNETS.value):
             arch, form = space.sample(rng), forms[place % len(forms)]
             blocks = space.blocks(arch)
-            for precision in PRECISIONS:
+            for precision in MEMORY_PRECISIONS:
                 data = model_bytes(blocks, precision, form=form)
                 run = run_micro(data, np.zeros((1, arch.r, arch.r, 3), np.uint8) if precision == "int8" else None)
                 rows.append(
@@ -64,7 +63,7 @@ def main(argv):
                 )
     print("space | precision | sub-networks | KB at the peak | predicted against that | the same of the file")
     for name in names:
-        for precision in PRECISIONS:
+        for precision in MEMORY_PRECISIONS:
             found = [row for row in rows if (row["space"], row["precision"]) == (name, precision)]
             peaks = [row["peak_memory_bytes"] / 1e3 for row in found]
             print(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ofa_tf import spaces
-from ofa_tf.spaces.features import feature_count
+from ofa_tf.spaces.population import feature_count
 from tests.benchmark_modules import benchmark_module
 from tests.reference import ROOT
 
@@ -113,7 +113,7 @@ def test_a_mistake_in_a_search(tmp_path):
 @pytest.mark.parametrize(
     ("use", "slow"),
     [
-        ("import ofa_tf.spaces.features, ofa_tf.common.cli", set()),
+        ("import ofa_tf.spaces.population, ofa_tf.common.cli", set()),
         ("import ofa_tf.predictors, ofa_tf.search", set()),
         ("import ofa_tf.interop", set()),
         ("from ofa_tf import zoo; zoo.names(); zoo.supernet_names(); zoo.specialized(zoo.names()[0]).macs", set()),

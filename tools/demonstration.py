@@ -205,7 +205,7 @@ def compare_with_random(
 
     Returns:
         Top-1 of it and of the random sub-network that validation images would choose, on both splits; beside them the
-        best "test" of any random one, which nobody could have chosen, and the file's. And the random ones, for the page.
+        best "test" of any random one, which nobody could have chosen, and the file's. And the random ones.
     """
     constraint = Constraint("latency_ms", result.target.limits["latency_ms"], predictor=table)
     inside = random_search(evaluator.net.space, [constraint], RANDOM_SUBNETS, accuracy_predictor=predictor, seed=seed)

@@ -31,7 +31,7 @@ from ofa_tf.spaces import Arch, Block, Space
 
 SAMPLES = 4
 # What models that were kept depend on.
-_CODE = (sys.modules[__name__], inspect.getmodule(convert), plain, form_module)
+_CODE = (sys.modules[__name__], inspect.getmodule(convert), inspect.getmodule(Block), plain, form_module)
 _PACKAGES = ("tensorflow", "keras")
 # Less than that may be chance: the form that is known to be good stays.
 _CLEARLY = 0.98

@@ -10,7 +10,7 @@ from ofa_tf.common import InputError, file_sha256
 from ofa_tf.interop.ofa_checkpoint import read_state_dict
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.spaces import Space
-from ofa_tf.spaces.features import feature_count
+from ofa_tf.spaces.population import feature_count
 
 # By the number of inputs: the space, and the resolutions that the last, respectively the first inputs stand for.
 _MOBILENET = ("ofa_mbv3_d234_e346_k357_w1.2", tuple(range(112, 225, 16)))

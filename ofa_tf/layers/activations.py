@@ -1,6 +1,23 @@
-"""The activations of the supernets, by the names that `Block.activation` has."""
+"""The activations of the supernets, by the names that `spaces.Operation.activation` has."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
+
+
+class Activation(NamedTuple):
+    """A function of a tensor, and its gradient.
+
+    Args:
+        apply: of the inputs.
+        gradient: at the inputs, called as `gradient(upstream, inputs, outputs)`.
+        needs_inputs: whether the gradient needs them; else they are not kept, and may be None.
+    """
+
+    apply: Callable[[tf.Tensor], tf.Tensor]
+    gradient: Callable[..., tf.Tensor]
+    needs_inputs: bool
 
 
 def hard_sigmoid(inputs: tf.Tensor) -> tf.Tensor:
@@ -13,36 +30,40 @@ def hard_swish(inputs: tf.Tensor) -> tf.Tensor:
     """x * relu6(x + 3) / 6; of all that it computes, only its input is kept for the gradient."""
 
     def gradient(upstream):
-        return hard_swish_gradient(upstream, inputs)
+        return _hard_swish_gradient(upstream, inputs, None)
 
     return inputs * hard_sigmoid(inputs), gradient
 
 
-def hard_swish_gradient(upstream: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
-    """The gradient at the inputs of a hard swish."""
+def _hard_swish_gradient(upstream, inputs, outputs):
     shifted = inputs + 3.0
     # d/dx: relu6(x + 3) / 6, and x / 6 where -3 < x < 3.
     slope = tf.nn.relu6(shifted) + tf.raw_ops.Relu6Grad(gradients=inputs, features=shifted)
     return upstream * slope * (1.0 / 6.0)
 
 
+def _relu_gradient(upstream, inputs, outputs):
+    return tf.raw_ops.ReluGrad(gradients=upstream, features=outputs)
+
+
+def _relu6_gradient(upstream, inputs, outputs):
+    return tf.raw_ops.Relu6Grad(gradients=upstream, features=outputs)
+
+
+def _silu_gradient(upstream, inputs, outputs):
+    sigmoid = tf.sigmoid(inputs)
+    return upstream * sigmoid * (1.0 + inputs * (1.0 - sigmoid))
+
+
+# Those of blocks, by name.
+ACTIVATIONS = {
+    "relu": Activation(tf.nn.relu, _relu_gradient, needs_inputs=False),
+    "relu6": Activation(tf.nn.relu6, _relu6_gradient, needs_inputs=False),
+    "h_swish": Activation(hard_swish, _hard_swish_gradient, needs_inputs=True),
+    "silu": Activation(tf.nn.silu, _silu_gradient, needs_inputs=True),
+}
+
+
 def activate(name: str, inputs: tf.Tensor) -> tf.Tensor:
-    """Applies "relu", "relu6" or "h_swish"."""
-    if name == "relu":
-        return tf.nn.relu(inputs)
-    if name == "relu6":
-        return tf.nn.relu6(inputs)
-    if name == "h_swish":
-        return hard_swish(inputs)
-    raise ValueError(f"unknown activation: {name!r}")
-
-
-def activation_gradient(name: str, upstream: tf.Tensor, inputs: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """The gradient at the inputs of `activate`; ReLUs need the outputs alone, so that the inputs need not be kept."""
-    if name == "relu":
-        return tf.raw_ops.ReluGrad(gradients=upstream, features=outputs)
-    if name == "relu6":
-        return tf.raw_ops.Relu6Grad(gradients=upstream, features=outputs)
-    if name == "h_swish":
-        return hard_swish_gradient(upstream, inputs)
-    raise ValueError(f"unknown activation: {name!r}")
+    """Applies one of `ACTIVATIONS`, or "hard_sigmoid"."""
+    return hard_sigmoid(inputs) if name == "hard_sigmoid" else ACTIVATIONS[name].apply(inputs)

@@ -4,7 +4,7 @@ With known statistics a norm is part of the kernel. With the batch's, a widening
 activation are one operation. Its outputs are linear in its inputs, so their means and variances follow from the means
 and the covariance matrix of the inputs, which have a third to a sixth of their channels: the wide feature map is never
 read for statistics, and the normalization becomes part of the product of matrices. The same holds for the gradient.
-What is kept for the gradient is the result alone (with hard swish, its input too).
+What is kept for the gradient is the result alone (and where the activation's gradient needs it, its input).
 
 Batch norm after a convolution: Ioffe and Szegedy, "Batch Normalization" (ICML 2015), section 3.2 and algorithm 1.
 """
@@ -14,10 +14,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from ofa_tf.layers.activations import activate, activation_gradient
-from ofa_tf.layers.elastic_batch_normalization import ElasticBatchNormalization
-from ofa_tf.layers.elastic_conv2d import ElasticConv2D
-from ofa_tf.layers.normalization_pass import GIVEN, MOVING, NormalizationPass
+from ofa_tf.layers.activations import ACTIVATIONS, activate
+from ofa_tf.layers.convolution import ElasticConv2D
+from ofa_tf.layers.normalization import GIVEN, MOVING, ElasticBatchNormalization, NormalizationPass
 from ofa_tf.layers.slicing import runs_on_cpu_kernels
 
 
@@ -84,7 +83,7 @@ def normalized_pointwise(
         gamma: float32 (out_channels,).
         beta: float32 (out_channels,).
         epsilon: added to the variance.
-        activation: see `activate`.
+        activation: one of `activations.ACTIVATIONS`.
 
     Returns:
         float32 (batch, height, width, out_channels), and the mean and biased variance of the convolution's outputs,
@@ -93,7 +92,6 @@ def normalized_pointwise(
     Example:
         outputs, mean, variance = normalized_pointwise(images, kernel, gamma, beta, epsilon=1e-5, activation="relu")
     """
-    keeps_preactivation = activation == "h_swish"
 
     @tf.custom_gradient
     def forward(inputs, kernel, gamma, beta):
@@ -111,12 +109,12 @@ def normalized_pointwise(
         scale = gamma * rate
         normalized = tf.nn.bias_add(tf.matmul(rows, kernel * scale), beta - mean * scale)
         outputs = activate(activation, normalized)
-        preactivation = normalized if keeps_preactivation else None
+        preactivation = normalized if ACTIVATIONS[activation].needs_inputs else None
 
         def gradient(upstream, mean_upstream, variance_upstream):
             del mean_upstream, variance_upstream  # statistics are not trained through
             upstream = tf.reshape(upstream, tf.shape(outputs))
-            upstream = activation_gradient(activation, upstream, preactivation, outputs)
+            upstream = ACTIVATIONS[activation].gradient(upstream, preactivation, outputs)
             beta_gradient = _column_sums(upstream)
             product = tf.matmul(rows, upstream, transpose_a=True)  # (in, out)
             gamma_gradient = rate * (tf.reduce_sum(kernel * product, axis=0) - mean * beta_gradient)

@@ -5,22 +5,10 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError
-from ofa_tf.layers import (
-    BATCH,
-    GIVEN,
-    MOVING,
-    TRAIN,
-    ElasticBottleneck,
-    ElasticHead,
-    ElasticInvertedResidual,
-    ElasticStem,
-    NormalizationPass,
-)
+from ofa_tf.layers import BATCH, GIVEN, MOVING, TRAIN, ElasticBlock, NormalizationPass
 from ofa_tf.networks.plain import build_plain, formed_weights
-from ofa_tf.spaces import Arch, Position, Space
+from ofa_tf.spaces import Arch, Space
 
-_LAYERS = {"stem": ElasticStem, "mbconv": ElasticInvertedResidual, "bottleneck": ElasticBottleneck, "head": ElasticHead}
-_HAVE_KERNEL_SIZES = {"mbconv"}
 # Ten times the largest published one; what a damaged description asks for would fill the memory.
 MAX_PARAMS = 500_000_000
 
@@ -55,7 +43,7 @@ class Supernet(keras.Model):
         generator = keras.random.SeedGenerator(seed)
         maxima = space.blocks(space.largest())
         self.blocks = [
-            _elastic_layer(position, block, space, generator)
+            ElasticBlock(block, optional=position.optional, kernel_sizes=space.kernel_sizes(position), seed=generator)
             for position, block in zip(space.positions, maxima, strict=True)
         ]
         self.statistics_channels = 0
@@ -148,11 +136,6 @@ class Supernet(keras.Model):
                 )
         for name, variable in own.items():
             variable.assign(state[name])
-
-
-def _elastic_layer(position: Position, block, space: Space, generator):
-    options = {"kernel_sizes": space.kernel_sizes(position)} if block.kind in _HAVE_KERNEL_SIZES else {}
-    return _LAYERS[block.kind](block, optional=position.optional, seed=generator, **options)
 
 
 def set_plain_weights(model: keras.Model, weights: dict[str, list[np.ndarray]]) -> None:

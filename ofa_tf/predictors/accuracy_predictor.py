@@ -16,8 +16,7 @@ import tqdm
 from ofa_tf.common import InputError, RecordFormat
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
 from ofa_tf.spaces import Arch, Space, costs, from_config
-from ofa_tf.spaces.features import feature_count, features
-from ofa_tf.spaces.population import CostTable, cost_table, encode, evaluate_all
+from ofa_tf.spaces.population import CostTable, cost_table, encode, evaluate_all, feature_count, features
 
 _COSTS = (costs.macs, costs.params)
 # In units of their standard deviation, next to one-hot inputs: 1 to 4 are equally good.

@@ -12,19 +12,20 @@ from ofa_tf.common import InputError, RecordFormat, read_json_lines
 from ofa_tf.common.config import is_number
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
 from ofa_tf.predictors.latency_correction import mean_absolute_percentage_error
-from ofa_tf.spaces import Arch, Block, Space, from_config
+from ofa_tf.spaces import Arch, Block, Space, from_config, operations
 from ofa_tf.spaces.arch import FIELDS
-from ofa_tf.spaces.layout import layout
-from ofa_tf.spaces.population import CostTable, active, encode, evaluate, variant_index, variants
+from ofa_tf.spaces.population import CostTable, active, encode, evaluate, layout, variant_index, variants
 
 _QUANTITIES = 5
 
 
 def _quantities(block: Block) -> list[float]:
-    """Being there, and the sizes of the tensors and products inside, in which a device's work is counted."""
-    before, after = block.input_size**2, block.convolved_size**2
-    mid = block.mid_channels
-    return [1.0, before * mid, after * mid, after * mid * block.kernel_size**2, after * block.out_channels]
+    """Being there, and the elements written and the products in convolutions, depthwise ones apart."""
+    counts = {"conv": np.zeros(2), "depthwise": np.zeros(2)}
+    for operation in operations(block):
+        if operation.kind in counts:
+            counts[operation.kind] += operation.elements, operation.weights * operation.side**2
+    return [1.0, *counts["conv"], *counts["depthwise"]]
 
 
 @functools.lru_cache(maxsize=4)

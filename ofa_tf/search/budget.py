@@ -10,8 +10,15 @@ import numpy as np
 from ofa_tf.common import InputError
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.spaces import Arch, Space
-from ofa_tf.spaces.layout import layout
-from ofa_tf.spaces.population import CostTable, canonical_rows, decode, evaluate_all, random_rows, resolution_indices
+from ofa_tf.spaces.population import (
+    CostTable,
+    canonical_rows,
+    decode,
+    evaluate_all,
+    layout,
+    random_rows,
+    resolution_indices,
+)
 
 _Factor = tuple[tuple[int, ...], np.ndarray]
 
@@ -254,7 +261,7 @@ class Candidate:
 
 
 class NothingExact(InputError):
-    """What was found meets the limits by its lower-bound costs, not by the exact ones; holds those that came closest."""
+    """What was found meets the limits by its lower-bound costs, not by the exact ones; holds the closest."""
 
     def __init__(self, constraints: Sequence[Constraint], closest: Mapping[str, float], bounds: Mapping[str, float]):
         self.closest, self.bounds = closest, bounds

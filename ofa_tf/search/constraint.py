@@ -9,8 +9,7 @@ from typing import Protocol
 from ofa_tf.common import InputError
 from ofa_tf.common.form import Form, form_of
 from ofa_tf.spaces import Arch, Space, costs
-from ofa_tf.spaces.activation_memory import ActivationMemory
-from ofa_tf.spaces.file_size import FILE_SIZES
+from ofa_tf.spaces.costs import FILE_SIZES, ActivationMemory
 from ofa_tf.spaces.population import CostTable, cost_table
 
 KINDS = ("latency_ms", "macs", "params", "model_bytes", "peak_memory_bytes")
@@ -32,7 +31,7 @@ class Constraint:
             their peak).
         limit: the largest value that is allowed, in the kind's unit.
         predictor: for "latency_ms", predicts it.
-        precision: for "model_bytes", the file's, a key of `spaces.file_size.FILE_SIZES`.
+        precision: for "model_bytes", the file's, a key of `spaces.costs.FILE_SIZES`.
         form: for "model_bytes", how the file is written, one of `common.form.FORMS`.
         memory: for "peak_memory_bytes", how the network is written.
 

@@ -8,12 +8,10 @@ Example:
 
 from ofa_tf.spaces import costs
 from ofa_tf.spaces.arch import Arch
-from ofa_tf.spaces.block import Block
-from ofa_tf.spaces.divisible import make_divisible
-from ofa_tf.spaces.families import mobilenet_v3, proxyless, resnet50
-from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage
+from ofa_tf.spaces.block import Block, Operation, make_divisible, operations
+from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage, efficientnet_v2, mobilenet_v3, proxyless
 from ofa_tf.spaces.registry import from_config, get, names
-from ofa_tf.spaces.resnet import ResNetSpace
+from ofa_tf.spaces.resnet import ResNetSpace, resnet50
 from ofa_tf.spaces.space import ACTIVE, IN, KERNEL, MID, OUT, SE, TENSOR_COLUMNS, Gene, Position, Space
 
 __all__ = [
@@ -28,16 +26,19 @@ __all__ = [
     "Block",
     "Gene",
     "MobileNetSpace",
+    "Operation",
     "Position",
     "ResNetSpace",
     "Space",
     "Stage",
     "costs",
+    "efficientnet_v2",
     "from_config",
     "get",
     "make_divisible",
     "mobilenet_v3",
     "names",
+    "operations",
     "proxyless",
     "resnet50",
 ]

@@ -6,7 +6,7 @@ choice indices, shape (P, G + 1): one column per gene of `space.genes`, the last
 A cost is then one small integer product, one gather and one masked sum, for all P architectures at once.
 
 Rows are canonical: the kernel-size and expand-ratio columns of skipped blocks hold 0, so equal rows are equal
-architectures.
+architectures. `features` turns rows into the inputs of accuracy predictors.
 
 Example:
     rows = population.random_rows(space, np.random.default_rng(0), 1000)
@@ -15,6 +15,7 @@ Example:
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
@@ -23,8 +24,72 @@ import numpy as np
 from ofa_tf.common import InputError
 from ofa_tf.spaces.arch import FIELDS, Arch
 from ofa_tf.spaces.block import Block
-from ofa_tf.spaces.layout import layout
-from ofa_tf.spaces.space import Space
+from ofa_tf.spaces.space import Gene, Space
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Layout:
+    """The arrays that turn choice indices into blocks, for one space.
+
+    A row holds one choice index per gene and, last, the index of the resolution: G + 1 columns. A position's *variants*
+    are all combinations of its genes and the resolution, counted in row-major order from `offsets[position]`.
+
+    Args:
+        counts: int (G + 1,), the number of choices of each column.
+        columns: for each position the columns its block depends on, the resolution's last.
+        shapes: for each position the numbers of choices of those columns.
+        offsets: int (positions,), the number of the first variant of each position.
+        strides: float64 (G + 1, positions), whole numbers: `row @ strides + offsets` are the numbers of its variants
+            (exact, and a product of floats is many times faster than one of integers).
+        size: the number of all variants.
+        depth_columns: int (positions,), the column of the gene that decides whether the block runs (0 where none does).
+        depth_thresholds: int (positions,), the block runs where that column is at least this (0 where it always runs).
+        owners: int (G + 1,), the position whose skipping makes a column meaningless; `positions` where there is none.
+    """
+
+    counts: np.ndarray
+    columns: tuple[tuple[int, ...], ...]
+    shapes: tuple[tuple[int, ...], ...]
+    offsets: np.ndarray
+    strides: np.ndarray
+    size: int
+    depth_columns: np.ndarray
+    depth_thresholds: np.ndarray
+    owners: np.ndarray
+
+
+@functools.lru_cache(maxsize=32)
+def layout(space: Space) -> Layout:
+    """The layout of a space's rows (made once per space)."""
+    column = {gene: index for index, gene in enumerate(space.genes)}
+    counts = np.array([*(len(gene.choices) for gene in space.genes), len(space.resolutions)])
+    last = len(space.genes)
+    positions = space.positions
+    columns, shapes, offsets = [], [], []
+    strides = np.zeros((last + 1, len(positions)))
+    depth_columns, depth_thresholds = np.zeros((2, len(positions)), np.int64)
+    owners = np.full(last + 1, len(positions))
+    size = 0
+    for index, position in enumerate(positions):
+        own = (*(column[gene] for gene in position.genes), last)
+        if len(set(own)) < len(own):
+            raise ValueError(f"position {position.name} names a gene twice; its table would hold blocks that cannot be")
+        shape = tuple(int(counts[c]) for c in own)
+        columns.append(own)
+        shapes.append(shape)
+        offsets.append(size)
+        for place, c in enumerate(own):
+            strides[c, index] = np.prod(shape[place + 1 :], dtype=np.int64)
+        size += int(np.prod(shape))
+        if position.depth is not None:
+            depth_columns[index] = column[position.depth]
+            depth_thresholds[index] = sum(choice <= position.depth_index for choice in position.depth.choices)
+        for gene in position.genes:
+            if gene.field in ("ks", "e"):
+                owners[column[gene]] = index
+    return Layout(
+        counts, tuple(columns), tuple(shapes), np.array(offsets), strides, size, depth_columns, depth_thresholds, owners
+    )
 
 
 def resolution_indices(space: Space, resolutions: Sequence[int] | None) -> np.ndarray:
@@ -252,3 +317,67 @@ def evaluate(table: CostTable, rows: np.ndarray) -> np.ndarray:
         float64 (P,).
     """
     return evaluate_all((table,), rows)[:, 0]
+
+
+_FEATURE_ORDER = ("ks", "e", "w", "d")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _FeaturePlan:
+    columns: np.ndarray
+    starts: np.ndarray
+    count: int
+
+
+def _shown_by_blocks(space: Space, gene: Gene) -> bool:
+    """Whether each value of a depth gene shows in which blocks' features are zero."""
+    featured = [
+        position.depth_index
+        for position in space.positions
+        if position.depth == gene and any(g.field in ("ks", "e") and len(g.choices) > 1 for g in position.genes)
+    ]
+    steps = zip(gene.choices, gene.choices[1:], strict=False)
+    return all(any(low <= index < high for index in featured) for low, high in steps)
+
+
+@functools.lru_cache(maxsize=32)
+def _feature_plan(space: Space) -> _FeaturePlan:
+    genes = sorted(enumerate(space.genes), key=lambda item: _FEATURE_ORDER.index(item[1].field))
+    columns = [
+        column
+        for column, gene in genes
+        if len(gene.choices) > 1 and not (gene.field == "d" and _shown_by_blocks(space, gene))
+    ]
+    columns.append(len(space.genes))
+    sizes = layout(space).counts[columns]
+    return _FeaturePlan(np.array(columns), np.cumsum(sizes) - sizes, int(sizes.sum()))
+
+
+def feature_count(space: Space) -> int:
+    """The number of features of an architecture of the space."""
+    return _feature_plan(space).count
+
+
+def features(space: Space, archs: Sequence[Arch] | np.ndarray) -> np.ndarray:
+    """One-hot choices of each architecture.
+
+    In order: kernel sizes of all blocks, expand ratios of all blocks (both zero for skipped blocks), width indices,
+    depths where skipped blocks do not show them, resolution. Choices without an alternative are left out.
+
+    Args:
+        space: the space.
+        archs: P architectures, or their rows, int (P, G + 1).
+
+    Returns:
+        float32 (P, feature_count(space)); 128 for the published MobileNetV3 spaces with 8 resolutions.
+
+    Source: Cai et al., "Once-for-All" (ICLR 2020), section 3.4; the order is that of the published predictors.
+    """
+    plan = _feature_plan(space)
+    rows = archs if isinstance(archs, np.ndarray) else encode(space, archs)
+    places = rows[:, plan.columns] + plan.starts
+    # What is skipped goes to one more column, which is cut off.
+    places = np.where(active_columns(space, rows)[:, plan.columns], places, plan.count)
+    result = np.zeros((len(rows), plan.count + 1), np.float32)
+    result[np.arange(len(rows))[:, None], places] = 1
+    return result[:, :-1]

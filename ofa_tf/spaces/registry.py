@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ofa_tf.common import InputError, read_json
-from ofa_tf.spaces.families import mobilenet_v3, proxyless, resnet50
-from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage
-from ofa_tf.spaces.resnet import ResNetSpace
+from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage, mobilenet_v3, proxyless
+from ofa_tf.spaces.resnet import resnet50
 from ofa_tf.spaces.space import Space
 
 
@@ -88,8 +87,6 @@ _FACTORIES: dict[str, Callable[[], Space]] = {
     "ofa_tiny": _tiny,
 }
 
-_FAMILIES: dict[str, type[Space]] = {family.family: family for family in (MobileNetSpace, ResNetSpace)}
-
 
 def names() -> list[str]:
     """The names that `get` knows."""
@@ -139,7 +136,8 @@ def from_config(config: dict[str, Any]) -> Space:
     """
     try:
         fields = dict(config)
-        family = _FAMILIES[fields.pop("family")]
+        families = {family.family: family for family in Space.__subclasses__()}
+        family = families[fields.pop("family")]
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
         if "stages" in values:
             values["stages"] = tuple(

@@ -1,13 +1,13 @@
-"""Spaces of bottleneck blocks: ResNet50-D with elastic depth, expand ratio, width and stem."""
+"""Spaces of bottleneck blocks, and the function that makes them: ResNet50-D, elastic in depth, ratio and width."""
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import ClassVar
 
 from ofa_tf.common import InputError
 from ofa_tf.common.config import check_numbers, check_whole_numbers
-from ofa_tf.spaces.block import Block
-from ofa_tf.spaces.divisible import make_divisible
+from ofa_tf.spaces.block import Block, make_divisible
 from ofa_tf.spaces.space import MAX_DEPTH, Gene, Position, Space
 
 _STEM_WIDTH = 64
@@ -29,7 +29,7 @@ class ResNetSpace(Space):
         width_mults: the width multipliers, ascending.
         base_depths: the fewest blocks of each stage.
 
-    Source: docs/method.md, "ResNet50".
+    Source: He et al., "Bag of Tricks for Image Classification" (CVPR 2019), section 4.2; the code of Cai et al.
     """
 
     family: ClassVar[str] = "resnet"
@@ -135,3 +135,39 @@ class ResNetSpace(Space):
     def _head(self, input_size: int, w: int) -> Block:
         width = self._stage_width(len(_STAGE_WIDTHS) - 1, w)
         return Block("head", "head", width, 0, self.num_classes, input_size)
+
+
+def resnet50(
+    width_mults: Sequence[float] = (0.65, 0.8, 1.0),
+    *,
+    num_classes: int = 1000,
+    e: Sequence[float] = (0.2, 0.25, 0.35),
+    d: Sequence[int] = (0, 1, 2),
+    resolutions: Sequence[int] = tuple(range(128, 225, 4)),
+    name: str | None = None,
+) -> ResNetSpace:
+    """A ResNet50 space with elastic depth, expand ratio, width and stem.
+
+    Args:
+        width_mults: the width multipliers that `Arch.w` points into.
+        num_classes: outputs of the classifier.
+        e: ratios of a bottleneck's inner to its output channels.
+        d: the numbers of blocks that a stage may have beyond its fewest.
+        resolutions: image sides in pixels from which training and search draw.
+        name: built from the choices unless given.
+
+    Source: He et al., "Bag of Tricks for Image Classification" (CVPR 2019), section 4.2; the code of Cai et al.
+
+    Example:
+        space = spaces.resnet50()
+        space.arch(d=[0, 1, 2, 0, 1], e=0.25, w=[0, 0, 1, 1, 2, 2], r=192)
+    """
+    widths = sorted(width_mults)
+    return ResNetSpace(
+        name=name or f"resnet50_w{'_'.join(map(str, widths))}",
+        num_classes=num_classes,
+        resolutions=tuple(resolutions),
+        e=tuple(e),
+        extra_depths=tuple(d),
+        width_mults=tuple(widths),
+    )

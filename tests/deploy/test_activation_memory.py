@@ -7,7 +7,7 @@ from ofa_tf import spaces
 from ofa_tf.common.form import MICROCONTROLLER_FORM
 from ofa_tf.deploy.micro_runtime import run_micro
 from ofa_tf.devices.block_models import model_bytes
-from ofa_tf.spaces.activation_memory import ActivationMemory
+from ofa_tf.spaces.costs import ActivationMemory
 
 # Narrow and shallow ones stand for the published spaces: what counts is which tensors live at the same time.
 SPACES = {
@@ -17,6 +17,7 @@ SPACES = {
     "mobilenet_v3": lambda: spaces.mobilenet_v3(0.35, num_classes=10, d=(1, 2), resolutions=(96, 128)),
     "proxyless": lambda: spaces.proxyless(0.35, num_classes=10, d=(1, 2), resolutions=(64,)),
     "resnet50": lambda: spaces.resnet50((0.125, 0.25), num_classes=10, d=(0, 1), resolutions=(64,)),
+    "efficientnet_v2": lambda: spaces.efficientnet_v2(0.35, num_classes=10, d=(1, 2), resolutions=(64,)),
 }
 PUBLISHED = {
     "ofa_mbv3_d234_e346_k357_w0.5": (96, 128),

@@ -7,7 +7,7 @@ from ofa_tf import spaces
 from ofa_tf.devices.block_models import model_bytes
 from ofa_tf.search import Constraint
 from ofa_tf.spaces import population
-from ofa_tf.spaces.file_size import FILE_SIZES
+from ofa_tf.spaces.costs import FILE_SIZES
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def as_one(inputs, kernel, gamma, beta, activation):
     return normalized_pointwise(inputs, kernel, gamma, beta, epsilon=EPSILON, activation=activation)
 
 
-@pytest.mark.parametrize("activation", ["relu", "relu6", "h_swish"])
+@pytest.mark.parametrize("activation", ["relu", "relu6", "h_swish", "silu"])
 @pytest.mark.parametrize("offset", [0.0, 3.0])
 def test_values_statistics_and_gradients_are_those_of_the_three_operations(activation, offset):
     """Also where the inputs are far from zero, so that their covariance is a difference of large numbers."""

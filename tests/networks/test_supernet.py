@@ -17,6 +17,12 @@ from ofa_tf.training import sort_channels
 from tests.micro import micro_net, micro_space, random_images
 
 
+def fused_space(**changes):
+    """Fused blocks at ratio 1, at others, and ordinary ones with gates."""
+    options = {"num_classes": 10, "d": (1, 2), "resolutions": (32, 48), "fused_stages": 2, "strides": (1, 2, 2)}
+    return spaces.efficientnet_v2(0.5, base_widths=(16, 16, 32, 48), head_width=64, **options | changes)
+
+
 def check_extraction(net, count: int, resolutions=None) -> None:
     space = net.space
     logits = tf.function(
@@ -50,11 +56,13 @@ def test_extraction_is_exact(count):
         spaces.resnet50((0.0625, 0.09375, 0.125), num_classes=10, d=(0, 1), resolutions=(48, 64)),
         micro_space(activation="relu6", name="relu6"),
         spaces.get("ofa_micro").replace(resolutions=(32, 48)),
+        fused_space(),
+        fused_space(activation="relu6"),
     ],
     ids=lambda space: space.name,
 )
 def test_extraction_is_exact_in_other_spaces(space):
-    """ReLU6 blocks with and without squeeze-and-excite; bottlenecks with elastic width and stem."""
+    """ReLU6 blocks with and without gates; bottlenecks with elastic width and stem; fused blocks."""
     check_extraction(networks.build(space), 6)
 
 
@@ -82,9 +90,12 @@ FORMED = {
     "mobilenet_v3": lambda: micro_space(),
     "resnet50": lambda: spaces.resnet50((0.0625,), num_classes=10, e=(0.25,), d=(0,), resolutions=(33,)),
     "proxyless": lambda: spaces.proxyless(0.2, num_classes=10, ks=(5,), e=(3,), d=(2,), resolutions=(33,)),
+    "efficientnet_v2": lambda: fused_space(resolutions=(33,)),
 }
-# Without hard-swish and gates, and with small kernels, the others are one of these.
-DIFFERENT = {"mobilenet_v3": FORMS, "resnet50": ("fused-same", "folded"), "proxyless": ("fused-same", "folded")}
+# Without hard-swish, and with small kernels, the others are one of these.
+DIFFERENT = {"mobilenet_v3": FORMS} | dict.fromkeys(
+    ("resnet50", "proxyless", "efficientnet_v2"), ("fused-same", "folded")
+)
 
 
 @functools.cache
@@ -98,8 +109,15 @@ def _largest(family):
     return net, given
 
 
-@pytest.mark.parametrize("family", FORMED)
-@pytest.mark.parametrize("form", sorted(FORMS.keys() - {"fused"}))
+@pytest.mark.parametrize(
+    ("family", "form"),
+    [
+        (family, form)
+        for family in FORMED
+        for form in sorted(FORMS.keys() - {"fused"})
+        if family != "efficientnet_v2" or form in DIFFERENT[family]
+    ],
+)
 def test_all_forms_agree(family, form):
     """How hard-swish, gates and paddings are written changes the file, not the network; at odd sizes neither."""
     net, given = _largest(family)
@@ -132,9 +150,10 @@ def test_extracted_model_is_plain_keras(tmp_path):
     np.testing.assert_array_equal(loaded(images), model(images))
 
 
-def test_parameters_are_counted_right():
+@pytest.mark.parametrize("make", [micro_net, lambda: networks.build(fused_space())])
+def test_parameters_are_counted_right(make):
     """`count_params` and `supernet_params` are what the networks really have."""
-    net = micro_net()
+    net = make()
     trainable = sum(int(np.prod(variable.shape)) for variable in net.trainable_variables)
     assert trainable == net.space.supernet_params
     arch = net.space.sample(np.random.default_rng(5))
@@ -184,6 +203,20 @@ def test_sorting_bottlenecks_keeps_the_largest_subnet():
     before, kernel = net(images, arch=largest), net.blocks[5].spatial.kernel.numpy()
     sort_channels(net, (0.35,))
     assert (net.blocks[5].spatial.kernel.numpy() != kernel).any()
+    np.testing.assert_allclose(net(images, arch=largest), before, atol=1e-4 * np.abs(before).max())
+
+
+def test_sorting_fused_blocks_keeps_the_largest_subnet():
+    """The inner channels of fused blocks are sorted; those at ratio 1 have none."""
+    net = networks.build(fused_space())
+    images, largest = random_images(2, 32), net.space.largest()
+    before = net(images, arch=largest)
+    single, fused = net.blocks[1].conv.kernel.numpy(), net.blocks[3].expand.kernel.numpy()
+    sort_channels(net, (6,))
+    np.testing.assert_array_equal(net.blocks[1].conv.kernel.numpy(), single)
+    assert (net.blocks[3].expand.kernel.numpy() != fused).any()
+    norms = np.abs(net.blocks[3].project.kernel.numpy()).sum((0, 1, 3))
+    assert (np.diff(norms) <= 1e-6).all()
     np.testing.assert_allclose(net(images, arch=largest), before, atol=1e-4 * np.abs(before).max())
 
 

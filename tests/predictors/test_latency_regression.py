@@ -8,8 +8,7 @@ from ofa_tf.common import InputError
 from ofa_tf.predictors import LatencyRegression, mean_absolute_percentage_error, read_latency_pairs
 from ofa_tf.search import Constraint, evolutionary_search
 from ofa_tf.spaces import costs
-from ofa_tf.spaces.features import feature_count
-from ofa_tf.spaces.population import encode, evaluate
+from ofa_tf.spaces.population import encode, evaluate, feature_count
 from tests.reference import shared
 
 W10 = "ofa_mbv3_d234_e346_k357_w1.0"

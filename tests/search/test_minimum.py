@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ofa_tf import spaces
 from ofa_tf.search.budget import minimum_row
 from ofa_tf.spaces import costs, population
-from ofa_tf.spaces.layout import layout
+from ofa_tf.spaces.population import layout
 from tests.space_strategies import SHARED_WIDTH
 
 TINY_MOBILENET = spaces.mobilenet_v3(

@@ -15,9 +15,8 @@ from ofa_tf.predictors import AccuracyPredictor, BlockLatency, LatencyCorrection
 from ofa_tf.search import Budget, Constraint, evolutionary_search, random_search
 from ofa_tf.search.evolution import SeenRows
 from ofa_tf.spaces import costs, population
-from ofa_tf.spaces.activation_memory import ActivationMemory
-from ofa_tf.spaces.features import feature_count
-from ofa_tf.spaces.file_size import FILE_SIZES
+from ofa_tf.spaces.costs import FILE_SIZES, ActivationMemory
+from ofa_tf.spaces.population import feature_count
 from tests.space_strategies import SHARED_WIDTH
 
 TINY = spaces.get("ofa_tiny")

@@ -6,7 +6,7 @@ import pytest
 from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.spaces import Block, population
-from ofa_tf.spaces.activation_memory import ActivationMemory
+from ofa_tf.spaces.costs import ActivationMemory
 
 INT8 = ActivationMemory("int8")
 

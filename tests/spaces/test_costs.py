@@ -50,6 +50,26 @@ def test_classes_change_the_dense_layer_only():
     assert large.blocks(large.largest())[:-1] == small.blocks(small.largest())[:-1]
 
 
+@pytest.mark.parametrize(
+    ("fields", "macs", "params"),
+    [
+        # 3x3 from 16 to 48 channels at half the side, then 1x1 to 24; each with a batch norm.
+        ({"expand": True, "stride": 2}, 16 * (9 * 16 * 48 + 48 * 24), 9 * 16 * 48 + 2 * 48 + 48 * 24 + 2 * 24),
+        # At ratio 1, one 3x3 convolution.
+        ({}, 64 * 9 * 16 * 24, 9 * 16 * 24 + 2 * 24),
+        # With a gate of 8 hidden units.
+        (
+            {"expand": True, "se_channels": 8},
+            64 * (9 * 16 * 48 + 48 * 24) + 2 * 48 * 8,
+            9 * 16 * 48 + 2 * 48 + 48 * 24 + 2 * 24 + 2 * 48 * 8 + 48 + 8,
+        ),
+    ],
+)
+def test_fused_blocks_by_hand(fields, macs, params):
+    block = spaces.Block("b", "fused_mbconv", 16, 48, 24, 8, kernel_size=3, activation="silu", **fields)
+    assert (costs.macs(block), costs.params(block)) == (macs, params)
+
+
 def test_an_unknown_kind_of_block_is_not_counted_as_nothing():
     space = spaces.get("ofa_tiny")
     block = space.blocks(space.smallest())[0]

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from ofa_tf import spaces
 from ofa_tf.spaces import population
-from ofa_tf.spaces.features import feature_count, features
+from ofa_tf.spaces.population import feature_count, features
 from tests.space_strategies import SHARED_WIDTH, space_and_archs
 
 PREDICTED = spaces.get("ofa_mbv3_d234_e346_k357_w1.2").replace(resolutions=tuple(range(112, 225, 16)))

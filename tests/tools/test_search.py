@@ -6,8 +6,7 @@ import pathlib
 import pytest
 
 from ofa_tf.spaces import Arch
-from ofa_tf.spaces.activation_memory import ActivationMemory
-from ofa_tf.spaces.file_size import FILE_SIZES
+from ofa_tf.spaces.costs import FILE_SIZES, ActivationMemory
 from ofa_tf.zoo import accuracy_predictor
 from tests.binaries import run_binary
 

@@ -1,10 +1,33 @@
-"""`ElasticBatchNormalization`: batch norm over the first channels."""
+"""Batch norm over the first channels, and where one forward pass takes its statistics from."""
 
 import keras
 import tensorflow as tf
 
-from ofa_tf.layers.normalization_pass import BATCH, GIVEN, TRAIN, NormalizationPass
 from ofa_tf.layers.slicing import active, padded, replaced
+
+TRAIN, BATCH, GIVEN, MOVING = "train", "batch", "given", "moving"
+
+
+class NormalizationPass:
+    """How every batch norm of one forward pass normalizes, and what it leaves behind.
+
+    Args:
+        mode: TRAIN (the batch's statistics; moving ones are updated), BATCH (the batch's statistics, which are
+            collected; nothing is changed), GIVEN (calibrated statistics) or MOVING (the layers' own).
+        given: for GIVEN, float32 tensor (2, channels of all norms), means and biased variances, as
+            `Supernet.batch_statistics` returns them.
+        moves: for TRAIN, whether the moving statistics are updated.
+    """
+
+    def __init__(self, mode: str, given: tf.Tensor | None = None, *, moves: bool = True):
+        self.mode = mode
+        self.given = given
+        self.moves = moves
+        self.collected: list[tf.Tensor] = []
+
+    def branch(self) -> "NormalizationPass":
+        """A pass for one branch of a `tf.cond`, whose collected tensors leave the branch as its outputs."""
+        return NormalizationPass(self.mode, self.given, moves=self.moves)
 
 
 class ElasticBatchNormalization(keras.layers.Layer):
@@ -18,7 +41,7 @@ class ElasticBatchNormalization(keras.layers.Layer):
         epsilon: added to the variance.
         momentum: of the moving statistics.
 
-    Source: Cai et al., section 3.3; docs/method.md, "Elastic kernels, depth, width".
+    Source: Cai et al., section 3.3; Yu and Huang, "Universally Slimmable Networks" (ICCV 2019), section 3.
     """
 
     def __init__(self, channels: int, *, epsilon: float = 1e-5, momentum: float = 0.9, **kwargs):
