@@ -17,7 +17,7 @@ import pathlib
 from absl import flags
 
 from ofa_tf.common import cli
-from ofa_tf.common.form import BORDER_TYPES, FORMS, PRECISIONS
+from ofa_tf.common.form import FORMS, INPUT_OUTPUT_TYPES, PRECISIONS
 
 from . import source_flags
 
@@ -34,10 +34,10 @@ _FORM = flags.DEFINE_enum(
     "how it is written; what a search's result says, or the precision's default, unless given",
 )
 _INPUT_TYPE = flags.DEFINE_enum(
-    "input_type", "uint8", list(BORDER_TYPES), "uint8: pixels; int8: pixel - 128; float32: (pixel - 128) / 128"
+    "input_type", "uint8", list(INPUT_OUTPUT_TYPES), "uint8: pixels; int8: pixel - 128; float32: (pixel - 128) / 128"
 )
 _OUTPUT_TYPE = flags.DEFINE_enum(
-    "output_type", None, list(BORDER_TYPES), "of the logits; uint8 in int8 and float32 in all others unless given"
+    "output_type", None, list(INPUT_OUTPUT_TYPES), "of the logits; uint8 in int8 and float32 in all others unless given"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "images that the file takes at once", lower_bound=1)
 _IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check, evenly spaced", lower_bound=1)

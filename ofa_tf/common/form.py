@@ -119,7 +119,7 @@ PRECISIONS = {
     "int16x8": Precision(2, True, ("uint8", "float32"), ("float32",), "folded", max_drop=0.01, measured=False),
 }
 # Every type that some file can take or give.
-BORDER_TYPES = PRECISIONS["int8"].input_types
+INPUT_OUTPUT_TYPES = PRECISIONS["int8"].input_types
 
 
 def precision_of(name: str) -> Precision:

@@ -10,7 +10,7 @@ Example:
 import importlib
 from typing import TYPE_CHECKING
 
-from ofa_tf.common.form import BORDER_TYPES, PRECISIONS
+from ofa_tf.common.form import INPUT_OUTPUT_TYPES, PRECISIONS
 
 if TYPE_CHECKING:
     from ofa_tf.deploy.checked_file import ExportReport
@@ -45,7 +45,7 @@ _MODULES = {
 }
 
 __all__ = [
-    "BORDER_TYPES",
+    "INPUT_OUTPUT_TYPES",
     "PRECISIONS",
     "ExportReport",
     "ForeignFile",

@@ -197,13 +197,13 @@ def _full_description(facts: Mapping[str, Any], path: pathlib.Path, report: Expo
         **facts,
         "precision": report.precision,
         "form": report.form,
-        "input": _border(runner.input_details),
-        "output": _border(runner.output_details),
+        "input": _tensor_facts(runner.input_details),
+        "output": _tensor_facts(runner.output_details),
         "checked": {**facts.get("checked", {}), **found},
     }
 
 
-def _border(details: Mapping[str, Any]) -> dict[str, Any]:
+def _tensor_facts(details: Mapping[str, Any]) -> dict[str, Any]:
     scale, zero_point = details["quantization"]
-    border = {"type": np.dtype(details["dtype"]).name, "shape": [int(size) for size in details["shape"]]}
-    return {**border, "scale": float(scale), "zero_point": int(zero_point)} if scale else border
+    facts = {"type": np.dtype(details["dtype"]).name, "shape": [int(size) for size in details["shape"]]}
+    return {**facts, "scale": float(scale), "zero_point": int(zero_point)} if scale else facts

@@ -42,9 +42,9 @@ def convert(
         trained_ranges: for "int8" instead, a model that rounds all its values itself, in ranges that it was trained in.
         prepare: what the graph does to images before the model, for the float precisions. Without it the file takes
             what the model takes.
-        input_type: of the file. For "int8" one of `BORDER_TYPES`, "int8" unless given; with `prepare` "uint8" or
+        input_type: of the file. For "int8" one of `INPUT_OUTPUT_TYPES`, "int8" unless given; with `prepare` "uint8" or
             "float32", "uint8" unless given.
-        output_type: of a file in "int8", one of `BORDER_TYPES`, "int8" unless given.
+        output_type: of a file in "int8", one of `INPUT_OUTPUT_TYPES`, "int8" unless given.
         batch_size: images that the file takes at once.
 
     Returns:

@@ -106,7 +106,7 @@ class Network:
             check_labels: int (M,), the classes of `check_images`.
             form: how it is written, one of `common.form.FORMS`; the precision's default unless given.
             input_type: "uint8": pixels as they are; "float32": (pixel - 128) / 128; in "int8" also "int8": pixel - 128.
-            output_type: in "int8" one of `BORDER_TYPES`, "uint8" unless given; else "float32".
+            output_type: in "int8" one of `INPUT_OUTPUT_TYPES`, "uint8" unless given; else "float32".
             batch_size: images that the file takes at once.
             max_drop: by how much top-1 may be below the Keras model's (without labels: the share of images whose top-1
                 class may differ), 0..1; unless given the precision's, and what chance explains on so many images.
@@ -121,7 +121,7 @@ class Network:
         """
         known, form = precision_of(precision), form_of(precision, form)
         output_type = output_type or known.output_types[0]
-        _check_borders(precision, input_type, output_type, batch_size)
+        _check_types(precision, input_type, output_type, batch_size)
         if check_images is None:
             check_images, check_labels = representative_images, None
         if known.integer and representative_images is None:
@@ -211,7 +211,7 @@ def check_images_fit(network: Network, representative_images, check_images, chec
         raise InputError(f"export: {np.shape(check_labels)} check_labels for {len(check_images)} check_images")
 
 
-def _check_borders(precision: str, input_type: str, output_type: str, batch_size: int) -> None:
+def _check_types(precision: str, input_type: str, output_type: str, batch_size: int) -> None:
     inputs, outputs = precision_of(precision).input_types, precision_of(precision).output_types
     for name, found, known in (("input_type", input_type, inputs), ("output_type", output_type, outputs)):
         if found not in known:

@@ -39,7 +39,7 @@ def quantize(
     Args:
         model: in a form for int8, that takes images as (x - 128) / 128.
         representative: float32 inputs of it, each (height, width, channels), -1 and 127/128 among their values.
-        input_type: of the file, one of `BORDER_TYPES`.
+        input_type: of the file, one of `INPUT_OUTPUT_TYPES`.
         output_type: the same of its output.
         batch_size: images that the file takes at once.
 
@@ -52,7 +52,7 @@ def quantize(
     graph = FloatGraph(convert(model, "float32", batch_size=batch_size))
     ranges = activation_ranges(graph, representative)
     data = quantize_ranged(graph.with_ranges(ranges))
-    return with_border_types(data, input_type, output_type, ranges[graph.output])
+    return with_input_output_types(data, input_type, output_type, ranges[graph.output])
 
 
 class FloatGraph:
@@ -181,8 +181,8 @@ def _dequantized(values: np.ndarray, scale: float, zero_point: int) -> np.ndarra
     return (values.astype(np.float32) - zero_point) * np.float32(scale) if scale else values
 
 
-def with_border_types(data: bytes, input_type: str, output_type: str, output_range: tuple[float, float]) -> bytes:
-    """A quantized file with other types than float32 at its borders; the range is of an output computed in float."""
+def with_input_output_types(data: bytes, input_type: str, output_type: str, output_range: tuple[float, float]) -> bytes:
+    """A quantized file with other input and output types than float32; the range is of an output computed in float."""
     model = flatbuffer_utils.read_model_from_bytearray(data)
     if input_type != "float32":
         _set_input(model, input_type)
