@@ -217,7 +217,7 @@ def compare_with_random(
             arch=candidate.arch,
             predicted=dict(candidate.costs),
             measured={},
-            predicted_top1=candidate.predicted_accuracy,
+            predicted_top1=candidate.predicted_top1,
             keras_top1=top["validation"],
             tflite_top1=None,
         )

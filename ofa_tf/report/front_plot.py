@@ -216,7 +216,7 @@ def tradeoff_plot(series: Sequence[TradeoffSeries], *, name: str, cost_label: st
         cost_label: of the horizontal axis, with the unit.
 
     Example:
-        points = tuple((c.costs["latency_ms"], 100 * c.predicted_accuracy) for c in front.candidates)
+        points = tuple((c.costs["latency_ms"], 100 * c.predicted_top1) for c in front.candidates)
         tradeoff_plot([TradeoffSeries("this supernet", points)], name="front", cost_label="latency in ms")
     """
     if len(series) > len(_LOOKS):

@@ -87,7 +87,7 @@ def measured_cost(network: "Network", kind: str) -> float | None:
 def accuracies(network: "Network") -> tuple[float | None, float | None, float | None]:
     """Top-1, 0..1: predicted, of the float32 Keras model, of the file."""
     if isinstance(network, Candidate):
-        return _finite(network.predicted_accuracy), None, None
+        return _finite(network.predicted_top1), None, None
     return _finite(network.predicted_top1), _finite(network.keras_top1), _finite(network.tflite_top1)
 
 

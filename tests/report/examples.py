@@ -147,8 +147,8 @@ def forty(folder, random_count=40):
         random = _candidates(space, random_count, scale, rng)
         front, best = [], 0.0
         for found in sorted(_candidates(space, 100, scale, rng, lift=0.01), key=lambda it: it.costs["latency_ms"]):
-            if found.predicted_accuracy > best:
-                best = found.predicted_accuracy
+            if found.predicted_top1 > best:
+                best = found.predicted_top1
                 front.append(found)
         here = name.startswith("this machine")
         baselines = [
@@ -203,10 +203,10 @@ def _target(folder, device, space, precision, kind, index, candidate, here, rng)
     predicted = {**counted, "model_bytes": 1.05 * counted["params"], **costs}
     if kind != "latency_ms":
         del predicted["latency_ms"]
-    made = {"arch": arch, "space": space.name, "predicted": predicted, "predicted_top1": candidate.predicted_accuracy}
+    made = {"arch": arch, "space": space.name, "predicted": predicted, "predicted_top1": candidate.predicted_top1}
     if space is WIDE:
         return TargetResult(target, "architecture", **made, command=COMMAND)
-    keras_top1 = candidate.predicted_accuracy + float(rng.normal(0, 0.004))
+    keras_top1 = candidate.predicted_top1 + float(rng.normal(0, 0.004))
     measured = {**counted, "model_bytes": predicted["model_bytes"]}
     made |= {"measured": measured, "keras_top1": keras_top1, "tflite_top1": keras_top1 - 0.003, "seconds": 21.0}
     if kind == "peak_memory_bytes":
