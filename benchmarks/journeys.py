@@ -98,8 +98,8 @@ def visited(tree: pathlib.Path, folder: pathlib.Path, command: list[str]) -> lis
     output = folder / "files.json"
     arguments = [text.replace("FOLDER", str(folder)) for text in command]
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, str(output), *arguments], cwd=tree, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(tree)},
+        [sys.executable, "-c", _PROGRAM, str(output), *arguments],
+        cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         print(f"    {command[0]} ended with {done.returncode}: {done.stderr[-300:]}")
