@@ -67,6 +67,7 @@ setuptools.setup(
             "hypothesis",
             "import-linter>=2.4",
             "ipykernel",
+            "mypy",
             "nbclient",
             "nbformat",
             "pytest",

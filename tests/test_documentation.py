@@ -4,6 +4,7 @@ import functools
 import importlib
 import multiprocessing
 import os
+import pathlib
 import re
 import runpy
 import subprocess
@@ -162,9 +163,9 @@ def names_after(page: str) -> dict:
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     """As it stands, in an empty folder; it ends with a file that was checked."""
     monkeypatch.chdir(tmp_path)
-    names = names_after("README.md")
-    assert names["report"].agreement > 0.8
-    assert (tmp_path / "model.tflite").exists()
+    result = names_after("README.md")["result"]
+    assert (result.status, result.path) == ("verified", pathlib.Path("OUT/targets/host_int8_macs_2e+07/model.tflite"))
+    assert result.path.exists()
 
 
 @pytest.mark.slow
@@ -186,7 +187,10 @@ def test_commands_of_the_readme_run(tmp_path):
 
 def test_python_of_the_page_on_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert names_after("docs/python.md")["model"].output_shape == (None, 10)
+    names = names_after("docs/python.md")
+    assert names["model"].output_shape == (None, 10)
+    assert names["report"].agreement > 0.8
+    assert (tmp_path / "model.tflite").exists()
 
 
 def test_python_of_the_page_on_spaces_runs(tmp_path, monkeypatch):
