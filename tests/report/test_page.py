@@ -267,7 +267,7 @@ def test_a_folder_becomes_a_page(tmp_path):
     assert {"mine", "a processor, 2 cores, Linux", "python 3.12", "seed", "1800 s for 1 targets"} <= set(page.texts)
     assert "Training took 5 hours, once, and a target 30.0 minutes on average" in page.text
     assert device["name"] == "this machine, float32"
-    assert device["images"] == "50 hold-out images"
+    assert device["images"] == "50 validation images"
     assert device["latency_pairs"] == [[0.5, 0.55]]
     assert [baseline["cost"] for baseline in device["baselines"]] == [2.0]
     # The front of the search, up to the largest limit, and random sub-networks below it.
@@ -286,8 +286,8 @@ def test_a_device_says_how_many_images_its_targets_are_of(tmp_path):
     arch = micro_space().smallest()
     for counts, said in (
         ((), "as the accuracy predictor says"),
-        ((1000, 1000), "1,000 hold-out images"),
-        ((1000, 50), "50 to 1,000 hold-out images"),
+        ((1000, 1000), "1,000 validation images"),
+        ((1000, 50), "50 to 1,000 validation images"),
     ):
         results = [TargetResult(small_target("none"), "failed", reason="no")]
         results += [
