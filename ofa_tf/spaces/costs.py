@@ -45,6 +45,34 @@ def transform_params(kernel_sizes: tuple[int, ...]) -> int:
     return sum(size**4 for size in sorted(kernel_sizes)[:-1])
 
 
+def summary(blocks: Sequence[Block]) -> str:
+    """A network as a table: a row for each block, with its kernel, channels, output side, multiply-accumulates and
+    parameters, and what it has of squeeze-and-excite, an expansion, a residual."""
+    head = ("block", "kind", "kernel", "stride", "channels", "side", "MACs", "parameters", "with")
+    rows = []
+    for block in blocks:
+        inner = f" -> {block.mid_channels}" if block.mid_channels != block.out_channels else ""
+        extras = {"expansion": block.expand, "squeeze-and-excite": block.se_channels, "residual": block.residual}
+        rows.append(
+            (
+                block.name, block.kind, f"{block.kernel_size}x{block.kernel_size}", str(block.stride),
+                f"{block.in_channels}{inner} -> {block.out_channels}", str(block.output_size), f"{macs(block):,}",
+                f"{params(block):,}", ", ".join([block.activation, *(name for name, has in extras.items() if has)]),
+            )
+        )  # fmt: skip
+    total = ("", "", "", "", "", "", f"{sum(map(macs, blocks)):,}", f"{sum(map(params, blocks)):,}", "")
+    table = [head, *rows, total]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    numbers = {head.index(name) for name in ("stride", "side", "MACs", "parameters")}
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if column in numbers else text.ljust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class FileSize:
     """Bytes of a TFLite file in one precision: a sum over blocks, and a constant.

@@ -354,6 +354,10 @@ class Space(abc.ABC):
         """Parameters of the extracted network."""
         return sum(costs.params(block) for block in self.blocks(arch))
 
+    def summary(self, arch: Arch) -> str:
+        """The network as a table of its blocks, for people, as Keras's `model.summary()` gives one."""
+        return costs.summary(self.blocks(arch))
+
     @functools.cached_property
     def supernet_params(self) -> int:
         """Trainable parameters of the supernet, kernel-transform matrices included."""

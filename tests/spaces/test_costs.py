@@ -44,6 +44,16 @@ def test_supernet_params_are_the_published_ones(name, count):
     assert spaces.get(name).supernet_params == count
 
 
+def test_the_summary_has_every_block_and_the_sums():
+    """A table for people: its last row are the costs that are counted elsewhere."""
+    space = spaces.get("ofa_tiny")
+    arch = space.largest()
+    head, *rows, total = space.summary(arch).splitlines()
+    assert [row.split()[0] for row in rows] == [block.name for block in space.blocks(arch)]
+    assert total.split() == [f"{space.count_macs(arch):,}", f"{space.count_params(arch):,}"]
+    assert head.index("MACs") + 4 == total.index(total.split()[0]) + len(total.split()[0])
+
+
 def test_classes_change_the_dense_layer_only():
     large, small = spaces.get(PUBLISHED[0]), spaces.get(PUBLISHED[0], num_classes=10)
     assert large.count_params(large.largest()) - small.count_params(small.largest()) == 990 * 1281
