@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf import devices, zoo
-from ofa_tf.common import OfaError, read_json, write_json
+from ofa_tf.common import OfaError, as_called, read_json, write_json
 from ofa_tf.data import decode_image, evaluation_image
 from ofa_tf.deploy import Runner
 from ofa_tf.devices.verification import Verification
@@ -154,7 +154,7 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
         others=others,
         title="Once-for-all on handwritten digits",
         notes={
-            "command": "python -m tools.demo",
+            "command": as_called("python -m tools.demo"),
             "training": f"{run.path / 'run.json'}, seed {run.recipe.seed}",
             "decisions": "search, choice and all accuracies on this page are of validation images; result.json has "
             "those of the test images",

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from ofa_tf.common import OfaError
+from ofa_tf.common import OfaError, as_called
 from ofa_tf.devices import HOST, host
 from ofa_tf.report import write_specialization
 from ofa_tf.specialize import Specialization
@@ -32,7 +32,10 @@ def write_page(done: Specialization, *, baselines: Sequence[str] = (), **options
         results=done.results,
         run_directory=opened.run.path if opened and opened.run else None,
         say=say,
-        **{"notes": {"command": "python -m tools.specialize", "decisions": decisions, **supernet}, **options},
+        **{
+            "notes": {"command": as_called("python -m tools.specialize"), "decisions": decisions, **supernet},
+            **options,
+        },
     )
 
 

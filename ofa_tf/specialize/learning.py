@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ofa_tf.common import InputError, append_json_line
+from ofa_tf.common import InputError, append_json_line, as_called
 from ofa_tf.evaluation import Evaluator, Farm, collect, draw_architectures
 from ofa_tf.predictors import (
     AccuracyPredictor,
@@ -60,9 +60,8 @@ def learn(
         # The run's own pairs, or some beside the results.
         path = (output if opened.run is None else opened.run.path) / "accuracy.jsonl"
         pairs = learn_accuracies(opened, path, results)
-        say(
-            f"{path}: {len(pairs)} pairs; python -m tools.fit_accuracy_predictor --pairs={path} fits the predictor anew"
-        )
+        fit = as_called("python -m tools.fit_accuracy_predictor")
+        say(f"{path}: {len(pairs)} pairs; {fit} --pairs={path} fits the predictor anew")
 
 
 def learn_latencies(
