@@ -141,7 +141,7 @@ def _is_kept(path: pathlib.Path) -> bool:
     try:
         with path.open("rb") as opened:
             return opened.read(8)[4:] == IDENTIFIER
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
@@ -158,7 +159,8 @@ class _Axis:
         if logarithmic and low > 0 and high / low > _LOGARITHMIC:
             room = (high / low) ** 0.06
             return _Axis(low / room, high * room, True)
-        room = 0.06 * ((high - low) or abs(high) or 1)
+        # The smallest of numbers have no six hundredths.
+        room = max(0.06 * ((high - low) or abs(high) or 1), sys.float_info.min)
         return _Axis(low - room, high + room, False)
 
     def share(self, value: float) -> float:

@@ -85,7 +85,7 @@ def specialize(
     images: str | os.PathLike | None = None,
     dataset: str | None = None,
     predictor: "str | AccuracyPredictor | None" = None,
-    workers: int = 1,
+    workers: int = 0,
     learn: bool = False,
     settings: "Settings | None" = None,
     options: "BenchmarkOptions | None" = None,
@@ -110,7 +110,8 @@ def specialize(
         images: the folder of images, with class folders; the supernet's own unless given.
         dataset: "folder", "digits" or a TFDS name, of `images`.
         predictor: of accuracies, or the name or file of one; the supernet's own unless given.
-        workers: processes that make files at once, where there are several targets.
+        workers: processes that make files at once, where there are several targets; 0 makes them in this process. A
+            script that asks for processes needs `if __name__ == "__main__":` around its call, as always in Python.
         learn: whether measurements correct the tables and extend the accuracy pairs.
         settings: where programs and logs of devices are, and in how many rounds this machine is measured.
         options: how phones are treated.

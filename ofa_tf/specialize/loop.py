@@ -73,7 +73,7 @@ def specialize_targets(
     *,
     opened: Opened | None,
     predictor: str | AccuracyPredictor | None = None,
-    workers: int = 1,
+    workers: int = 0,
     learning: bool = False,
     settings: devices.Settings | None = None,
     options: devices.BenchmarkOptions | None = None,
@@ -85,7 +85,7 @@ def specialize_targets(
         output: the folder of everything that is written.
         opened: the supernet and its images; None where only architectures are wanted.
         predictor: of accuracies, or what names one; the supernet's own unless given.
-        workers: processes that make files at once.
+        workers: processes that make files at once; 0 makes them in this one.
         learning: whether measurements flow back into tables and accuracy pairs.
         settings: of devices.
         options: of measuring on phones.
@@ -109,7 +109,7 @@ def specialize_targets(
         with contextlib.ExitStack() as stack:
             make_all = functools.partial(_make_here, opened)
             # One target is not worth a process that opens everything once more.
-            if len(left) > 1 and opened is not None and opened.source is not None:
+            if workers and len(left) > 1 and opened is not None and opened.source is not None:
                 make_all = stack.enter_context(_Processes(opened.source, min(workers, len(left)))).make_all
             while left:
                 for work in _round(tuple(left), make_all, bench):
