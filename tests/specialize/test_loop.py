@@ -4,7 +4,6 @@ import dataclasses
 import multiprocessing
 import os
 import pathlib
-import sys
 import threading
 import time
 
@@ -12,7 +11,7 @@ import pytest
 
 import ofa_tf
 from ofa_tf.common import InputError, OfaError
-from ofa_tf.specialize import MODEL, TargetDevices, TargetResult, open_source
+from ofa_tf.specialize import MODEL, TargetDevices, TargetResult, loop, open_source, rounds
 from tests.micro import micro_space
 from tests.specialize.small import MacsAccuracy, MacsLatency, small_target
 
@@ -134,11 +133,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(run, devices, monkeypatch):
         run(target)
     devices["host"] = 1.0
     searches = []
-    module = sys.modules["ofa_tf.specialize.rounds"]
-    search = module.evolutionary_search
-    monkeypatch.setattr(
-        module, "evolutionary_search", lambda *it, **options: searches.append(it) or search(*it, **options)
-    )
+    monkeypatch.setattr(rounds, "evolutionary_search", lambda *it, **options: searches.append(it))
     found = run(target)["small"]
     assert (found.status, searches) == ("verified", [])
 
@@ -166,7 +161,6 @@ def test_a_process_that_dies_takes_one_target_with_it(tmp_path, monkeypatch):
     opened = open_source(supernet="ofa_imagenette_mbv3")
     space = opened.net.space
     predictors = {"dies": Deadly(space)}
-    loop = sys.modules["ofa_tf.specialize.loop"]
     monkeypatch.setattr(loop, "open_accuracy_predictor", lambda name: predictors[name])
     fields = {"limits": {"macs": 12e6}, "resolutions": (96,), "images": 20, "max_drop": 1.0, "candidates": 1}
     targets = [small_target(f"{index}", seed=index, **fields) for index in range(3)]

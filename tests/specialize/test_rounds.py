@@ -1,7 +1,5 @@
 """One target: what is chosen and how, the rounds, and what is said where there are no weights."""
 
-import sys
-
 import pytest
 
 from ofa_tf.common import InputError, OfaError
@@ -11,6 +9,7 @@ from ofa_tf.specialize import (
     TargetResult,
     export_subnet,
     finetuned_weights,
+    rounds,
     specialize_target,
     stricter_limits,
     with_latency,
@@ -147,7 +146,7 @@ def test_a_file_that_does_not_do_what_its_network_does(specialize, monkeypatch):
         return export_subnet(opened, arch, path, **options)
 
     always = False
-    monkeypatch.setattr(sys.modules["ofa_tf.specialize.rounds"], "export_subnet", export)
+    monkeypatch.setattr(rounds, "export_subnet", export)
     result = specialize(small_target(candidates=3))
     assert (result.status, len(tried), result.arch) == ("verified", 2, tried[1])
     assert result.supernet_top1 == sorted(found["top1"] for found in result.evaluated)[-2]
