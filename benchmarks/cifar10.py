@@ -59,10 +59,12 @@ def main(argv):
 def _finish_row(name: str, known: dict, results: pathlib.Path, children: Children) -> None:
     from benchmarks.cifar10_config import get_config
     from ofa_tf.common import InputError, read_json
+    from ofa_tf.common.splits import with_validation
 
     output = results / f"{name}.json"
     if output.exists():
-        if read_json(output, "row")["config"] != json.loads(json.dumps(get_config(name).to_dict())):
+        kept = with_validation(read_json(output, "row")["config"], str(output))
+        if kept != json.loads(json.dumps(get_config(name).to_dict())):
             raise InputError(f"{output}: of another configuration than {name} has now; remove it to train it anew")
         print(f"{name}: done", flush=True)
         return

@@ -27,7 +27,7 @@ _SUPERNET = "ofa_imagenette_mbv3"
 _PROGRAM = """
 import json, os, runpy, sys, threading
 output, module, *sys.argv[1:] = sys.argv[1:]
-here, files, importing = os.getcwd() + os.sep, set(), 0
+here, files, code = os.getcwd() + os.sep, set(), 0
 
 def look(frame, event, argument):
     code = frame.f_code
@@ -49,6 +49,7 @@ finally:
     sys.setprofile(None)
     with open(output, "w") as file:
         json.dump(sorted(files), file)
+sys.exit(code)
 """
 _ROOMS = ("ofa_tf/", "tools/", "mobile_bench/")
 
@@ -71,9 +72,6 @@ def main(argv):
 
 def journeys() -> dict[str, list[list[str]]]:
     """The commands of each journey; FOLDER in them is an empty folder."""
-    from ofa_tf import zoo
-
-    config, photos = "--config=ofa_tf/configs/digits.py", zoo.photos(_SUPERNET)
     stages = ("full", "kernel", "depth1", "depth2", "expand1", "expand2")
     return {
         "an architecture to a .tflite": [
@@ -81,13 +79,13 @@ def journeys() -> dict[str, list[list[str]]]:
             ["tools.export_tflite", f"--supernet={_SUPERNET}", "--arch=FOLDER/arch.json", "--output=FOLDER/m.tflite"],
         ],
         "an image to the loss": [
-            ["tools.train", config, "--dataset=folder", f"--data_dir={photos}", "--config.holdout=0.1",
-             "--config.calibration_images=50", "--config.batch_size=32", "--run_dir=FOLDER/run",
-             *(f"--config.stages.{stage}.epochs=1" for stage in stages)],
+            ["tools.train", "--config=ofa_tf/configs/digits.py", "--dataset=folder", "--data_dir=FOLDER/photos",
+             "--config.VALIDATION=20", "--config.calibration_images=50", "--config.batch_size=32",
+             *(f"--config.stages.{stage}.epochs=1" for stage in stages), "--run_dir=FOLDER/run"],
         ],
         "a block to a table and a search": [
             ["mobile_bench.build_latency_table", "--device=host", "--space=ofa_tiny", "--precision=float32",
-             "--resolutions=24", "--rounds=1", "--output=FOLDER/host.json"],
+             "--resolutions=24", "--output=FOLDER/host.json"],
             ["tools.search", f"--predictor={_SUPERNET}", "--max_macs=20e6", "--output=FOLDER/arch.json"],
         ],
     }  # fmt: skip
@@ -95,8 +93,15 @@ def journeys() -> dict[str, list[list[str]]]:
 
 def visited(tree: pathlib.Path, folder: pathlib.Path, command: list[str]) -> list[str]:
     """The files of a checkout in which functions run during a command."""
-    output = folder / "files.json"
-    arguments = [text.replace("FOLDER", str(folder)) for text in command]
+    from ofa_tf import zoo
+
+    output, photos = folder / "files.json", folder / "photos" / "train"
+    if not photos.exists():
+        photos.parent.mkdir()
+        photos.symlink_to(zoo.photos(_SUPERNET) / "train")
+    # Of what the split was called before.
+    validation = "validation" if (tree / "ofa_tf" / "common" / "splits.py").exists() else "holdout"
+    arguments = [text.replace("FOLDER", str(folder)).replace("VALIDATION", validation) for text in command]
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(output), *arguments],
         cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)}, capture_output=True, text=True, check=False,

@@ -19,7 +19,7 @@ class SourceFlags:
     data_dir: flags.FlagHolder
 
     def values(self) -> dict[str, str | None]:
-        """What was given, by the flags' names: the arguments of `opening.open_source`."""
+        """What was given, by the flags' names: the arguments of `specialize.open_source`."""
         return {field.name: getattr(self, field.name).value for field in dataclasses.fields(self)}
 
 

@@ -78,7 +78,7 @@ def specialize(
     supernet: "str | os.PathLike | Opened | None",
     *,
     output: str | os.PathLike,
-    device: str = "host",
+    device: str | None = None,
     max_latency_ms: float | None = None,
     limits: Mapping[str, float] | None = None,
     targets: "Sequence[Target] | str | os.PathLike | None" = None,
@@ -102,8 +102,8 @@ def specialize(
         supernet: the name of one that ships, a packed file, a run directory of tools.train, or an opened one. None
             where only architectures are wanted, of the predictor's space.
         output: the folder of everything that is written.
-        device: "host" (this machine), the serial of a phone that adb sees, "ssh:" and a computer, or any other word for
-            a device that is not here, whose figures are then only predicted.
+        device: "host" (this machine, unless another is given), the serial of a phone that adb sees, "ssh:" and a
+            computer, or any other word for a device that is not here, whose figures are then only predicted.
         max_latency_ms: the limit of latency, in milliseconds.
         limits: other limits by kind, see `Target`.
         targets: several at once, or the file that holds them, in place of `device` and limits.
@@ -136,12 +136,17 @@ def specialize(
     from ofa_tf.specialize.opened import Opened, open_source
     from ofa_tf.specialize.target import Target, default_name, read_targets
 
+    if isinstance(supernet, Opened) and (images is not None or dataset is not None):
+        raise InputError(
+            "specialize: images or dataset are given, and a supernet that is opened with its own; leave them out"
+        )
     if targets is None:
+        device = "host" if device is None else device
         limits = {**({} if max_latency_ms is None else {"latency_ms": max_latency_ms}), **(limits or {})}
         fields.setdefault("name", default_name(device, fields.get("precision", "int8"), limits))
         targets = [Target.from_config({**fields, "device": device, "limits": limits})]
-    elif fields or limits or max_latency_ms is not None:
-        given = next(iter([*fields, *(limits or {}), "max_latency_ms"]))
+    elif fields or limits or max_latency_ms is not None or device is not None:
+        given = next(iter([*fields, *(limits or {}), *(["device"] if device is not None else []), "max_latency_ms"]))
         raise InputError(f"specialize: {given} and targets are given; each target says it itself, leave {given} out")
     elif isinstance(targets, (str, os.PathLike)):
         targets = read_targets(targets)

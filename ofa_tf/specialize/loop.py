@@ -72,7 +72,7 @@ def specialize_targets(
     output: str | os.PathLike,
     *,
     opened: Opened | None,
-    predictor: str | AccuracyPredictor | None = None,
+    predictor: str | os.PathLike | AccuracyPredictor | None = None,
     workers: int = 0,
     learning: bool = False,
     settings: devices.Settings | None = None,
@@ -93,6 +93,12 @@ def specialize_targets(
     Raises:
         InputError: a mistake that no single target can be blamed for.
     """
+    names = [target.folder_name.lower() for target in targets]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"targets: two are called {name}; give each a name of its own")
+    if not names:
+        raise InputError("targets: there are none, expected at least one")
     output = pathlib.Path(output)
     with _output_lock(output):
         predictor_of = _predictors(opened, predictor)
@@ -127,7 +133,7 @@ def specialize_targets(
 
 
 def _round(left: Sequence[Work], make_all: Callable[[Calls], Iterator[Work]], bench: TargetDevices) -> Iterator[Work]:
-    """Makes and measures one file of each target; gives them as they are ready."""
+    """Makes and measures one file of each target; gives measured ones after all are made, others as they are ready."""
     ready, calls = [], []
     for work in left:
         if not work.is_to_make:
@@ -197,11 +203,13 @@ class _Processes:
             else:
                 yield work
         # Which of them ended its process is not known: alone, each tells.
-        for work, table in died:
+        if died:
             self._end()
+        for work, table in died:
             try:
                 work.result = self._submit(work, table).result()
             except BrokenProcessPool:
+                self._end()
                 work.fail("its process ended; was there too little memory?")
             yield work
 
@@ -212,7 +220,12 @@ class _Processes:
             begin = (__name__, "_begin_process", threads)
             context = multiprocessing.get_context("spawn")
             self._pool = concurrent.futures.ProcessPoolExecutor(self._count, context, run_quietly, begin)
-        return self._pool.submit(_make_in_process, self._source, work, table)
+        try:
+            return self._pool.submit(_make_in_process, self._source, work, table)
+        except BrokenProcessPool:
+            # One that had nothing to do was killed.
+            self._end()
+            return self._submit(work, table)
 
     def _end(self) -> None:
         if self._pool is not None:
@@ -255,14 +268,14 @@ def _tell(work: Work, total: int, left: int, seconds: float) -> None:
     )
 
 
-def _predictors(opened: Opened | None, given: str | AccuracyPredictor | None) -> PredictorOf:
+def _predictors(opened: Opened | None, given: str | os.PathLike | AccuracyPredictor | None) -> PredictorOf:
     """What gives a target's accuracy predictor; each is opened once."""
     open_named = functools.cache(open_accuracy_predictor)
 
     def predictor_of(target: Target) -> AccuracyPredictor:
-        if target.predictor is None and not isinstance(given, str | None):
+        if target.predictor is None and not isinstance(given, str | os.PathLike | None):
             return given
-        return open_named(target.predictor or given or _own_predictor(opened))
+        return open_named(os.fspath(target.predictor or given or _own_predictor(opened)))
 
     return predictor_of
 
@@ -270,7 +283,7 @@ def _predictors(opened: Opened | None, given: str | AccuracyPredictor | None) ->
 def _own_predictor(opened: Opened | None) -> str:
     """The name of a supernet's own predictor."""
     source = (opened.source if opened else None) or {}
-    run_dir, supernet = source.get("run_dir"), source.get("supernet")
+    run_dir, supernet = opened.run.path if opened and opened.run else None, source.get("supernet")
     if supernet in zoo.accuracy_predictor_names():
         return supernet
     for name in _OWN if run_dir is not None else ():
@@ -278,7 +291,8 @@ def _own_predictor(opened: Opened | None) -> str:
             return str(pathlib.Path(run_dir) / name)
     collect = "python -m tools.collect_accuracy" + (f" --run_dir={run_dir}" if run_dir else "")
     raise InputError(
-        f"--predictor: none given, and {run_dir or supernet or 'a missing --supernet'} has none; make one: "
+        f"--predictor: none given, and {run_dir or supernet or ('the supernet' if opened else 'a missing --supernet')} "
+        f"has none; make one: "
         f"{collect}, then python -m tools.fit_accuracy_predictor"
     )
 

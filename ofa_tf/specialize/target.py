@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ofa_tf.common import InputError, brief
-from ofa_tf.common.config import from_config, is_number
+from ofa_tf.common.config import from_config, is_number, is_whole
 from ofa_tf.common.form import FORMS, PRECISIONS
 from ofa_tf.search.constraint import KINDS
 
@@ -99,11 +99,11 @@ class Target:
         if self.form is not None and not (isinstance(self.form, str) and self.form in FORMS):
             self._refuse("form", f"one of {', '.join(FORMS)}")
         sides = self.resolutions
-        if sides is not None and not (isinstance(sides, tuple) and sides and all(_is_whole(side, 1) for side in sides)):
+        if sides is not None and not (isinstance(sides, tuple) and sides and all(is_whole(side, 1) for side in sides)):
             self._refuse("resolutions", "image sides in pixels such as [96, 128]")
         for name, least in _WHOLE.items():
             value = getattr(self, name)
-            if not _is_whole(value, least) and not (name == "images" and value is None):
+            if not is_whole(value, least) and not (name == "images" and value is None):
                 self._refuse(name, f"a whole number from {least}")
         if self.candidates > _MOST_CANDIDATES:
             self._refuse("candidates", f"at most {_MOST_CANDIDATES}")
@@ -218,7 +218,3 @@ def _beside(path: pathlib.Path, fields: dict[Any, Any]) -> dict[Any, Any]:
 def _digits(number: float) -> str:
     short = f"{number:g}"
     return short if float(short) == number else repr(number).removesuffix(".0")
-
-
-def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

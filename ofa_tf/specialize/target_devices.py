@@ -85,6 +85,11 @@ class TargetDevices:
         if path in self._errors:
             raise self._errors[path]
         if target.latency_table is None and not path.exists():
+            if self.is_attached(target.device):
+                raise InputError(
+                    f"device {target.device}: no latency_table is given, and one is built only where the supernet's "
+                    f"weights are here; give its table, or the supernet"
+                )
             raise InputError(
                 f"device {target.device}: is not here, and no latency_table is given; attach it (python -m "
                 f"mobile_bench.devices lists what is), or give its table"

@@ -157,7 +157,7 @@ class RunDirectory:
             )
         if images.digest != self.dataset["digest"]:
             # Drawn from other images, the validation split may hold what was trained on.
-            problem = f"{arguments['data_dir'] or images.name}: training and held-out images are not those of the run"
+            problem = f"{arguments['data_dir'] or images.name}: training and validation images are not those of the run"
             if not others:
                 raise InputError(f"{problem}; restore the folder, or give --data_dir to use it as other images")
             warnings.warn(f"{problem}; its validation split may hold images that were trained on", stacklevel=2)
