@@ -171,13 +171,14 @@ def gather(
     groups: dict[str, list[TargetResult]] = {}
     for result in results:
         groups.setdefault(_device_name(result.target), []).append(result)
-    devices = []
+    devices, unknown = [], []
     for name, group in groups.items():
         try:
             predictor = predictor_of(group[0].target)
-        except OfaError:
+        except OfaError as error:
             # Nothing is known of its space, so there is nothing to draw.
-            say(f"{name}: not in the report: {group[0].reason}")
+            say(f"{name}: not in the report: {error}")
+            unknown += [f"{result.target.name}: {result.reason or error}" for result in group]
             continue
         target, space = group[0].target, predictor.space
         kinds = ("latency_ms", "peak_memory_bytes", *COST_KINDS)
@@ -206,7 +207,7 @@ def gather(
             )
         )
     if not devices:
-        raise OfaError("; ".join(f"{result.target.name}: {result.reason}" for result in results))
+        raise OfaError("; ".join(unknown))
     return devices
 
 

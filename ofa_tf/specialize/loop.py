@@ -113,12 +113,15 @@ def specialize_targets(
         bench.build_tables([(work.target, work.predictor.space, work.sides) for work in left if work.is_measured])
         total, began = len(left), time.monotonic()
         with contextlib.ExitStack() as stack:
-            make_all = functools.partial(_make_here, opened)
+            make_all, beside = functools.partial(_make_here, opened), False
             # One target is not worth a process that opens everything once more.
             if workers and len(left) > 1 and opened is not None and opened.source is not None:
-                make_all = stack.enter_context(_Processes(opened.source, min(workers, len(left)))).make_all
+                make_all, beside = (
+                    stack.enter_context(_Processes(opened.source, min(workers, len(left)))).make_all,
+                    True,
+                )
             while left:
-                for work in _round(tuple(left), make_all, bench):
+                for work in _round(tuple(left), make_all, bench, beside=beside):
                     if not work.is_open:
                         left.remove(work)
                         _tell(work, total, len(left), time.monotonic() - began)
@@ -132,8 +135,14 @@ def specialize_targets(
     return Specialization(output, results, opened, predictor_of, bench, unlearned)
 
 
-def _round(left: Sequence[Work], make_all: Callable[[Calls], Iterator[Work]], bench: TargetDevices) -> Iterator[Work]:
-    """Makes and measures one file of each target; gives measured ones after all are made, others as they are ready."""
+def _round(
+    left: Sequence[Work], make_all: Callable[[Calls], Iterator[Work]], bench: TargetDevices, *, beside: bool
+) -> Iterator[Work]:
+    """Makes and measures one file of each target; gives measured ones after all are made, others as they are ready.
+
+    Phones are measured `beside` making files only where that is done by other processes: a conversion in this one takes
+    the terminal away from other threads.
+    """
     ready, calls = [], []
     for work in left:
         if not work.is_to_make:
@@ -146,21 +155,32 @@ def _round(left: Sequence[Work], make_all: Callable[[Calls], Iterator[Work]], be
         except OfaError as error:
             work.fail(str(error))
             ready.append(work)
-    on_phones: dict[concurrent.futures.Future, Work] = {}
     here: list[Work] = []
+    waiting: list[Work] = []
     with contextlib.ExitStack() as stack:
         phones: dict[str, concurrent.futures.Executor] = {}
+        on_phones: dict[concurrent.futures.Future, Work] = {}
+
+        def begin(work: Work) -> None:
+            """One file at a time on each phone."""
+            device = work.target.device
+            if device not in phones:
+                phones[device] = concurrent.futures.ThreadPoolExecutor(1)
+                # Where this is left by an exception (Ctrl-C), nothing more is begun.
+                stack.callback(phones[device].shutdown, cancel_futures=True)
+            on_phones[phones[device].submit(measure, work, bench)] = work
+
         for work in itertools.chain(ready, make_all(calls)):
             if not work.is_to_measure:
                 yield work
             elif bench.machine(work.target.device) == devices.HOST:
                 here.append(work)
+            elif beside:
+                begin(work)
             else:
-                # One file at a time on each phone.
-                device = work.target.device
-                if device not in phones:
-                    phones[device] = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1))
-                on_phones[phones[device].submit(measure, work, bench)] = work
+                waiting.append(work)
+        for work in waiting:
+            begin(work)
         for future in concurrent.futures.as_completed(on_phones):
             future.result()
             yield on_phones[future]
