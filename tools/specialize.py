@@ -33,7 +33,7 @@ _PREDICTOR = flags.DEFINE_string(
 )
 _TARGETS = flags.DEFINE_string("targets", None, "a YAML or JSON file of targets, in place of one on the flags")
 _NAME = flags.DEFINE_string("name", None, "of the one target; made of its device, precision and limits unless given")
-_DEVICE = flags.DEFINE_string("device", None, "host, a serial, or a word for a device that is not here")
+_DEVICE = flags.DEFINE_string("device", None, "host, a serial, ssh:USER@HOST, or a word for a device that is not here")
 _LATENCY_TABLE = flags.DEFINE_string("latency_table", None, "of the device, as tools.search takes it")
 _LIMITS = limit_flags.define()
 _PRECISION = flags.DEFINE_enum("precision", None, list(PRECISIONS), "of the file; int8 unless given")

@@ -119,7 +119,7 @@ def open(name: str, options: BenchmarkOptions | None = None, settings: Settings 
     """A device, to be entered.
 
     Args:
-        name: "host", or the serial of a phone; "" for the one phone that is there.
+        name: "host", the serial of a phone ("" for the one that is there), or "ssh:USER@HOST".
         options: how models are measured.
         settings: where programs and logs are.
 

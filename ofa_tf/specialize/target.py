@@ -32,8 +32,8 @@ class Target:
 
     Args:
         name: unique among targets; letters, digits, spaces and ".,_+-".
-        device: "host" (this machine), the serial of a phone that adb sees, or any other word for a device that is not
-            here, whose figures are then only predicted.
+        device: "host" (this machine), the serial of a phone that adb sees, "ssh:USER@HOST", or any other
+            word for a device that is not here, whose figures are then only predicted.
         limits: upper limits by kind ("latency_ms", "macs", "params", "model_bytes", "peak_memory_bytes"), in the kind's
             unit, in any combination.
         latency_table: predicts the latency: a file of mobile_bench.build_latency_table or of
