@@ -3,18 +3,17 @@
 import dataclasses
 import pathlib
 
-from ofa_tf import zoo
 from ofa_tf.common import InputError, read_json
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.spaces import Arch, Space
-from ofa_tf.specialize import read_supernet
+from ofa_tf.specialize import names_run, read_supernet
 from ofa_tf.training import KerasTeacher, RunDirectory, SupernetTeacher
 from ofa_tf.training.teacher import Teacher
 
 
 def read_initial(text: str) -> PackedSupernet:
     """What `--init_from` and `--teacher` name: a supernet that ships, a run directory, or a file."""
-    if text in zoo.supernet_names() or not pathlib.Path(text).is_dir():
+    if not names_run(text):
         return read_supernet(text)
     run = RunDirectory.open(text)
     return PackedSupernet(

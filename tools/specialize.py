@@ -101,10 +101,11 @@ def main(argv):
         predictor=_PREDICTOR.value,
         workers=_WORKERS.value,
         learn=_LEARN.value,
+        on_done=lambda done: write_page(done, baselines=_BASELINES.value, co2_lb_per_hour=_CO2.value),
         settings=device_flags.settings(_TABLE_ROUNDS.value),
         options=device_flags.options(threads=1, runs=1, seconds=0.0),
     )
-    page = write_page(done, baselines=_BASELINES.value, co2_lb_per_hour=_CO2.value)
+    page = done.output / "report.html"
     for result in done.results:
         print(result.summary())
         if result.command:

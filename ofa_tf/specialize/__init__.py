@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from ofa_tf.predictors import AccuracyPredictor
     from ofa_tf.specialize.learning import collect_pairs, learn_accuracies, learn_latencies, open_pairs
     from ofa_tf.specialize.loop import Specialization, specialize_targets
-    from ofa_tf.specialize.opened import Opened, evaluator_for, evaluator_of, of_run, open_source, read_supernet
+    from ofa_tf.specialize.opened import (
+        Opened,
+        evaluator_for,
+        evaluator_of,
+        names_run,
+        of_run,
+        open_source,
+        read_supernet,
+    )
     from ofa_tf.specialize.predictors import open_accuracy_predictor, open_latency_predictor
     from ofa_tf.specialize.rounds import specialize_target, stricter_limits, with_latency
     from ofa_tf.specialize.subnet_files import export_subnet, finetuned_weights, train_quantized
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "learning": ("collect_pairs", "learn_accuracies", "learn_latencies", "open_pairs"),
     "loop": ("Specialization", "specialize_targets"),
-    "opened": ("Opened", "evaluator_for", "evaluator_of", "of_run", "open_source", "read_supernet"),
+    "opened": ("Opened", "evaluator_for", "evaluator_of", "names_run", "of_run", "open_source", "read_supernet"),
     "predictors": ("open_accuracy_predictor", "open_latency_predictor"),
     "rounds": ("specialize_target", "stricter_limits", "with_latency"),
     "subnet_files": ("export_subnet", "finetuned_weights", "train_quantized"),
@@ -52,6 +60,7 @@ __all__ = [
     "finetuned_weights",
     "learn_accuracies",
     "learn_latencies",
+    "names_run",
     "of_run",
     "open_accuracy_predictor",
     "open_latency_predictor",
@@ -87,6 +96,7 @@ def specialize(
     predictor: "str | AccuracyPredictor | None" = None,
     workers: int = 0,
     learn: bool = False,
+    on_done: "Callable[[Specialization], None]" = lambda done: None,
     settings: "Settings | None" = None,
     options: "BenchmarkOptions | None" = None,
     **fields: Any,
@@ -113,6 +123,7 @@ def specialize(
         workers: processes that make files at once, where there are several targets; 0 makes them in this process. A
             script that asks for processes needs `if __name__ == "__main__":` around its call, as always in Python.
         learn: whether measurements correct the tables and extend the accuracy pairs.
+        on_done: called with the results before anything is learned, while the folder is locked: to write a page, say.
         settings: where programs and logs of devices are, and in how many rounds this machine is measured.
         options: how phones are treated.
         **fields: of the one `Target`: `precision`, `resolutions`, `candidates`, `max_drop` and others.
@@ -129,11 +140,9 @@ def specialize(
         done = ofa_tf.specialize("ofa_imagenette_mbv3", max_latency_ms=2.0, output="out")
         print(done.results[0].path, done.results[0].measured["latency_ms"])
     """
-    import pathlib
-
     from ofa_tf.common import InputError
     from ofa_tf.specialize.loop import specialize_targets
-    from ofa_tf.specialize.opened import Opened, open_source
+    from ofa_tf.specialize.opened import Opened, names_run, open_source
     from ofa_tf.specialize.target import Target, default_name, read_targets
 
     if isinstance(supernet, Opened) and (images is not None or dataset is not None):
@@ -151,7 +160,7 @@ def specialize(
     elif isinstance(targets, (str, os.PathLike)):
         targets = read_targets(targets)
     if supernet is not None and not isinstance(supernet, Opened):
-        kind = "run_dir" if pathlib.Path(supernet).is_dir() else "supernet"
+        kind = "run_dir" if names_run(supernet) else "supernet"
         data_dir = None if images is None else os.fspath(images)
         supernet = open_source(**{kind: os.fspath(supernet)}, dataset=dataset, data_dir=data_dir)
     return specialize_targets(
@@ -161,6 +170,7 @@ def specialize(
         predictor=predictor,
         workers=workers,
         learning=learn,
+        on_done=on_done,
         settings=settings,
         options=options,
     )

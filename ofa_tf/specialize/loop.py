@@ -75,6 +75,7 @@ def specialize_targets(
     predictor: str | os.PathLike | AccuracyPredictor | None = None,
     workers: int = 0,
     learning: bool = False,
+    on_done: Callable[[Specialization], None] = lambda done: None,
     settings: devices.Settings | None = None,
     options: devices.BenchmarkOptions | None = None,
 ) -> Specialization:
@@ -87,6 +88,8 @@ def specialize_targets(
         predictor: of accuracies, or what names one; the supernet's own unless given.
         workers: processes that make files at once; 0 makes them in this one.
         learning: whether measurements flow back into tables and accuracy pairs.
+        on_done: called with the results before anything is learned from them, while no other process may work on the
+            folder.
         settings: of devices.
         options: of measuring on phones.
 
@@ -125,14 +128,15 @@ def specialize_targets(
                     if not work.is_open:
                         left.remove(work)
                         _tell(work, total, len(left), time.monotonic() - began)
-        results, unlearned = [work.result for work in works], None
+        done = Specialization(output, [work.result for work in works], opened, predictor_of, bench)
+        on_done(done)
         if learning:
             try:
-                learn(output, results, predictor_of, opened, bench, say)
+                learn(output, done.results, predictor_of, opened, bench, say)
             except OfaError as error:
                 # After the results, which are there.
-                unlearned = error
-    return Specialization(output, results, opened, predictor_of, bench, unlearned)
+                return dataclasses.replace(done, unlearned=error)
+    return done
 
 
 def _round(

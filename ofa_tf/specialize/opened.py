@@ -96,6 +96,11 @@ def evaluator_of(**source: str | None) -> Evaluator:
     return open_source(**source).evaluator
 
 
+def names_run(name: str | os.PathLike) -> bool:
+    """Whether a name is a run directory's; a supernet that ships comes before a folder that is called like it."""
+    return os.fspath(name) not in zoo.supernet_names() and pathlib.Path(name).is_dir()
+
+
 def read_supernet(name: str | os.PathLike) -> PackedSupernet:
     """A packed supernet: one that ships, or a file; what is neither is answered with the names that ship."""
     name = os.fspath(name)

@@ -11,6 +11,9 @@ from ofa_tf.spaces import Arch
 from ofa_tf.specialize.opened import Opened
 from ofa_tf.training import FinetuneRecipe, finetune
 
+# Training images that give integer precisions their ranges.
+_REPRESENTATIVE = 200
+
 Weights = Mapping[str, Sequence[np.ndarray]]
 
 
@@ -21,7 +24,6 @@ def export_subnet(
     *,
     split: str,
     limit: int | None = None,
-    representative: int = 200,
     weights: Weights | None = None,
     **options: Any,
 ) -> ExportReport:
@@ -33,7 +35,6 @@ def export_subnet(
         path: the `.tflite` file.
         split: which images check it.
         limit: at most so many of them, evenly spaced.
-        representative: training images that give integer precisions their ranges.
         weights: of the sub-network where it was trained on; the supernet's own, calibrated, unless given.
         options: precision, form and all else that `deploy.Network.export` takes.
     """
@@ -41,7 +42,7 @@ def export_subnet(
     images, labels = evaluator.images(split, arch.r, limit)
     return _network(opened, arch, split, weights).export(
         path,
-        representative_images=evaluator.calibration_set(arch.r)[0][:representative],
+        representative_images=evaluator.calibration_set(arch.r)[0][:_REPRESENTATIVE],
         check_images=images,
         check_labels=labels,
         **options,

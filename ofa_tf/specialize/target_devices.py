@@ -34,7 +34,6 @@ class TargetDevices:
         folder: of the tables that are built here.
         settings: where programs and logs of devices are, and in how many turns this machine is measured.
         options: how phones are treated; threads, runs and seconds are the targets'.
-        seed: of weights and order.
         say: told what happens.
     """
 
@@ -44,10 +43,9 @@ class TargetDevices:
         *,
         settings: Settings | None = None,
         options: BenchmarkOptions | None = None,
-        seed: int = 0,
         say: Callable[[str], None] = lambda text: None,
     ):
-        self._folder, self._seed, self._say = folder, seed, say
+        self._folder, self._say = folder, say
         self._settings, self._options = settings or Settings(), options or BenchmarkOptions()
         self._attached: dict[str, bool] = {}
         self._errors: dict[pathlib.Path, OfaError] = {}
@@ -131,7 +129,7 @@ class TargetDevices:
         return devices.open(target.device, options, self._settings)
 
     def _build(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
-        options = {"resolutions": sides, "form": _form(target), "seed": self._seed}
+        options = {"resolutions": sides, "form": _form(target)}
         with self._open(target, _TABLE_RUNS, _TABLE_SECONDS) as device:
             table = device.build_table(space, target.precision, path, **options)
             # On phones whole networks cost minutes: there the file's own measurement decides.

@@ -156,6 +156,20 @@ def test_what_no_single_target_can_be_blamed_for(opened, predictor, tmp_path):
         ofa_tf.specialize(opened, predictor=predictor, output=tmp_path)
 
 
+def test_the_folder_stays_locked_until_the_results_are_told(opened, predictor, tmp_path):
+    """So that a page is written before another command changes what it shows."""
+    options = {"limits": {"macs": 10}, "predictor": predictor, "output": tmp_path}
+    told = []
+
+    def on_done(done):
+        told.extend(done.results)
+        with pytest.raises(InputError, match="another process works on it"):
+            ofa_tf.specialize(opened, **options)
+
+    ofa_tf.specialize(opened, on_done=on_done, **options)
+    assert [result.status for result in told] == ["failed"]
+
+
 @pytest.mark.slow
 def test_a_process_that_dies_takes_one_target_with_it(tmp_path, monkeypatch):
     """Two processes, one of which always ends on one target, and one that is killed once."""
