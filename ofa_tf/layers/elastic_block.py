@@ -246,11 +246,12 @@ def _layer_of(operation: Operation, block: Block, kernel_sizes: tuple[int, ...],
     """The elastic layer of an operation, None for one without weights."""
     before, after, name = operation.in_channels, operation.out_channels, operation.name
     sizes = kernel_sizes if operation.elastic else operation.kernel[:1]
+    window = {"stride": operation.stride, "padding": operation.padding or "symmetric"}
     match operation.kind:
         case "conv":
-            return ElasticConv2D(before, after, sizes, stride=operation.stride, seed=seed, name=name)
+            return ElasticConv2D(before, after, sizes, **window, seed=seed, name=name)
         case "depthwise":
-            return ElasticDepthwiseConv2D(after, sizes, stride=operation.stride, seed=seed, name=name)
+            return ElasticDepthwiseConv2D(after, sizes, **window, seed=seed, name=name)
         case "norm":
             return ElasticBatchNormalization(after, epsilon=block.norm_epsilon, name=name)
         case "dense":

@@ -13,7 +13,7 @@ from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.run_directory import RunDirectory
 from ofa_tf.training.schedule import curves
 from ofa_tf.training.stage import find_stage, stages_of
-from ofa_tf.training.teacher import Teacher
+from ofa_tf.training.teacher import SupernetTeacher, Teacher, labelled_by
 
 
 def open_experiment(
@@ -59,10 +59,16 @@ def open_experiment(
     dataset = load(**source)
     if source["data_dir"]:
         source["data_dir"] = os.path.abspath(source["data_dir"])
+    digest = dataset.digest
+    if recipe.labels == "teacher":
+        recipe.teacher_weight(given=teacher is not None)
+        if not isinstance(teacher, SupernetTeacher):
+            raise InputError("--teacher: with the config's labels=teacher, give a supernet, whose classes are known")
+        dataset = labelled_by(teacher, dataset, recipe, max(resolutions or space.resolutions))
     space = space.restricted(**choices).replace(num_classes=dataset.num_classes)
     if resolutions:
         space = space.replace(resolutions=tuple(resolutions))
-    source |= {"class_names": list(dataset.class_names), "digest": dataset.digest}
+    source |= {"class_names": list(dataset.class_names), "digest": digest}
     # A folder with a run in it must not be what a mistake leaves behind.
     epoch_steps = steps_per_epoch(dataset, recipe.batch_size * replicas)
     planned = stages_of(space, recipe, trained=initial is not None)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError
-from ofa_tf.data import PUBLISHED, ImageDataset, Preprocessing, calibration_batches
+from ofa_tf.data import PUBLISHED, ImageDataset, Preprocessing, calibration_batches, evaluation_batches
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.training.checkpoint import weights_digest
@@ -179,6 +179,26 @@ def top1_on_training_images(answers: Answers, dataset: ImageDataset, recipe: Rec
         )
     ]
     return float(tf.reduce_mean(tf.cast(tf.concat(right, 0), tf.float32)))
+
+
+def labelled_by(teacher: SupernetTeacher, dataset: ImageDataset, recipe: Recipe, resolution: int) -> ImageDataset:
+    """The images with the teacher's classes: its answers are validation's labels; of the others none are known."""
+    space, splits = teacher.packed.net.space, {}
+    for name, split in dataset.splits.items():
+        splits[name] = dataclasses.replace(split, labels=np.zeros_like(split.labels))
+    names = teacher.packed.class_names or tuple(map(str, range(space.num_classes)))
+    dataset = dataclasses.replace(dataset, class_names=names, splits=splits)
+    asked = tf.function(
+        teacher.answers(dataset, recipe, [resolution]),
+        autograph=False,
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)],
+    )
+    batches = evaluation_batches(
+        dataset, "validation", resolution=resolution, batch_size=100, crop_fraction=recipe.preprocessing.crop_fraction
+    )
+    answers = np.concatenate([tf.argmax(asked(images), 1, tf.int32).numpy() for images, _ in batches])
+    splits["validation"] = dataclasses.replace(splits["validation"], labels=answers)
+    return dataclasses.replace(dataset, splits=splits)
 
 
 def _first_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -142,6 +142,7 @@ class Trainer:
                 momentum=recipe.momentum,
                 weight_decay=recipe.weight_decay,
                 label_smoothing=recipe.label_smoothing,
+                label_ratio=float(recipe.labels == "data"),
                 precision=recipe.precision,
                 jit_compile=recipe.jit_compile,
                 recompute=recipe.recompute,
@@ -242,6 +243,8 @@ class Trainer:
     def _answers_of(self, teacher: Teacher) -> Answers:
         sizes = self.run.space.resolutions
         answers = teacher.answers(self.dataset, self.recipe, sizes)
+        if self.recipe.labels == "teacher":
+            return answers
         top1 = top1_on_training_images(answers, self.dataset, self.recipe, sizes[-1])
         if self.cluster.is_chief:
             print(f"the teacher's top-1 on augmented training images, {sizes[-1]} pixels: {top1:.3f}", file=sys.stderr)

@@ -58,6 +58,8 @@ def test_extraction_is_exact(count):
         spaces.get("ofa_micro").replace(resolutions=(32, 48)),
         fused_space(),
         fused_space(activation="relu6"),
+        spaces.native_space("MobileNetV3Small", num_classes=10, resolutions=(48, 63))[0],
+        fused_space(activation="relu6").replace(padding="same", gates="efficientnet", ks=(3, 5), name="same"),
     ],
     ids=lambda space: space.name,
 )
@@ -91,9 +93,11 @@ FORMED = {
     "resnet50": lambda: spaces.resnet50((0.0625,), num_classes=10, e=(0.25,), d=(0,), resolutions=(33,)),
     "proxyless": lambda: spaces.proxyless(0.2, num_classes=10, ks=(5,), e=(3,), d=(2,), resolutions=(33,)),
     "efficientnet_v2": lambda: fused_space(resolutions=(33,)),
+    # Padded as TensorFlow pads, with 7x7 kernels and the gates of EfficientNet.
+    "same": lambda: micro_space().replace(padding="same", gates="efficientnet"),
 }
 # Without hard-swish, and with small kernels, the others are one of these.
-DIFFERENT = {"mobilenet_v3": FORMS} | dict.fromkeys(
+DIFFERENT = dict.fromkeys(("mobilenet_v3", "same"), FORMS) | dict.fromkeys(
     ("resnet50", "proxyless", "efficientnet_v2"), ("fused-same", "folded")
 )
 
