@@ -29,13 +29,15 @@ def read_initial(text: str) -> PackedSupernet:
     )
 
 
-def read_teacher(text: str, inputs: str | None) -> Teacher:
+def read_teacher(text: str, inputs: str | None, resolution: int | None = None) -> Teacher:
     """What `--teacher` names: a `.keras` file, or what `--init_from` takes too."""
     if pathlib.Path(text).suffix == ".keras":
+        if resolution is not None:
+            raise InputError("--teacher_resolution: a .keras file has an input of its own size; leave it out")
         return KerasTeacher.load(text, inputs)
     if inputs is not None:
         raise InputError(f"--teacher_inputs={inputs}: only for a .keras file, a supernet says itself; leave it out")
-    return SupernetTeacher(read_initial(text))
+    return SupernetTeacher(read_initial(text), resolution)
 
 
 def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:

@@ -41,6 +41,10 @@ _TEACHER_INPUTS = flags.DEFINE_enum(
     "teacher_inputs", None, ["pixels", "normalized"],
     "what a .keras teacher takes: 0 to 255, or normalized as the run's images; only where the model does not rescale",
 )  # fmt: skip
+_TEACHER_RESOLUTION = flags.DEFINE_integer(
+    "teacher_resolution", None, "image side at which a supernet that teaches is asked; the step's unless given",
+    lower_bound=1,
+)  # fmt: skip
 _STAGES = flags.DEFINE_list("stages", None, "run only these stages of the recipe, for example full,kernel")
 _DISTRIBUTE = flags.DEFINE_enum(
     "distribute", "auto", ["auto", "one", "mirrored", "workers"],
@@ -71,7 +75,11 @@ def main(argv):
         if _SPACE.value is not None:
             raise InputError(f"--space={_SPACE.value}: --init_from decides the space; leave --space out")
         initial = read_initial(_INIT_FROM.value)
-    teacher = None if _TEACHER.value is None else read_teacher(_TEACHER.value, _TEACHER_INPUTS.value)
+    teacher = (
+        None
+        if _TEACHER.value is None
+        else read_teacher(_TEACHER.value, _TEACHER_INPUTS.value, _TEACHER_RESOLUTION.value)
+    )
     run_directory, dataset = open_experiment(
         _RUN_DIR.value, config, stages=_STAGES.value, initial=initial, replicas=cluster.replicas, teacher=teacher
     )

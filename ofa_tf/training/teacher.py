@@ -30,17 +30,21 @@ class SupernetTeacher:
 
     Args:
         packed: the supernet; its own preprocessing normalizes what it is asked.
+        resolution: image side in pixels at which it is asked; None for that of the step.
 
     Example:
         Trainer(run, dataset, teacher=SupernetTeacher(PackedSupernet.load("big.npz"))).train()
     """
 
     packed: PackedSupernet
+    resolution: int | None = None
 
     @property
     def identity(self) -> dict[str, str]:
         """What a run records of it."""
-        return {"kind": "supernet", "space": self.packed.net.space.name, "digest": weights_digest(self.packed.net)}
+        net = self.packed.net
+        resolution = {} if self.resolution is None else {"resolution": str(self.resolution)}
+        return {"kind": "supernet", "space": net.space.name, "digest": weights_digest(net), **resolution}
 
     def check(self, dataset: ImageDataset) -> None:
         """Raises `InputError` unless its classes are those of the images."""
@@ -49,7 +53,8 @@ class SupernetTeacher:
             raise _other_classes(classes, names, dataset)
 
     def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:
-        """Calibrates it at each image size of the run, and returns what a step asks."""
+        """Calibrates it at each image size at which it is asked, and returns what a step asks."""
+        resolutions = resolutions if self.resolution is None else (self.resolution,)
         net, largest = self.packed.net, self.packed.net.space.largest()
         own = dict(self.packed.preprocessing)
         preprocessing = Preprocessing.from_config(own) if own else PUBLISHED
@@ -65,6 +70,7 @@ class SupernetTeacher:
         sizes = net.space.to_array(largest)
 
         def answers(images: tf.Tensor) -> tf.Tensor:
+            images = images if self.resolution is None else _resized(images, self.resolution)
             nearest = tf.argmin(tf.abs(tf.constant(list(resolutions)) - tf.shape(images)[1]))
             of_size = tf.gather(tf.constant(statistics), nearest)
             inputs = tf.cast(preprocessing.normalize(images), PRECISIONS[recipe.precision])
@@ -150,12 +156,7 @@ class KerasTeacher:
         def answers(images: tf.Tensor) -> tf.Tensor:
             images = tf.cast(images, tf.float32)
             if side is not None and images.shape[1] != side:
-                images = tf.cond(
-                    tf.equal(tf.shape(images)[1], side),
-                    lambda: images,
-                    lambda: tf.image.resize(images, (side, side), antialias=True),
-                )
-                images = tf.ensure_shape(images, (None, side, side, 3))
+                images = _resized(images, side)
             if self.inputs == "normalized":
                 images = recipe.preprocessing.normalize(images)
             outputs = tf.cast(self.model(images, training=False), tf.float32)
@@ -179,6 +180,17 @@ def top1_on_training_images(answers: Answers, dataset: ImageDataset, recipe: Rec
         )
     ]
     return float(tf.reduce_mean(tf.cast(tf.concat(right, 0), tf.float32)))
+
+
+def _resized(images: tf.Tensor, side: int) -> tf.Tensor:
+    """Images (batch, r, r, 3) as float32 (batch, side, side, 3)."""
+    images = tf.cast(images, tf.float32)
+    resized = tf.cond(
+        tf.equal(tf.shape(images)[1], side),
+        lambda: images,
+        lambda: tf.image.resize(images, (side, side), antialias=True),
+    )
+    return tf.ensure_shape(resized, (None, side, side, 3))
 
 
 def labelled_by(teacher: SupernetTeacher, dataset: ImageDataset, recipe: Recipe, resolution: int) -> ImageDataset:
