@@ -33,9 +33,9 @@ def get_config() -> ConfigDict:
             "weight_decay": 3e-5,
             "dropout": 0.0,
             "calibration_images": 500,
-            "evaluate_every": 8,
+            "evaluate_every": 4,
             "checkpoint_minutes": 5.0,
             "augmentation": {"crop_scale": (0.35, 1.0)},
-            "stages": {"all": {"epochs": 7.5, "warmup_epochs": 0.5, "learning_rate": 0.03}},
+            "stages": {"all": {"epochs": 3.75, "warmup_epochs": 0.25, "learning_rate": 0.03}},
         }
     )
