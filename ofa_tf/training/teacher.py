@@ -28,6 +28,9 @@ INPUTS = ("pixels", "normalized")
 class SupernetTeacher:
     """The largest network of a trained supernet, with batch-norm statistics of its own.
 
+    Those of a published network (`PackedSupernet.is_native`) are what it was published with; of any other supernet,
+    whose moving statistics are a mixture of sub-networks, they are calibrated on the run's images.
+
     Args:
         packed: the supernet; its own preprocessing normalizes what it is asked.
         resolution: image side in pixels at which it is asked; None for that of the step.
@@ -53,26 +56,33 @@ class SupernetTeacher:
             raise _other_classes(classes, names, dataset)
 
     def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:
-        """Calibrates it at each image size at which it is asked, and returns what a step asks."""
-        resolutions = resolutions if self.resolution is None else (self.resolution,)
+        """Where needed, calibrates it at each image size at which it is asked; returns what a step asks."""
+        if self.resolution is not None:
+            if recipe.jit_compile:
+                raise InputError("--teacher_resolution: XLA cannot resize images; leave jit_compile out")
+            resolutions = (self.resolution,)
         net, largest = self.packed.net, self.packed.net.space.largest()
         own = dict(self.packed.preprocessing)
         preprocessing = Preprocessing.from_config(own) if own else PUBLISHED
-        evaluator = Evaluator(
-            net,
-            dataset,
-            preprocessing=preprocessing,
-            augmentation=recipe.augmentation,
-            calibration_images=recipe.calibration_images,
-            batch_size=min(200, recipe.calibration_images),
-        )
-        statistics = np.stack([evaluator.calibrate(dataclasses.replace(largest, r=r)) for r in resolutions])
+        statistics = None
+        if not self.packed.is_native:
+            evaluator = Evaluator(
+                net,
+                dataset,
+                preprocessing=preprocessing,
+                augmentation=recipe.augmentation,
+                calibration_images=recipe.calibration_images,
+                batch_size=min(200, recipe.calibration_images),
+            )
+            statistics = np.stack([evaluator.calibrate(dataclasses.replace(largest, r=r)) for r in resolutions])
         sizes = net.space.to_array(largest)
 
         def answers(images: tf.Tensor) -> tf.Tensor:
             images = images if self.resolution is None else _resized(images, self.resolution)
-            nearest = tf.argmin(tf.abs(tf.constant(list(resolutions)) - tf.shape(images)[1]))
-            of_size = tf.gather(tf.constant(statistics), nearest)
+            of_size = None
+            if statistics is not None:
+                nearest = tf.argmin(tf.abs(tf.constant(list(resolutions)) - tf.shape(images)[1]))
+                of_size = tf.gather(tf.constant(statistics), nearest)
             inputs = tf.cast(preprocessing.normalize(images), PRECISIONS[recipe.precision])
             return tf.nn.softmax(net(inputs, arch=tf.constant(sizes), statistics=of_size))
 
