@@ -74,8 +74,8 @@ def main(argv):
         if flag.value is not None:
             config[flag.name] = flag.value
     # What a command line says beats a folder's own split; what a config says is for folders without one.
-    overrides = {**cli.config_overrides(), "flag": _VALIDATION.value}
-    validation = next((overrides[name] for name in ("flag", "validation", "holdout") if overrides.get(name)), None)
+    given = cli.config_overrides()
+    validation = given.get("validation", given.get("holdout")) if _VALIDATION.value is None else _VALIDATION.value
     initial = None
     if _INIT_FROM.value is not None:
         if _SPACE.value is not None:

@@ -165,7 +165,7 @@ def _read(dataset: str, data_dir: str | os.PathLike | None, lost: Collection[str
         dataset, data_dir = "folder", os.path.expanduser(dataset)
     if dataset.lower().replace("_", "") not in ("folder", "imagefolder"):
         class_names, splits = tfds_parts(dataset, data_dir)
-    elif data_dir and is_prepared(data_dir):
+    elif data_dir and not os.path.isdir(os.path.join(data_dir, "train")) and is_prepared(data_dir):
         class_names, splits = prepared_parts(data_dir)
         dataset = str(data_dir)
     else:
