@@ -58,7 +58,7 @@ def main(argv):
     del argv
     from ofa_tf.common import InputError
     from ofa_tf.deploy import write_c_array
-    from ofa_tf.specialize import export_subnet, open_source
+    from ofa_tf.specialize import export_subnet
 
     from .opening import read_arch, written_as
 
@@ -67,7 +67,7 @@ def main(argv):
         if output.suffix != ".cc":
             raise InputError(f"--output={output}: expected a name that ends with .cc, as --format=cc asks for")
         model = output.with_suffix(".tflite")
-    opened = open_source(**_SOURCE.values())
+    opened = _SOURCE.open()
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     precision, form = written_as(_ARCH.value, _PRECISION.value, _FORM.value)
     report = export_subnet(

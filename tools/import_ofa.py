@@ -36,7 +36,7 @@ _SPACE = flags.DEFINE_string(
     "space", None, "a space by name, or mobilenet_v3, proxyless or resnet50; found unless given"
 )
 _WIDTH_MULT = flags.DEFINE_list("width_mult", None, "with such a --space: its width multiplier, for resnet50 its list")
-_SPECIALIZED = flags.DEFINE_string("specialized", None, "the file is that of this specialized network, by name")
+_SPECIALIZED = flags.DEFINE_string("specialized", None, "the file is of this specialized network (or net.config)")
 _SHA256 = flags.DEFINE_string("sha256", None, "what the downloaded file must hash to; the known hash unless given")
 _REPORT = flags.DEFINE_string("report", None, "JSON file for the list of tensors; OUTPUT.report.json unless given")
 _OUTPUT = flags.DEFINE_string("output", None, ".npz for a supernet, .keras for a specialized network", required=True)
@@ -49,6 +49,8 @@ def main(argv):
     from ofa_tf.common import InputError, file_sha256, write_json
 
     given = _CHECKPOINT.value
+    if not pathlib.Path(given).exists():
+        given = interop.published_name(given)
     named = given in (*interop.published_names(), *zoo.names())
     _check_flags(given, named)
     specialized = _SPECIALIZED.value or (given if given in zoo.names() else None)
@@ -116,10 +118,12 @@ def _import_lite(path, source):
 
 
 def _import_specialized(name, path):
-    from ofa_tf import interop, zoo
+    from ofa_tf import interop
     from ofa_tf.common import atomic_path
 
-    net = zoo.specialized(name)
+    from .opening import read_specialized
+
+    net = read_specialized(name)
     model = net.build(interop.class_count(path))
     report = interop.load_specialized_checkpoint(model, net.blocks, path)
     with atomic_path(_OUTPUT.value) as temporary:

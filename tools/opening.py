@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from ofa_tf import interop, zoo
 from ofa_tf.common import InputError, read_json
 from ofa_tf.interop import load_keras_network
 from ofa_tf.networks import PackedSupernet
@@ -44,12 +45,14 @@ def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
     """The architecture that an `--arch` flag names: "largest", "smallest", or a JSON file.
 
     A file may be what `Arch.to_json` writes, or hold such an object under "arch", as results of search and evaluation
-    do.
+    do, or be the `net.config` of a network that the authors found.
     """
     if text == "largest":
         arch = space.largest()
     elif text == "smallest":
         arch = space.smallest()
+    elif interop.is_net_config(read_json(text, "architecture")):
+        _, arch = interop.read_net_config(text, space, resolution)
     else:
         arch = Arch.load(text)
         try:
@@ -59,6 +62,15 @@ def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
     if resolution is not None:
         arch = dataclasses.replace(arch, r=resolution)
     return space.canonical(arch)
+
+
+def read_specialized(text: str) -> zoo.SpecializedNet:
+    """What `--specialized` names: a published network, or the `net.config` of one."""
+    if not pathlib.Path(text).is_file():
+        return zoo.specialized(text)
+    space, arch = interop.read_net_config(text)
+    # Nobody says how fast and how good it is with these weights.
+    return zoo.SpecializedNet(pathlib.Path(text).parent.name, "", 1, None, float("nan"), 0, space, arch)
 
 
 def written_as(text: str, precision: str | None, form: str | None) -> tuple[str, str | None]:

@@ -42,11 +42,11 @@ def main(argv):
     """Trains and writes."""
     del argv
     from ofa_tf.deploy import QuantizationRecipe
-    from ofa_tf.specialize import open_source, train_quantized
+    from ofa_tf.specialize import train_quantized
 
     from .opening import read_arch
 
-    opened = open_source(**_SOURCE.values())
+    opened = _SOURCE.open()
     report = train_quantized(
         opened,
         read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value),

@@ -88,14 +88,14 @@ def main(argv):
         from ofa_tf.devices.baselines import check_names
 
         check_names(_BASELINES.value)
-    from ofa_tf.specialize import open_source, read_targets, specialize
+    from ofa_tf.specialize import read_targets, specialize
 
     from .specialization_page import write_page
 
     targets = [_one_target()] if _TARGETS.value is None else read_targets(_TARGETS.value)
     source = _SOURCE.values()
     done = specialize(
-        open_source(**source) if source["run_dir"] or source["supernet"] else None,
+        _SOURCE.open() if source["run_dir"] or source["supernet"] else None,
         targets=targets,
         output=_OUTPUT.value,
         predictor=_PREDICTOR.value,

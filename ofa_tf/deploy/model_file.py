@@ -3,9 +3,11 @@
 The description is JSON in a metadata buffer of the file, which interpreters pass over.
 """
 
+import html
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,10 +109,16 @@ def model_card(name: str, data: bytes) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _plain(value: Any) -> str:
+    """A text of others in Markdown: shown as it is, whatever letters of Markdown or HTML are in it."""
+    marked = re.sub(r"([\\`*\[\]|~$]|\b_|_\b)", r"\\\1", html.escape(str(value), quote=False))
+    return "".join(it if it.isprintable() else f"&#{ord(it)};" if ord(it) < 0xD800 else "?" for it in marked)
+
+
 def _title(name: str, facts: Mapping[str, Any], size: int) -> str:
     classes = facts["output"]["shape"][-1]
     return (
-        f"# {name}\n\n"
+        f"# {_plain(name)}\n\n"
         f"Image classifier of {classes} classes in TensorFlow Lite format: {facts['precision']}, {size:,} bytes. "
         f"A Once-for-All sub-network, exported by ofa_tf; this page is written from what the file says of itself."
     )
@@ -125,6 +133,10 @@ def _use(name: str, facts: Mapping[str, Any]) -> str:
         f"- `{INPUT_NAME}`: {taken['type']} {tuple(taken['shape'])}, RGB, {_PIXELS[taken['type']]}. "
         "Normalization is inside the file.",
     ]
+    lines.append(
+        "- Images are upright: where a photo's EXIF orientation says that it is turned, the app turns it first. "
+        "Transparent parts are white."
+    )
     fraction = facts.get("preprocessing", {}).get("crop_fraction")
     if fraction:
         lines.append(
@@ -138,14 +150,14 @@ def _use(name: str, facts: Mapping[str, Any]) -> str:
     lines.append(f"- Signature `{SIGNATURE}`. {'One image' if batch == 1 else f'{batch} images'} at a time.")
     labels = facts.get("labels")
     if labels:
-        shown = ", ".join(labels[:_MANY_LABELS]) + (", ..." if len(labels) > _MANY_LABELS else "")
+        shown = ", ".join(map(_plain, labels[:_MANY_LABELS])) + (", ..." if len(labels) > _MANY_LABELS else "")
         lines.append(f"- Classes, in the output's order (all of them are in the file's metadata): {shown}.")
     lines += [
         "",
         "```python",
         "from ai_edge_litert.interpreter import Interpreter",
         "",
-        f'classify = Interpreter("{name}").get_signature_runner("{SIGNATURE}")',
+        f'classify = Interpreter({json.dumps(name)}).get_signature_runner("{SIGNATURE}")',
         f'logits = classify({INPUT_NAME}=images)["{OUTPUT_NAME}"]  # images: {taken["type"]} {tuple(taken["shape"])}',
         "```",
     ]
@@ -186,4 +198,4 @@ def _provenance(facts: Mapping[str, Any]) -> str:
     found = facts.get("provenance", {})
     if not found:
         return ""
-    return "\n".join(["## Provenance", "", *(f"- {key}: {value}" for key, value in found.items())])
+    return "\n".join(["## Provenance", "", *(f"- {_plain(key)}: {_plain(value)}" for key, value in found.items())])

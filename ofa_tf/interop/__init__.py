@@ -10,8 +10,15 @@ from ofa_tf.interop.ofa_checkpoint import (
     load_ofa_checkpoint,
     load_specialized_checkpoint,
 )
-from ofa_tf.interop.ofa_latency_table import load_ofa_latency_table, save_ofa_latency_table
-from ofa_tf.interop.published_files import import_command, published_file, published_names, published_url
+from ofa_tf.interop.ofa_latency_table import is_ofa_latency_table, load_ofa_latency_table, save_ofa_latency_table
+from ofa_tf.interop.ofa_net_config import is_net_config, read_net_config
+from ofa_tf.interop.published_files import (
+    import_command,
+    published_file,
+    published_name,
+    published_names,
+    published_url,
+)
 
 __all__ = [
     "KERAS_NETWORKS",
@@ -20,6 +27,8 @@ __all__ = [
     "class_count",
     "import_command",
     "inferred_space",
+    "is_net_config",
+    "is_ofa_latency_table",
     "load_efficientnet_lite0",
     "load_keras_network",
     "load_ofa_accuracy_predictor",
@@ -27,7 +36,9 @@ __all__ = [
     "load_ofa_latency_table",
     "load_specialized_checkpoint",
     "published_file",
+    "published_name",
     "published_names",
     "published_url",
+    "read_net_config",
     "save_ofa_latency_table",
 ]

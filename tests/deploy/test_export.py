@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ofa_tf import deploy
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.data.preprocessing import PUBLISHED, SYMMETRIC
+from ofa_tf.deploy.model_file import _plain
 
 # How far the logits of a file may be from the Keras model's, in units of their spread.
 LOGITS_TOLERANCE = {"float32": 1e-4, "float16": 0.02, "dynamic": 0.2, "int8": 0.6, "int16x8": 0.3}
@@ -142,8 +143,23 @@ def test_a_file_says_what_it_is(subnet, tmp_path):
     logits = classify(images=subnet.images[:1])["logits"]
     assert logits.argmax() == deploy.Runner(report.path).predict(subnet.images[:1]).argmax()
     card = (tmp_path / "model.md").read_text(encoding="utf-8")
-    for words in ("cat, dog, bird, fish", f"{100 * report.tflite_top1:.1f}%", "int8", "split holdout", "a test"):
+    for words in (
+        "Images are upright",
+        "cat, dog, bird, fish",
+        f"{100 * report.tflite_top1:.1f}%",
+        "int8",
+        "split holdout",
+        "a test",
+    ):
         assert words in card
+
+
+def test_names_of_others_are_text_in_a_card():
+    """Whatever a folder is called: the description has it as it is, and a card has no HTML and no markup of it."""
+    labels = ["<script>alert(1)</script>", "new\nline", "*bold* [link](x)", "caf\u00e9 \U0001f41c", "a_b"]
+    shown = [_plain(label) for label in labels]
+    assert shown[0] == "&lt;script&gt;alert(1)&lt;/script&gt;"
+    assert shown[1:] == ["new&#10;line", "\\*bold\\* \\[link\\](x)", "caf\u00e9 \U0001f41c", "a_b"]
 
 
 def test_split_form_is_one_partition(subnet, exported, tmp_path):
