@@ -109,9 +109,22 @@ def read_supernet(name: str | os.PathLike) -> PackedSupernet:
     return PackedSupernet.load(name)
 
 
+def read_initial(name: str | os.PathLike) -> PackedSupernet:
+    """The supernet that a training begins with or learns from: one that ships, a file, or a run directory's."""
+    if not names_run(name):
+        return read_supernet(name)
+    run = RunDirectory.open(name)
+    return PackedSupernet(
+        run.load_supernet(),
+        preprocessing=run.recipe.preprocessing.to_config(),
+        class_names=tuple(run.dataset["class_names"]),
+    )
+
+
 def of_run(run: RunDirectory, net: Supernet, images: ImageDataset) -> Opened:
     """A run's supernet and images that are open already."""
-    return Opened(run, images, net, evaluator_for(net, run, images), {"supernet": run.path.name})
+    source = {"run_dir": str(run.path)}
+    return Opened(run, images, net, evaluator_for(net, run, images), {"supernet": run.path.name}, source)
 
 
 def evaluator_for(net: Supernet, run: RunDirectory, dataset: ImageDataset) -> Evaluator:

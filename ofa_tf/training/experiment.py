@@ -42,9 +42,11 @@ def open_experiment(
     """
     config = with_validation(config, "config")
     try:
-        space = spaces.get(config.pop("space"))
-        if initial is not None:
+        if initial is None:
+            space = spaces.get(config.pop("space"))
+        else:
             space = initial.net.space
+            config.pop("space", None)
             config |= {"preprocessing": dict(initial.preprocessing)} if initial.preprocessing else {}
         choices, resolutions = config.pop("choices", {}), config.pop("resolutions", ())
         source = {
