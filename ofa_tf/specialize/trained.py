@@ -30,20 +30,22 @@ _TELL_SECONDS = 30.0
 
 
 class Clock:
-    """Tells how long the whole still takes: guessed for each step, corrected by how long steps here really took.
+    """Tells how long the whole still takes: guessed for each step, corrected by the pace of those that are timed.
 
     Args:
-        guessed_s: seconds of each step, by its name, in their order.
+        paced_s: seconds of each step whose progress is noted, by its name, in their order.
+        fixed_s: of those that follow, whose time does not hang on how fast networks are trained here.
 
     Example:
-        clock = Clock({"train": 600, "export": 60})
+        clock = Clock({"train": 600}, {"export": 60})
         clock.at("train", share=0.1)
     """
 
-    def __init__(self, guessed_s: Mapping[str, float]):
-        self._guessed_s = dict(guessed_s)
-        self._step, self._share = "", 0.0
-        self._at = self._told = 0.0
+    def __init__(self, paced_s: Mapping[str, float], fixed_s: Mapping[str, float]):
+        self._paced_s, self._fixed_s = dict(paced_s), dict(fixed_s)
+        self._names = [*paced_s, *fixed_s]
+        self._step, self._share = self._names[0], 0.0
+        self._at = self._told = float("-inf")
         # What was timed here, and how long it was guessed to take; equal at first, so that a first step counts little.
         self._took_s = self._expected_s = _TELL_SECONDS
 
@@ -53,27 +55,25 @@ class Clock:
         What lies between two steps, or before the first note of one, is not taken for its pace.
         """
         now = time.monotonic()
-        begins = step != self._step
-        if not begins:
+        begins = step != self._step or self._told < 0
+        if not begins and step in self._paced_s:
             self._took_s += now - self._at
-            self._expected_s += (share - self._share) * self._guessed_s[step]
+            self._expected_s += (share - self._share) * self._paced_s[step]
         self._step, self._share, self._at = step, share, now
         if begins or now - self._told >= _TELL_SECONDS:
             self._told = now
-            names = list(self._guessed_s)
-            left = self.left_s / 60
-            say(
-                f"[{names.index(step) + 1}/{len(names)}] {step}: {100 * share:.0f}%; "
-                + (f"about {left:.0f} min left for the whole" if left >= 1 else "less than a minute left for the whole")
-            )
+            left, number = self.left_s / 60, self._names.index(step) + 1
+            minutes = f"about {left:.0f} min" if left >= 1 else "less than a minute"
+            say(f"[{number}/{len(self._names)}] {step}: {100 * share:.0f}%; {minutes} left for the whole")
 
     @property
     def left_s(self) -> float:
         """Seconds that are left of the whole."""
-        names = list(self._guessed_s)
-        later = names[names.index(self._step) + 1 :]
-        rest = (1 - self._share) * self._guessed_s[self._step] + sum(self._guessed_s[name] for name in later)
-        return rest * self._took_s / self._expected_s
+        later = self._names[self._names.index(self._step) + 1 :]
+        shares = {self._step: 1 - self._share, **dict.fromkeys(later, 1.0)}
+        paced = sum(shares.get(name, 0) * seconds for name, seconds in self._paced_s.items())
+        fixed = sum(shares.get(name, 0) * seconds for name, seconds in self._fixed_s.items())
+        return paced * self._took_s / self._expected_s + fixed
 
 
 def train_supernet(
@@ -112,14 +112,9 @@ def train_supernet(
     validation = len(dataset.split("validation"))
     images = min(evaluator.calibration_images, len(dataset.split("train"))) + min(validation, limit or validation)
     collect, fit = f"measure the accuracy of {pairs} sub-networks", "fit the accuracy predictor"
-    clock = Clock(
-        {
-            **{_step_name(stage): _seconds(trainer, stage) for stage in trainer.stages},
-            collect: pairs * images * _mean_macs(trainer.stages[-1], trainer) / _MACS_PER_SECOND,
-            fit: _FIT_SECONDS,
-            **then,
-        }
-    )
+    paced_s = {_step_name(stage): _seconds(trainer, stage) for stage in trainer.stages}
+    paced_s[collect] = pairs * images * _mean_macs(trainer.stages[-1], trainer) / _MACS_PER_SECOND
+    clock = Clock(paced_s, {fit: _FIT_SECONDS, **then})
     steps = {stage.name: _step_name(stage) for stage in trainer.stages}
     trainer.train(
         evaluate=lambda arch: evaluator.evaluate(arch, split="validation").to_dict(),

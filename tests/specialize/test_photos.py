@@ -78,23 +78,27 @@ def test_the_page_tells_what_is_chosen():
 
 
 def test_the_time_left_is_guessed_and_then_measured(monkeypatch, capsys):
-    """A machine of half the speed doubles what is left; what lies between steps is no part of their pace."""
+    """A machine of half the speed doubles what is left to train; what lies between steps is no part of their pace."""
     now = [0.0]
     monkeypatch.setattr(trained.time, "monotonic", lambda: now[0])
-    clock = Clock({"train": 3000.0, "measure": 600.0})
-    clock.at("train", 0.0)
-    assert clock.left_s == 3600
-    now[0] = 3000
-    clock.at("train", 0.5)
-    assert clock.left_s == pytest.approx(2 * 2100, rel=0.02)
-    now[0] = 90_000
-    clock.at("measure", 0.5)
-    assert clock.left_s == pytest.approx(2 * 300, rel=0.02)
-    assert capsys.readouterr().err.splitlines() == [
-        "[1/2] train: 0%; about 60 min left for the whole",
-        "[1/2] train: 50%; about 69 min left for the whole",
-        "[2/2] measure: 50%; about 10 min left for the whole",
-    ]
+    clock = Clock({"train": 3000.0, "measure": 600.0}, {"export": 120.0})
+    for at, step, share, left_min in [
+        (0, "train", 0.0, 62),
+        (10, "train", 0.001, None),
+        (3000, "train", 0.5, 2 * 35 + 2),
+        (90_000, "measure", 0.5, 2 * 5 + 2),
+        (90_300, "measure", 0.75, 2 * 2.5 + 2),
+        (95_000, "export", 0.0, 2),
+    ]:
+        now[0] = at
+        clock.at(step, share)
+        if left_min is not None:
+            assert clock.left_s == pytest.approx(60 * left_min, rel=0.03)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "[1/3] train: 0%; about 62 min left for the whole"
+    assert [line.partition(";")[0] for line in said[1:]] == [
+        "[1/3] train: 50%", "[2/3] measure: 50%", "[2/3] measure: 75%", "[3/3] export: 0%"
+    ]  # fmt: skip
 
 
 def write_photos(folder: pathlib.Path, **counts: int) -> None:
