@@ -37,7 +37,7 @@ _LARGEST_SHARE = 0.4
 # Batches of up to so many photos to learn from; more have batches of 64.
 _BATCHES = {100: 8, 500: 16, 5000: 32}
 # For batches of 64; smaller ones make more steps. What is trained already wants less than fresh weights do.
-_RATES = 0.1, 0.06
+_RATES = 0.05, 0.03
 # Guesses, for the time that is told: of a latency table for each image side, and of each target's files.
 _TABLE_SECONDS, _TARGET_SECONDS = 40.0, 60.0
 
