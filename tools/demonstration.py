@@ -25,21 +25,21 @@ from ofa_tf.specialize import (
     Target,
     TargetDevices,
     TargetResult,
-    collect_pairs,
-    of_run,
+    file_top1,
     open_source,
     specialize,
+    train_supernet,
 )
+from ofa_tf.specialize.photos import TABLE_ROUNDS
 from ofa_tf.specialize.work import say
-from ofa_tf.training import Trainer, open_experiment
 
 from .specialization_page import write_page
 
 SUPERNET, RESOLUTION, PHOTOS = "ofa_imagenette_mbv3", 128, 5
 # Where between the smallest and the largest sub-network's latency the budgets lie, on a logarithmic scale.
 SHIPPED_BUDGET, BUDGETS = 0.4, (0.3, 0.5, 0.7)
-# Half of what a table is usually given: the files are measured in the end.
-TABLE_ROUNDS = 4
+# What comes after the training, for the time that is told to be left.
+THEN_SECONDS = {"specialize at three budgets of this machine": 90.0, "compare with random sub-networks": 60.0}
 # A predictor that was fitted to few pairs is a rough judge: many of the search's best are evaluated.
 CANDIDATES, RANDOM_SUBNETS = 24, 20
 # Whole networks that the latency table is checked with in the end.
@@ -107,35 +107,21 @@ def demonstrate(run_dir: str, config: Mapping[str, Any], *, pairs: int, seed: in
         pairs: sub-networks measured for the accuracy predictor.
         seed: of search and random choices.
     """
-    say("1/5 train: all stages of progressive shrinking")
-    run, dataset = open_experiment(run_dir, config)
-    trainer = Trainer(run, dataset)
-    opened = of_run(run, trainer.net, dataset)
-    evaluator = opened.evaluator
-    trainer.train(evaluate=lambda arch: evaluator.evaluate(arch, split="validation").to_dict())
-
-    say(f"2/5 collect: validation accuracy of {pairs} sub-networks, each calibrated")
-    measured = collect_pairs(evaluator, run.path / "accuracy.jsonl", count=pairs)
-    say("3/5 fit the accuracy predictor")
-    predictor = AccuracyPredictor.fit(run.space, *measured.accuracies())
-    predictor.save(run.path / "accuracy_predictor.npz")
-    quality = predictor.metrics
+    opened, predictor = train_supernet(run_dir, config, pairs=pairs, then=THEN_SECONDS)
+    run, quality = opened.run, predictor.metrics
     judged = f"Kendall tau {quality['kendall_tau']:.2f}, RMSE {100 * quality['rmse']:.2f} points"
-    say(f"    on pairs that it was not fitted to: {judged}")
-
-    say("4/5 specialize at three budgets of this machine: search, choose on validation images, export, measure")
     options = {"candidates": CANDIDATES, "max_drop": MAX_DROP, "seed": seed}
     targets = targets_between(opened, run.path, BUDGETS, devices.Settings(), **options)
     done = specialize(opened, targets=targets, output=run.path, predictor=predictor)
     results = kept(done)
 
-    say("5/5 compare with random sub-networks, and check the latency table with whole ones")
+    say("compare with random sub-networks, and check the latency table with whole ones")
     table = done.devices.table(targets[0])
     with devices.open(devices.HOST) as device:
         verification, _ = devices.verify_table(table, run.space, device, networks=VERIFIED, seed=seed + 1)
     comparisons, others = {}, checks(verification, targets[0])
     for result in results:
-        comparisons[result.target.name], drawn = compare_with_random(evaluator, predictor, table, result, seed)
+        comparisons[result.target.name], drawn = compare_with_random(opened, predictor, table, result, seed)
         others += drawn
     lacks = shortcomings(comparisons, verification)
     figures = {"comparisons": comparisons, "latency": verification.to_dict(), "predictor": dict(quality)}
@@ -200,7 +186,7 @@ def kept(done: Specialization) -> Sequence[TargetResult]:
 
 
 def compare_with_random(
-    evaluator: Evaluator, predictor: AccuracyPredictor, table: LatencyTable, result: TargetResult, seed: int
+    opened: Opened, predictor: AccuracyPredictor, table: LatencyTable, result: TargetResult, seed: int
 ) -> tuple[dict[str, Any], list[TargetResult]]:
     """A chosen sub-network next to random ones inside its budget.
 
@@ -209,6 +195,7 @@ def compare_with_random(
         best "test" of any random one, which nobody could have chosen, and the file's. And the random ones.
     """
     constraint = Constraint("latency_ms", result.target.limits["latency_ms"], predictor=table)
+    evaluator = opened.evaluator
     inside = random_search(evaluator.net.space, [constraint], RANDOM_SUBNETS, accuracy_predictor=predictor, seed=seed)
     tops = [top1_by_split(evaluator, candidate.arch) for candidate in inside]
     drawn = [
@@ -224,12 +211,11 @@ def compare_with_random(
         )
         for number, (candidate, top) in enumerate(zip(inside, tops, strict=True))
     ]
-    images, labels = evaluator.images("test", result.arch.r)
     comparison = {
         "searched": top1_by_split(evaluator, result.arch),
         "best_random": max(tops, key=lambda top: top["validation"]),
         "best_random_test": max(top["test"] for top in tops),
-        "file_test": float(np.mean(Runner(result.path).predict(images).argmax(-1) == labels)),
+        "file_test": file_top1(opened, result.path, result.arch.r, split="test")[0],
     }
     return comparison, drawn
 

@@ -1,33 +1,14 @@
-"""What flags of several binaries name: an architecture, and the network that a training begins with or learns from."""
+"""What flags of several binaries name: an architecture, and the network that a training learns from."""
 
 import dataclasses
 import pathlib
 
 from ofa_tf import interop, zoo
 from ofa_tf.common import InputError, read_json
-from ofa_tf.interop import load_keras_network
-from ofa_tf.networks import PackedSupernet
 from ofa_tf.spaces import Arch, Space
-from ofa_tf.specialize import names_run, read_supernet
-from ofa_tf.training import KerasTeacher, RunDirectory, SupernetTeacher
+from ofa_tf.specialize import read_initial
+from ofa_tf.training import KerasTeacher, SupernetTeacher
 from ofa_tf.training.teacher import Teacher
-
-# Before the name of a network of keras.applications.
-_KERAS = "keras:"
-
-
-def read_initial(text: str) -> PackedSupernet:
-    """What `--init_from` and `--teacher` name: a supernet that ships, a run directory, a file, or a Keras network."""
-    if text.startswith(_KERAS) or pathlib.Path(text).suffix == ".keras":
-        return load_keras_network(text.removeprefix(_KERAS))
-    if not names_run(text):
-        return read_supernet(text)
-    run = RunDirectory.open(text)
-    return PackedSupernet(
-        run.load_supernet(),
-        preprocessing=run.recipe.preprocessing.to_config(),
-        class_names=tuple(run.dataset["class_names"]),
-    )
 
 
 def read_teacher(text: str, inputs: str | None, resolution: int | None = None) -> Teacher:

@@ -23,7 +23,14 @@ def write_page(done: Specialization, *, baselines: Sequence[str] = (), **options
         _measure_baselines(done, baselines)
     opened = done.opened
     supernet = {} if opened is None else {"supernet": ", ".join(f"{key} {it}" for key, it in opened.provenance.items())}
-    decisions = "candidates are chosen, and files checked, on validation images; test images are not looked at"
+    tested = [
+        f"{it.target.name} {100 * it.test_top1:.1f}% of {it.test_images}"
+        for it in done.results
+        if it.test_top1 is not None
+    ]
+    decisions = "candidates are chosen, and files checked, on validation images; test images " + (
+        f"are only reported: {'; '.join(tested)}" if tested else "are not looked at"
+    )
     return write_specialization(
         done.output,
         machine=host.describe(),

@@ -1,5 +1,6 @@
-"""From a trained supernet to a checked .tflite file for each device and budget, in one command.
+"""From photos or a trained supernet to a checked .tflite file for each device and budget, in one command.
 
+    python -m tools.specialize --photos=DIR --max_latency_ms=2 --output=OUT
     python -m tools.specialize --supernet=ofa_imagenette_mbv3 --max_latency_ms=2 --output=OUT
     python -m tools.specialize --run_dir=RUN --max_peak_memory_bytes=180e3 --max_model_bytes=900e3 --device=board \\
         --resolutions=96 --output=OUT
@@ -10,6 +11,13 @@ evaluate the best candidates on the validation split, choose, export, check, and
 here; a file over its limits makes the next search stricter, a few times. `--device` is host, the serial of a phone that
 adb sees, or any other word: of a device that is not here figures are predicted, by the `--latency_table` given. Tables
 of this machine and of attached phones are built unless given, and kept in OUT/tables.
+
+`--photos` names a folder with DIR/train/<class>/, at least 30 photos in all, of any classes. A part of them decides
+(those of DIR/validation, where that is there), those of DIR/test or DIR/val are only reported in the end. The supernet
+that ships (or `--supernet`) learns them in OUT/run: its largest network first, which then teaches all sub-networks.
+Accuracies are measured, their predictor is fitted, and the targets follow. How much is done follows from the number of
+photos and is told before the first step; on the way, the time that is left for the whole. Ctrl-C stops it, the same
+command goes on; one with other targets begins with what was learned.
 
 OUT/targets/NAME holds model.tflite, its card model.md and result.json; OUT/report.html shows all of them. The same
 command given again does only what is not finished: after a kill, with more targets, or with a device that was missing.
@@ -28,6 +36,9 @@ from ofa_tf.devices import device_flags
 from . import limit_flags, source_flags
 
 _SOURCE = source_flags.define()
+_PHOTOS = flags.DEFINE_string(
+    "photos", None, "a folder with train/<class>/ of your photos, which a supernet learns first, see above"
+)
 _PREDICTOR = flags.DEFINE_string(
     "predictor", None, "of accuracies; the supernet's own (RUN/predictor.npz) unless given"
 )
@@ -50,7 +61,10 @@ _QUANTIZATION_AWARE_EPOCHS = flags.DEFINE_integer(
 _SEED = flags.DEFINE_integer("seed", None, "of search and training", lower_bound=0)
 _WORKERS = flags.DEFINE_integer("workers", 1, "processes that work at once", lower_bound=1)
 _TABLE_ROUNDS = flags.DEFINE_integer(
-    "table_rounds", 8, "of this machine's tables: fewer are faster and noisier", lower_bound=1
+    "table_rounds",
+    None,
+    "of this machine's tables: fewer are faster and noisier; 8, with --photos 4, unless given",
+    lower_bound=1,
 )
 _LEARN = flags.DEFINE_bool("learn", False, "correct tables and extend accuracy pairs by what is measured")
 _BASELINES = flags.DEFINE_list(
@@ -84,6 +98,8 @@ def main(argv):
         raise InputError("no target given; give --max_latency_ms, another limit, or --targets=FILE")
     if _TARGETS.value is not None:
         _check_alone()
+    if _PHOTOS.value is not None:
+        _check_photos_alone()
     if _BASELINES.value:
         from ofa_tf.devices.baselines import check_names
 
@@ -94,15 +110,19 @@ def main(argv):
 
     targets = [_one_target()] if _TARGETS.value is None else read_targets(_TARGETS.value)
     source = _SOURCE.values()
+    supernet = source["supernet"]
+    if _PHOTOS.value is None:
+        supernet = _SOURCE.open() if source["run_dir"] or supernet else None
     done = specialize(
-        _SOURCE.open() if source["run_dir"] or source["supernet"] else None,
+        supernet,
+        photos=_PHOTOS.value,
         targets=targets,
         output=_OUTPUT.value,
         predictor=_PREDICTOR.value,
         workers=_WORKERS.value,
         learn=_LEARN.value,
         on_done=lambda done: write_page(done, baselines=_BASELINES.value, co2_lb_per_hour=_CO2.value),
-        settings=device_flags.settings(_TABLE_ROUNDS.value),
+        settings=device_flags.settings(_TABLE_ROUNDS.value or (8 if _PHOTOS.value is None else None)),
         options=device_flags.options(threads=1, runs=1, seconds=0.0),
     )
     page = done.output / "report.html"
@@ -127,6 +147,13 @@ def _check_alone() -> None:
     given += [f"max_{kind}" for kind in _LIMITS.limits()]
     if given:
         raise InputError(f"--{given[0]}: --targets says it for each target; leave --{given[0]} out")
+
+
+def _check_photos_alone() -> None:
+    """Photos say which images, and make a run and a predictor of their own."""
+    for flag in (_SOURCE.run_dir, _SOURCE.stage, _SOURCE.dataset, _SOURCE.data_dir, _PREDICTOR):
+        if flag.value is not None:
+            raise InputError(f"--{flag.name}: --photos makes a run of its own from its photos; leave --{flag.name} out")
 
 
 def _one_target():

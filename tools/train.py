@@ -65,10 +65,10 @@ def main(argv):
     import sys
 
     from ofa_tf.common import InputError
-    from ofa_tf.specialize import evaluator_for
+    from ofa_tf.specialize import evaluator_for, read_initial
     from ofa_tf.training import Cluster, Trainer, open_experiment, set_deterministic
 
-    from .opening import read_initial, read_teacher
+    from .opening import read_teacher
 
     if _DETERMINISTIC.value:
         set_deterministic()

@@ -3,8 +3,10 @@
 `ofa_tf.specialize(...)` is the call; this package holds what it is made of.
 """
 
+import dataclasses
 import importlib
 import os
+import pathlib
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -22,26 +24,38 @@ if TYPE_CHECKING:
         names_run,
         of_run,
         open_source,
+        read_initial,
         read_supernet,
     )
     from ofa_tf.specialize.predictors import open_accuracy_predictor, open_latency_predictor
     from ofa_tf.specialize.rounds import specialize_target, stricter_limits, with_latency
-    from ofa_tf.specialize.subnet_files import export_subnet, finetuned_weights, train_quantized
+    from ofa_tf.specialize.subnet_files import export_subnet, file_top1, finetuned_weights, train_quantized
     from ofa_tf.specialize.target import Target, default_name, read_targets
     from ofa_tf.specialize.target_devices import TargetDevices
     from ofa_tf.specialize.target_result import MODEL, TargetResult
+    from ofa_tf.specialize.trained import train_supernet
 
 # Loaded when they are asked for: most bring TensorFlow along, which targets and predictors do without.
 _MODULES = {
     "learning": ("collect_pairs", "learn_accuracies", "learn_latencies", "open_pairs"),
     "loop": ("Specialization", "specialize_targets"),
-    "opened": ("Opened", "evaluator_for", "evaluator_of", "names_run", "of_run", "open_source", "read_supernet"),
+    "opened": (
+        "Opened",
+        "evaluator_for",
+        "evaluator_of",
+        "names_run",
+        "of_run",
+        "open_source",
+        "read_initial",
+        "read_supernet",
+    ),
     "predictors": ("open_accuracy_predictor", "open_latency_predictor"),
     "rounds": ("specialize_target", "stricter_limits", "with_latency"),
-    "subnet_files": ("export_subnet", "finetuned_weights", "train_quantized"),
+    "subnet_files": ("export_subnet", "file_top1", "finetuned_weights", "train_quantized"),
     "target": ("Target", "default_name", "read_targets"),
     "target_devices": ("TargetDevices",),
     "target_result": ("MODEL", "TargetResult"),
+    "trained": ("train_supernet",),
 }
 _OF = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -57,6 +71,7 @@ __all__ = [
     "evaluator_for",
     "evaluator_of",
     "export_subnet",
+    "file_top1",
     "finetuned_weights",
     "learn_accuracies",
     "learn_latencies",
@@ -66,6 +81,7 @@ __all__ = [
     "open_latency_predictor",
     "open_pairs",
     "open_source",
+    "read_initial",
     "read_supernet",
     "read_targets",
     "specialize",
@@ -73,6 +89,7 @@ __all__ = [
     "specialize_targets",
     "stricter_limits",
     "train_quantized",
+    "train_supernet",
     "with_latency",
 ]
 
@@ -84,9 +101,10 @@ def __getattr__(name: str):
 
 
 def specialize(
-    supernet: "str | os.PathLike | Opened | None",
+    supernet: "str | os.PathLike | Opened | None" = None,
     *,
     output: str | os.PathLike,
+    photos: str | os.PathLike | None = None,
     device: str | None = None,
     max_latency_ms: float | None = None,
     limits: Mapping[str, float] | None = None,
@@ -108,10 +126,16 @@ def specialize(
     next search stricter, a few times. Latency tables of devices that are here are built unless given, and kept. Every
     result is written at once; the same call again does only what is not finished.
 
+    With `photos`, a supernet learns their classes first: its largest network, then with that as their teacher all
+    others. The accuracy predictor is fitted to it, and the files' accuracy on test images is reported.
+
     Args:
         supernet: the name of one that ships, a packed file, a run directory of tools.train, or an opened one. None
-            where only architectures are wanted, of the predictor's space.
+            where only architectures are wanted, of the predictor's space. With `photos`, what the training begins
+            with, by its name or path; one that ships unless given.
         output: the folder of everything that is written.
+        photos: a folder with `train/<class>/`, at least 30 photos, of classes that the supernet need not know; perhaps
+            `validation/<class>/`, which then decides in the place of a part of them, and `test/<class>/`.
         device: "host" (this machine, unless another is given), the serial of a phone that adb sees, "ssh:" and a
             computer, or any other word for a device that is not here, whose figures are then only predicted.
         max_latency_ms: the limit of latency, in milliseconds.
@@ -139,12 +163,17 @@ def specialize(
         import ofa_tf
         done = ofa_tf.specialize("ofa_imagenette_mbv3", max_latency_ms=2.0, output="out")
         print(done.results[0].path, done.results[0].measured["latency_ms"])
+        ofa_tf.specialize(photos="flowers", max_latency_ms=2.0, output="flowers_out")
     """
     from ofa_tf.common import InputError
     from ofa_tf.specialize.loop import specialize_targets
     from ofa_tf.specialize.opened import Opened, names_run, open_source
     from ofa_tf.specialize.target import Target, default_name, read_targets
 
+    others = {"images": images, "dataset": dataset, "predictor": predictor}
+    if photos is not None and (isinstance(supernet, Opened) or any(each is not None for each in others.values())):
+        given = next((name for name, each in others.items() if each is not None), "an opened supernet")
+        raise InputError(f"specialize: photos and {given} are given; photos makes its own, leave {given} out")
     if isinstance(supernet, Opened) and (images is not None or dataset is not None):
         raise InputError(
             "specialize: images or dataset are given, and a supernet that is opened with its own; leave them out"
@@ -159,17 +188,29 @@ def specialize(
         raise InputError(f"specialize: {given} and targets are given; each target says it itself, leave {given} out")
     elif isinstance(targets, (str, os.PathLike)):
         targets = read_targets(targets)
-    if supernet is not None and not isinstance(supernet, Opened):
+    opened: Opened | Callable[[], Opened] | None
+    if photos is not None:
+        from ofa_tf.devices import Settings
+        from ofa_tf.specialize.photos import TABLE_ROUNDS, supernet_of_photos
+
+        if settings is None or settings.rounds is None:
+            settings = dataclasses.replace(settings or Settings(), rounds=TABLE_ROUNDS)
+        run_dir = pathlib.Path(output) / "run"
+        opened = supernet_of_photos(photos, run_dir, supernet=supernet, targets=targets)
+    elif supernet is None or isinstance(supernet, Opened):
+        opened = supernet
+    else:
         kind = "run_dir" if names_run(supernet) else "supernet"
         data_dir = None if images is None else os.fspath(images)
-        supernet = open_source(**{kind: os.fspath(supernet)}, dataset=dataset, data_dir=data_dir)
+        opened = open_source(**{kind: os.fspath(supernet)}, dataset=dataset, data_dir=data_dir)
     return specialize_targets(
         targets,
         output,
-        opened=supernet,
+        opened=opened,
         predictor=predictor,
         workers=workers,
         learning=learn,
+        tested=photos is not None,
         on_done=on_done,
         settings=settings,
         options=options,

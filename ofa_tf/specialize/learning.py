@@ -146,6 +146,7 @@ def collect_pairs(
     seed: int = 0,
     limit: int | None = None,
     farm: Farm | None = None,
+    on_pair: Callable[[int], None] = lambda pairs: None,
 ) -> PairsFile:
     """Extends a file of (architecture, validation accuracy) pairs; what is there is not measured again.
 
@@ -156,6 +157,7 @@ def collect_pairs(
         seed: of the choice of architectures.
         limit: at most so many validation images, evenly spaced.
         farm: the Ray workers that evaluate; this process does unless given.
+        on_pair: called with the number of pairs as each is added.
 
     Raises:
         InputError: there are no validation images, or the file is of other weights or images.
@@ -174,4 +176,5 @@ def collect_pairs(
     evaluate = functools.partial(collect, evaluator) if farm is None else farm.collect
     for result in evaluate(archs, split="validation", limit=limit, known=known):
         pairs.add(result.arch, result.top1, images=result.images, split=result.split, top5=result.top5)
+        on_pair(len(pairs))
     return pairs

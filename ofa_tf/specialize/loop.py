@@ -33,10 +33,11 @@ from ofa_tf.specialize.predictors import open_accuracy_predictor
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.target_devices import TargetDevices
 from ofa_tf.specialize.target_result import TargetResult
-from ofa_tf.specialize.work import PredictorOf, Work, make, measure, say, work_of
+from ofa_tf.specialize.trained import PREDICTOR_FILE
+from ofa_tf.specialize.work import PredictorOf, Work, make, measure, say, test, work_of
 
-# What tools.fit_accuracy_predictor and the demo call a run's own.
-_OWN = ("predictor.npz", "accuracy_predictor.npz")
+# What `train_supernet` calls a run's own, and what the demo did before.
+_OWN = (PREDICTOR_FILE, "accuracy_predictor.npz")
 
 # Targets, each with its latency table.
 Calls = Sequence[tuple[Work, LatencyPredictor | None]]
@@ -72,10 +73,11 @@ def specialize_targets(
     targets: Sequence[Target],
     output: str | os.PathLike,
     *,
-    opened: Opened | None,
+    opened: Opened | Callable[[], Opened] | None,
     predictor: str | os.PathLike | AccuracyPredictor | None = None,
     workers: int = 0,
     learning: bool = False,
+    tested: bool = False,
     on_done: Callable[[Specialization], None] = lambda done: None,
     settings: devices.Settings | None = None,
     options: devices.BenchmarkOptions | None = None,
@@ -85,10 +87,12 @@ def specialize_targets(
     Args:
         targets: with different names.
         output: the folder of everything that is written.
-        opened: the supernet and its images; None where only architectures are wanted.
+        opened: the supernet and its images, or what makes them while no other process may work on the folder; None
+            where only architectures are wanted.
         predictor: of accuracies, or what names one; the supernet's own unless given.
         workers: processes that make files at once; 0 makes them in this one.
         learning: whether measurements flow back into tables and accuracy pairs.
+        tested: whether files are run on the test split in the end, where there is one: for the report, not to decide.
         on_done: called with the results before anything is learned from them, while no other process may work on the
             folder.
         settings: of devices.
@@ -105,6 +109,7 @@ def specialize_targets(
         raise InputError("targets: there are none, expected at least one")
     output = pathlib.Path(output)
     with _output_lock(output):
+        opened = opened() if callable(opened) else opened
         predictor_of = _predictors(opened, predictor)
         bench = TargetDevices(output / "tables", settings=settings, options=options, say=say)
         works = [work_of(target, output, opened, predictor_of, bench) for target in targets]
@@ -129,6 +134,9 @@ def specialize_targets(
                     if not work.is_open:
                         left.remove(work)
                         _tell(work, total, len(left), time.monotonic() - began)
+        if tested and opened is not None and "test" in opened.dataset.splits:
+            for work in works:
+                test(work, opened)
         done = Specialization(output, [work.result for work in works], opened, predictor_of, bench)
         on_done(done)
         if learning:

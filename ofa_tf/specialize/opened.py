@@ -12,6 +12,7 @@ from ofa_tf import networks, zoo
 from ofa_tf.common import InputError
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
 from ofa_tf.evaluation import Evaluator
+from ofa_tf.interop import load_keras_network
 from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.training import RunDirectory, initialize, weights_digest
 
@@ -118,9 +119,34 @@ def read_supernet(name: str | os.PathLike) -> PackedSupernet:
     return PackedSupernet.load(name)
 
 
+# Before the name of a network of keras.applications.
+_KERAS = "keras:"
+
+
+def read_initial(name: str | os.PathLike) -> PackedSupernet:
+    """The supernet that a training begins with or learns from.
+
+    Args:
+        name: of one that ships, a file, a run directory, or "keras:" and the name of a network of `keras.applications`
+            (or a `.keras` file of one), around which a supernet is made.
+    """
+    name = os.fspath(name)
+    if name.startswith(_KERAS) or pathlib.Path(name).suffix == ".keras":
+        return load_keras_network(name.removeprefix(_KERAS))
+    if not names_run(name):
+        return read_supernet(name)
+    run = RunDirectory.open(name)
+    return PackedSupernet(
+        run.load_supernet(),
+        preprocessing=run.recipe.preprocessing.to_config(),
+        class_names=tuple(run.dataset["class_names"]),
+    )
+
+
 def of_run(run: RunDirectory, net: Supernet, images: ImageDataset) -> Opened:
     """A run's supernet and images that are open already."""
-    return Opened(run, images, net, evaluator_for(net, run, images), {"supernet": run.path.name})
+    source = {"run_dir": str(run.path)}
+    return Opened(run, images, net, evaluator_for(net, run, images), {"supernet": run.path.name}, source)
 
 
 def evaluator_for(net: Supernet, run: RunDirectory, dataset: ImageDataset) -> Evaluator:

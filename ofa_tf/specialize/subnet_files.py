@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ofa_tf.deploy import ExportReport, Network, quantization_aware
+from ofa_tf.data import evaluation_batches
+from ofa_tf.deploy import ExportReport, Network, Runner, quantization_aware
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize.opened import Opened
 from ofa_tf.training import FinetuneRecipe, finetune
 
-# Training images that give integer precisions their ranges.
-_REPRESENTATIVE = 200
+# Training images that give integer precisions their ranges; and how many images a file is asked about at once.
+_REPRESENTATIVE, _BATCH = 200, 200
 
 Weights = Mapping[str, Sequence[np.ndarray]]
 
@@ -108,6 +109,20 @@ def finetuned_weights(opened: Opened, arch: Arch, *, epochs: int, seed: int, che
     )
     finetune(model, opened.dataset, recipe, checkpoint=checkpoint)
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+def file_top1(opened: Opened, path: str | os.PathLike, resolution: int, *, split: str) -> tuple[float, int]:
+    """The top-1 of a file on all of a split's images, and how many these are."""
+    batches = evaluation_batches(
+        opened.dataset,
+        split,
+        resolution=resolution,
+        batch_size=_BATCH,
+        crop_fraction=opened.evaluator.preprocessing.crop_fraction,
+    )
+    runner = Runner(path)
+    right = [runner.predict(np.asarray(images)).argmax(-1) == np.asarray(labels) for images, labels in batches]
+    return float(np.mean(np.concatenate(right))), sum(map(len, right))
 
 
 def _network(opened: Opened, arch: Arch, split: str, weights: Weights | None) -> Network:

@@ -38,6 +38,8 @@ class TargetResult:
         keras_top1: top-1 on the validation split of the float network that the file was made from.
         tflite_top1: the file's.
         images: how many validation images these are of.
+        test_top1: the file's top-1 on the test split, which decides nothing; None where that was not looked at.
+        test_images: how many images that is of.
         rounds: each search: its limits, and the architecture, predicted and measured costs of what was made.
         evaluated: each evaluated candidate: arch, top1, top5, images, split.
         reason: of a failure, one line.
@@ -62,6 +64,8 @@ class TargetResult:
     keras_top1: float | None = None
     tflite_top1: float | None = None
     images: int | None = None
+    test_top1: float | None = None
+    test_images: int | None = None
     rounds: Sequence[Mapping[str, Any]] = ()
     evaluated: Sequence[Mapping[str, Any]] = ()
     reason: str = ""
@@ -101,6 +105,8 @@ class TargetResult:
             words.append(f"validation top-1 {100 * self.tflite_top1:.1f}% on {self.images} images")
         elif self.predicted_top1 is not None:
             words.append(f"predicted top-1 {100 * self.predicted_top1:.1f}%")
+        if self.test_top1 is not None:
+            words.append(f"test top-1 {100 * self.test_top1:.1f}% on {self.test_images}")
         return "; ".join([*words, *filter(None, [self.reason])])
 
     def _cost(self, kind: str) -> str:

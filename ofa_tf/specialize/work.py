@@ -7,11 +7,14 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 
+import tqdm
+
 from ofa_tf.common import OfaError, brief, write_text
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.specialize.opened import Opened
 from ofa_tf.specialize.rounds import specialize_target, with_latency
+from ofa_tf.specialize.subnet_files import file_top1
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.target_devices import TargetDevices
 from ofa_tf.specialize.target_result import PREDICTOR, RESULT, TargetResult
@@ -23,8 +26,8 @@ PredictorOf = Callable[[Target], AccuracyPredictor]
 
 
 def say(text: str) -> None:
-    """A line of progress."""
-    print(text, file=sys.stderr, flush=True)
+    """A line of progress, above a bar that is there."""
+    tqdm.tqdm.write(text, file=sys.stderr)
 
 
 @dataclasses.dataclass(eq=False)
@@ -148,3 +151,13 @@ def make(work: Work, open_supernet: Callable[[], Opened | None], table: LatencyP
         )
     )
     return work
+
+
+def test(work: Work, opened: Opened) -> None:
+    """Adds the file's accuracy on the test split to a result that lacks it."""
+    result = work.result
+    if result.path is None or result.test_top1 is not None:
+        return
+    work.say("test images, for the report")
+    top1, images = file_top1(opened, result.path, result.arch.r, split="test")
+    work.result = dataclasses.replace(result, test_top1=top1, test_images=images).save(work.folder / RESULT)

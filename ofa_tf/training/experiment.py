@@ -45,12 +45,14 @@ def open_experiment(
     """
     config = with_validation(config, "config")
     try:
-        space = spaces.get(config.pop("space"))
-        if initial is not None:
+        if initial is None:
+            space = spaces.get(config.pop("space"))
+            if isinstance(config.get("preprocessing"), dict):
+                config["preprocessing"] = PUBLISHED.to_config() | config["preprocessing"]
+        else:
             space = initial.net.space
+            config.pop("space", None)
             config |= {"preprocessing": dict(initial.preprocessing)} if initial.preprocessing else {}
-        elif isinstance(config.get("preprocessing"), dict):
-            config["preprocessing"] = PUBLISHED.to_config() | config["preprocessing"]
         choices, resolutions = config.pop("choices", None) or {}, config.pop("resolutions", None) or ()
         source = {
             "dataset": config.pop("dataset"),

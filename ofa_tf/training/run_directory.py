@@ -81,7 +81,7 @@ class RunDirectory:
                 if before != now:
                     raise InputError(
                         f"{path}: holds a run with another {what} ({_difference(before, now)}); "
-                        f"give another --run_dir, or the former settings to resume it"
+                        f"give another folder, or the former settings to resume it"
                     )
             return old
         if path.exists() and not path.is_dir():

@@ -62,6 +62,8 @@ class StopSignals:
 
 # Evaluates a sub-network of the trainer's net; returns figures for the metrics, the split among them.
 Evaluate = Callable[[Arch], dict]
+# Told after each step: the stage's name, its steps so far, and all of them.
+OnStep = Callable[[str, int, int], None]
 
 
 @dataclasses.dataclass
@@ -150,12 +152,19 @@ class Trainer:
         self._traced = False
         self._stop = StopSignals()
 
-    def train(self, stages: list[str] | None = None, *, evaluate: Evaluate | None = None) -> Supernet:
+    def train(
+        self,
+        stages: list[str] | None = None,
+        *,
+        evaluate: Evaluate | None = None,
+        on_step: OnStep = lambda stage, done, steps: None,
+    ) -> Supernet:
         """Runs the named stages of the recipe, or all; finished ones are read, not run again.
 
         Args:
             stages: names; all of the recipe unless given.
             evaluate: evaluates corner sub-networks of `net`; None for none.
+            on_step: called after each step with the stage's name, how many of its steps are done, and how many it has.
 
         Returns:
             The supernet after the last of them.
@@ -174,7 +183,7 @@ class Trainer:
                 if stage.name in finished:
                     load_checkpoint(self.run.stage_weights(stage.name), self.net)
                 elif stage.name in wanted:
-                    self._run_stage(index, stage, evaluate)
+                    self._run_stage(index, stage, evaluate, on_step)
                 else:
                     raise InputError(
                         f"{self.run.path}: stage {stage.name} is not finished; run it first, or all stages"
@@ -183,7 +192,7 @@ class Trainer:
                     self.teacher.load_state(self.net.state())
         return self.net
 
-    def _run_stage(self, index: int, stage: Stage, evaluate: Evaluate | None) -> None:
+    def _run_stage(self, index: int, stage: Stage, evaluate: Evaluate | None, on_step: OnStep) -> None:
         recipe, curve = self.recipe, self._curves[index]
         epoch_steps = steps_per_epoch(self.dataset, self._batch_size)
         epochs = recipe.stages[stage.name].total_epochs
@@ -222,6 +231,7 @@ class Trainer:
                 progress.top1_sum += top1
                 bar.update(self._batch_size)
                 bar.set_postfix(loss=f"{loss:.3f}", top1=f"{top1:.3f}", refresh=False)
+                on_step(stage.name, progress.step, steps)
                 epoch, rest = divmod(step + 1, epoch_steps)
                 if rest == 0:
                     self._log_epoch(stage, epoch, epoch_steps, rate, progress)

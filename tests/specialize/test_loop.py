@@ -7,10 +7,12 @@ import pathlib
 import threading
 import time
 
+import numpy as np
 import pytest
 
 import ofa_tf
 from ofa_tf.common import InputError, OfaError
+from ofa_tf.deploy import Runner
 from ofa_tf.specialize import MODEL, TargetDevices, TargetResult, loop, open_source, rounds
 from tests.micro import micro_space
 from tests.specialize.small import MacsAccuracy, MacsLatency, small_target
@@ -168,6 +170,40 @@ def test_the_folder_stays_locked_until_the_results_are_told(opened, predictor, t
 
     ofa_tf.specialize(opened, on_done=on_done, **options)
     assert [result.status for result in told] == ["failed"]
+
+
+def test_a_supernet_is_made_while_the_folder_is_locked(opened, predictor, tmp_path):
+    """So that two commands do not train in one folder at once."""
+    made = []
+
+    def make():
+        with pytest.raises(InputError, match="another process works on it"):
+            loop.specialize_targets([small_target()], tmp_path, opened=opened, predictor=predictor)
+        made.append(opened)
+        return opened
+
+    done = loop.specialize_targets([small_target()], tmp_path, opened=make, predictor=predictor)
+    assert (done.opened, made) == (opened, [opened])
+
+
+def test_test_images_are_reported_once(opened, predictor, tmp_path, capsys):
+    """On all of them, after everything is decided; a file that is there is not run again."""
+
+    def call() -> TargetResult:
+        targets = [small_target(), small_target("impossible", limits={"macs": 10})]
+        done = loop.specialize_targets(targets, tmp_path, opened=opened, predictor=predictor, tested=True)
+        assert done.failed[0].test_top1 is None
+        return done.results[0]
+
+    result = call()
+    images, labels = opened.evaluator.images("test", result.arch.r)
+    assert result.test_top1 == np.mean(Runner(result.path).predict(images).argmax(-1) == labels)
+    assert result.test_images == len(labels) == 360
+    assert f"test top-1 {100 * result.test_top1:.1f}% on 360" in result.summary()
+    assert TargetResult.load(result.path.parent / "result.json") == result
+    capsys.readouterr()
+    assert call() == result
+    assert "small: test images" not in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -3,13 +3,17 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
+from ofa_tf.networks import PackedSupernet
+from tests.micro import nano_net
 from tests.reference import ROOT
 from tests.tools.test_binaries import check_mistake, photos, run, space, trained  # noqa: F401
 
@@ -40,6 +44,87 @@ def test_mistakes(tmp_path):
     check_mistake("tools.specialize", "--max_macs=1e6", f"--output={output}", says=says)
 
 
+def test_mistakes_with_photos(tmp_path, photos):  # noqa: F811
+    """Before anything is written: folders that are none, too few photos, flags that contradict each other."""
+    output = tmp_path / "out"
+    ours = ("tools.specialize", "--max_latency_ms=2", f"--output={output}")
+
+    def check(folder, *flags, says):
+        check_mistake(*ours, f"--photos={folder}", *flags, says=says, leaves=output)
+
+    check(tmp_path / "none", says=f"--photos={tmp_path / 'none'}: no such folder; expected train/<class>/*.jpg in it")
+    check(tmp_path, says=f"--photos={tmp_path}: no folder train in it")
+    (tmp_path / "train").mkdir()
+    check(tmp_path, says="train: no class folders; expected two or more")
+    shutil.copytree(photos / "train" / "one", tmp_path / "train" / "one")
+    check(tmp_path, says="train: only one class folder (one)")
+    two = tmp_path / "train" / "two"
+    two.mkdir()
+    shutil.copy(photos / "train" / "two" / "0.png", two)
+    check(tmp_path, says=f"--photos={tmp_path}: class two has 1 photo in train, expected at least 2")
+    shutil.copy(photos / "train" / "two" / "1.png", two)
+    for index in range(27, 70):
+        (tmp_path / "train" / "one" / f"{index}.png").unlink()
+    check(tmp_path, says=f"--photos={tmp_path}: 29 photos in train, expected at least 30")
+    check(photos, "--supernet=ofa_imagenet", says="supernet 'ofa_imagenet' does not ship, there are: ")
+    for flag in ("run_dir", "stage", "dataset", "data_dir", "predictor"):
+        check(photos, f"--{flag}=x", says=f"--{flag}: --photos makes a run of its own from its photos; leave --{flag}")
+
+
+@pytest.mark.slow
+def test_photos_in_one_command(tmp_path, photos):  # noqa: F811
+    """Killed while it trains and while accuracies are measured: it goes on, does nothing twice, and ends well."""
+    initial, output = tmp_path / "nano.npz", tmp_path / "out"
+    PackedSupernet(nano_net(1, resolutions=(24, 32)), class_names=tuple("abcdefghij")).save(initial)
+    command = (
+        "tools.specialize", f"--photos={photos}", f"--supernet={initial}", "--max_latency_ms=5", "--name=mine",
+        "--resolutions=32", "--table_rounds=1", "--max_drop=0.5", f"--output={output}",
+    )  # fmt: skip
+    pairs, last = output / "run" / "accuracy.jsonl", output / "run" / "stages" / "expand2.npz"
+    kill_when(lambda: (output / "run" / "stages" / "full.npz").exists(), *command)
+    assert not last.exists()
+    kill_when(lambda: pairs.exists() and len(pairs.read_text().splitlines()) > 10, *command)
+    before = {path: path.stat().st_mtime_ns for path in last.parent.iterdir()}
+    kept = pairs.read_text().splitlines()[:10]
+    said = run(*command)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    lines = pairs.read_text().splitlines()
+    assert lines[:10] == kept
+    assert len(lines) == len(set(lines)) == 101
+    found = result(output, "mine")
+    assert found["status"] == "verified"
+    assert (found["images"], found["test_images"]) == (42, 30)
+    assert f"test top-1 {100 * found['test_top1']:.1f}% on 30" in said
+    # After some passes over three kinds of digits, chance is far below.
+    assert found["test_top1"] > 0.6
+    report = json.loads((output / "report.json").read_text())
+    assert f"only reported: mine {100 * found['test_top1']:.1f}% of 30" in report["notes"]["decisions"]
+    assert report["metrics"]
+    written = {path: path.stat().st_mtime_ns for path in output.rglob("*.npz")}
+    done = (output / "targets" / "mine" / "result.json").stat().st_mtime_ns
+    # Another target begins with what was learned.
+    run(*(flag.replace("--name=mine", "--name=other") for flag in command))
+    assert result(output, "other")["source"] == found["source"]
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*.npz")} == written
+    assert (output / "targets" / "mine" / "result.json").stat().st_mtime_ns == done
+    check_mistake(*command, "--supernet=ofa_imagenette_mbv3", says="holds a run with another space")
+
+
+def kill_when(reached: Callable[[], object], *command: str) -> int:
+    """Runs a binary up to a point, and kills it there; returns its session."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True
+    )
+    end = time.monotonic() + 250
+    while not reached():
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return process.pid
+
+
 def test_architectures_only(tmp_path):
     """No supernet at all: predicted figures, the command that fetches the weights, a report, and exit code 0."""
     output = tmp_path / "out"
@@ -66,24 +151,15 @@ def test_a_killed_run_goes_on(tmp_path):
         {"name": "impossible", "limits": {"macs": 1000}},
         device="nowhere", resolutions=[96], candidates=1, images=20, max_drop=0.5,
     )  # fmt: skip
-    command = ["-m", "tools.specialize", f"--supernet={SUPERNET}", f"--targets={targets}", f"--output={output}"]
-    process = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True
-    )
-    end = time.monotonic() + 200
-    while not list(output.glob("targets/*/result.json")):
-        assert time.monotonic() < end
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command = ["tools.specialize", f"--supernet={SUPERNET}", f"--targets={targets}", f"--output={output}"]
+    session = kill_when(lambda: list(output.glob("targets/*/result.json")), *command)
     before = {path: path.stat().st_mtime_ns for path in output.glob("targets/*/result.json")}
     assert len(before) < 3
     end = time.monotonic() + 20
-    while in_session(process.pid):
+    while in_session(session):
         assert time.monotonic() < end, "a worker outlives its parent"
         time.sleep(0.1)
-    message = run(*command[1:], code=1)
+    message = run(*command, code=1)
     assert message.endswith(
         f"1 of 4 targets failed: impossible; {output / 'report.html'} says why, the same command tries them again"
     )

@@ -1,0 +1,166 @@
+"""From photos to a supernet that knows them: what is done with how many of them, and mistakes before the first step.
+
+The largest network of a supernet that ships learns the new classes, then it teaches all sub-networks: two stages of an
+ordinary run, which `train_supernet` runs and resumes.
+"""
+
+import collections
+import math
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ofa_tf.common import InputError
+from ofa_tf.data import ImageDataset, load
+from ofa_tf.data.load import VALIDATION_FOLDERS
+from ofa_tf.spaces import Space
+from ofa_tf.specialize.opened import Opened, read_initial
+from ofa_tf.specialize.target import Target
+from ofa_tf.specialize.trained import train_supernet
+from ofa_tf.specialize.work import say
+from ofa_tf.training import progressive_stages
+
+# What is begun with, unless the user names another one.
+SUPERNET = "ofa_imagenette_mbv3"
+
+FEWEST_PHOTOS, FEWEST_OF_A_CLASS = 30, 2
+# Of a latency table: half of what it is usually given, as the files are measured in the end.
+TABLE_ROUNDS = 4
+_MOST_VALIDATION = 2000
+# A sub-network's accuracy for the predictor; that of a candidate, which decides, is of all validation images.
+PAIR_IMAGES = 500
+# Passes over the photos: some 30,000 images for 3,000 photos, 9,000 for 300.
+_PASSED_IMAGES, _FEWEST_PASSES, _MOST_PASSES = 550, 3, 100
+# Of them, those of the largest network.
+_LARGEST_SHARE = 0.4
+# Batches of up to so many photos to learn from; more have batches of 64.
+_BATCHES = {100: 8, 500: 16, 5000: 32}
+# For batches of 64; smaller ones make more steps. What is trained already wants less than fresh weights do.
+_RATES = 0.05, 0.03
+# Guesses, for the time that is told: of a latency table for each image side, and of each target's files.
+_TABLE_SECONDS, _TARGET_SECONDS = 40.0, 60.0
+
+
+def validation_images(photos: int) -> int:
+    """How many of the photos are held out to decide: a fifth of few, a tenth of more, and 2,000 at most."""
+    return round(min(photos / 5, 50 + photos / 10, _MOST_VALIDATION))
+
+
+def pair_count(photos: int) -> int:
+    """How many sub-networks are measured for the accuracy predictor."""
+    return 100 if photos < 1000 else 150 if photos < 10_000 else 200
+
+
+def experiment(space: Space, photos: int, *, own_validation: bool = False) -> dict[str, Any]:
+    """The experiment for so many photos, without where they lie: the argument of `open_experiment`.
+
+    Args:
+        space: of the supernet that is begun with.
+        photos: images in `train/`.
+        own_validation: whether others decide, and all of these are learned from.
+
+    Example:
+        experiment(spaces.get("ofa_tiny"), 300)["stages"]["full"]["epochs"]
+    """
+    held_out = None if own_validation else validation_images(photos)
+    learned = photos - (held_out or 0)
+    passes = round(_PASSED_IMAGES * math.sqrt(learned) / learned)
+    passes = min(max(passes, _FEWEST_PASSES), _MOST_PASSES)
+    largest = max(1, round(_LARGEST_SHARE * passes))
+    batch_size = next((size for most, size in _BATCHES.items() if learned <= most), 64)
+    rates = [round(rate * math.sqrt(batch_size / 64), 4) for rate in _RATES]
+    # An eighth is exact, so that both are a whole number together.
+    first = {"epochs": largest - largest / 8, "warmup_epochs": largest / 8, "learning_rate": rates[0]}
+    # The last one, without those before it, draws from all sub-networks and leaves their channels where they are.
+    last = progressive_stages(space)[-1].name
+    rest = {"epochs": passes - largest, "learning_rate": rates[1], "subnets_per_step": 1}
+    return {
+        "dataset": "folder",
+        "validation": held_out,
+        "data_seed": 0,
+        "batch_size": batch_size,
+        "base_batch_size": batch_size,
+        "weight_decay": 1e-4,
+        "evaluate_every": passes,
+        "checkpoint_minutes": 2.0,
+        "calibration_images": 400,
+        "augmentation": {"crop_scale": (0.35, 1.0)},
+        "stages": {"full": first, last: rest},
+    }
+
+
+def supernet_of_photos(
+    photos: str | os.PathLike, run_dir: pathlib.Path, *, supernet: str | os.PathLike | None, targets: Sequence[Target]
+) -> Callable[[], Opened]:
+    """Looks at a folder of photos, tells what will be done with them, and returns what does it.
+
+    Args:
+        photos: with `train/<class>/`; perhaps `validation/<class>/`, which then decides, and `test/<class>/`.
+        run_dir: where it is trained; what is there is not done again.
+        supernet: what is begun with, as `read_initial` takes it; `SUPERNET` unless given.
+        targets: that follow, for the time that is told.
+
+    Raises:
+        InputError: the photos or the supernet cannot be used.
+    """
+    folder, name = pathlib.Path(photos), os.fspath(supernet or SUPERNET)
+    try:
+        dataset = load("folder", folder)
+    except InputError as error:
+        # The flag by which `load` is told of the folder elsewhere.
+        raise InputError(str(error).replace("--data_dir", "--photos")) from error
+    own_validation = any((folder / each).is_dir() for each in VALIDATION_FOLDERS)
+    count = _check_classes(folder, dataset, own_validation)
+    initial = read_initial(name)
+    space = initial.net.space
+    config = {**experiment(space, count, own_validation=own_validation), "data_dir": str(folder)}
+    pairs = pair_count(count)
+    _tell(folder, dataset, count, own_validation, name, config, pairs)
+    sides = {side for target in targets for side in target.resolutions or space.resolutions}
+    tables = {target.device for target in targets if "latency_ms" in target.limits and not target.latency_table}
+    seconds = _TABLE_SECONDS * len(tables) * len(sides) + _TARGET_SECONDS * len(targets)
+    steps = {"search, export and measure": seconds}
+    return lambda: train_supernet(run_dir, config, initial=initial, pairs=pairs, limit=PAIR_IMAGES, then=steps)[0]
+
+
+def _check_classes(folder: pathlib.Path, dataset: ImageDataset, own_validation: bool) -> int:
+    """The number of photos in `train/`, which each class has enough of."""
+    parts = ("train",) if own_validation else ("train", "validation")
+    labels = collections.Counter(int(label) for part in parts for label in dataset.split(part).labels)
+    for label, name in enumerate(dataset.class_names):
+        if labels[label] < FEWEST_OF_A_CLASS:
+            raise InputError(
+                f"--photos={folder}: class {name} has {labels[label]} photo in train, expected at least "
+                f"{FEWEST_OF_A_CLASS}, one to learn from and one to decide; add some, or remove the folder"
+            )
+    if labels.total() < FEWEST_PHOTOS:
+        raise InputError(
+            f"--photos={folder}: {labels.total()} photos in train, expected at least {FEWEST_PHOTOS}; add some"
+        )
+    return labels.total()
+
+
+def _tell(
+    folder: pathlib.Path,
+    dataset: ImageDataset,
+    photos: int,
+    own_validation: bool,
+    name: str,
+    config: Mapping[str, Any],
+    pairs: int,
+) -> None:
+    """The choice, in few lines."""
+    held_out = config["validation"]
+    if own_validation:
+        decide = f"all to learn from; the {len(dataset.split('validation'))} of its validation folder decide"
+    else:
+        decide = f"{photos - held_out} to learn from, {held_out} held out, which decide"
+    test = f"{len(dataset.split('test'))} others are" if "test" in dataset.splits else "none is"
+    say(f"{folder}: {photos} photos of {dataset.num_classes} classes in train: {decide}; {test} for the report alone")
+    first, rest = config["stages"].values()
+    say(
+        f"begins with {name}: {first['epochs'] + first['warmup_epochs']:.0f} passes over the photos for its largest "
+        f"network at a rate of {first['learning_rate']:g}, {rest['epochs']} for all sub-networks at "
+        f"{rest['learning_rate']:g}, in batches of {config['batch_size']}; then the accuracies of {pairs} of them"
+    )
