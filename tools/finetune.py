@@ -125,6 +125,7 @@ def _export(start):
 
     from ofa_tf import deploy
     from ofa_tf.data import calibration_batches, evaluation_batches
+    from ofa_tf.data.names import label_facts
 
     side = start.blocks[0].input_size
     crop = start.preprocessing.crop_fraction
@@ -134,7 +135,7 @@ def _export(start):
     held_out = evaluation_batches(start.dataset, "validation", resolution=side, batch_size=50, crop_fraction=crop)
     images, labels = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*held_out, strict=True))
     facts = {
-        "labels": list(start.dataset.class_names),
+        **label_facts(start.dataset),
         "checked": {"split": "validation"},
         "provenance": {"data": start.dataset.digest, "fine-tuned": f"{_EPOCHS.value} epochs, tools.finetune"},
     }

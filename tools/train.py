@@ -6,7 +6,8 @@
 A folder holds `train/<class>/` with images and, where there are such, `validation/<class>/` and `test/<class>/`
 (docs/images.md says which files are images). The config file holds the whole
 experiment; `--config.field=value` overrides a field. The run directory gets `run.json`, `metrics.jsonl` (a line per
-epoch and per evaluated sub-network) and `stages/<stage>.npz`. The command given again resumes an interrupted run, at
+epoch and per evaluated sub-network), the same for TensorBoard (`tensorboard --logdir=RUN/tensorboard`), and
+`stages/<stage>.npz`. The command given again resumes an interrupted run, at
 the very step.
 
     python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_imagenette_mbv3 --data_dir=photos \\
@@ -57,6 +58,7 @@ _DISTRIBUTE = flags.DEFINE_enum(
 )  # fmt: skip
 _PEER_TIMEOUT_S = flags.DEFINE_float("peer_timeout_s", 45.0, "how long a worker waits for another one", lower_bound=1.0)
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "the same bits in every run on the same machine; slower")
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", True, "write the curves for TensorBoard, too")
 
 
 def main(argv):
@@ -95,7 +97,7 @@ def main(argv):
         validation=validation,
     )  # fmt: skip
     print(dataset.found(), file=sys.stderr)
-    trainer = Trainer(run_directory, dataset, initial, cluster, teacher)
+    trainer = Trainer(run_directory, dataset, initial, cluster, teacher, event_files=_TENSORBOARD.value)
     evaluator = evaluator_for(trainer.net, run_directory, dataset)
     trainer.train(_STAGES.value, evaluate=lambda arch: evaluator.evaluate(arch, split="validation").to_dict())
     print(f"{_RUN_DIR.value}: finished stages {', '.join(run_directory.finished_stages())}")

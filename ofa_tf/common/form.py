@@ -118,6 +118,10 @@ PRECISIONS = {
     ),
     "int16x8": Precision(2, True, ("uint8", "float32"), ("float32",), "folded", max_drop=0.01, measured=False),
 }
+# What the outputs of a file can be, the usual one first.
+OUTPUTS = ("probabilities", "logits", "features")
+# By stride, what the feature maps of a backbone are called, here and in `keras_hub`.
+FEATURE_NAMES = {4: "P2", 8: "P3", 16: "P4", 32: "P5"}
 # Every type that some file can take or give.
 INPUT_OUTPUT_TYPES = PRECISIONS["int8"].input_types
 

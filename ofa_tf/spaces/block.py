@@ -128,7 +128,7 @@ class Operation(NamedTuple):
             channel; "global_pool" and "average_pool" (means), "max_pool"; "dropout". A form has no "activation" and
             "dropout", but "pad" and "crop", "hard_swish", "shifted_relu6" (relu6(x + 3)), "sixth" (x / 6), activations
             by the names that Keras has for them ("relu", "relu6", "sigmoid"), and at the borders of an exported file
-            "quantize", "cast", "scale" and "shift".
+            "quantize", "cast", "scale", "shift" and "softmax".
         reads: numbers of the tensors that it reads.
         name: of its layer, without the block's; "" where it has no weights.
         in_width: the field of `Block` that has the channels of the first tensor that it reads.
@@ -393,9 +393,11 @@ def _written(block: Block, listed: list[Operation], form: Form, precision: str |
         else:
             written = reads[0] if operation.kind == "dropout" else ops.copy(operation, *reads)
         numbers.append(written)
-    if precision and block.kind == "head" and precision_of(precision).integer:
-        # To uint8, which an app reads.
-        ops.add("quantize", numbers[-1])
+    if precision and block.kind == "head":
+        # What an app reads: probabilities, as uint8 where the rest is in 8 bits.
+        probabilities = ops.add("softmax", numbers[-1])
+        if precision_of(precision).integer:
+            ops.add("quantize", probabilities)
     return ops.operations
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from ofa_tf import networks, zoo
 from ofa_tf.common import InputError
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
+from ofa_tf.data.names import label_facts
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.interop import load_keras_network
 from ofa_tf.networks import PackedSupernet, Supernet
@@ -45,7 +46,7 @@ class Opened:
     def facts(self, split: str) -> dict[str, Any]:
         """What an exported file says of its origin and of the split it is checked on."""
         return {
-            "labels": list(self.dataset.class_names),
+            **label_facts(self.dataset),
             "checked": {"split": split},
             "provenance": {**self.provenance, **self.digests},
         }

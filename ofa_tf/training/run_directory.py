@@ -30,6 +30,7 @@ class RunDirectory:
     - `metrics.jsonl`: a line per epoch and per evaluated sub-network, the split named in each;
     - `timing.jsonl`: a line per epoch with seconds, images per second and the number of devices;
     - `unreadable.jsonl`: a line per image that was found to be damaged during the run, if any;
+    - `tensorboard/<stage>/`: the figures of both, for TensorBoard;
     - `checkpoints/<stage>-<step>.npz`: the last states inside the stage that is running, to resume from;
     - `stages/<stage>.npz`: the weights at the end of each stage.
 

@@ -68,7 +68,7 @@ def test_files_agree_with_keras(tmp_path, family):
     for precision, drop in (("float32", 0.0), ("int8", 0.05)):
         path = tmp_path / f"{precision}.tflite"
         network = deploy.Network.of_subnet(net, arch, PUBLISHED, statistics.numpy())
-        report = network.export(path, precision, representative_images=images, max_drop=drop)
+        report = network.export(path, precision, representative_images=images, outputs="logits", max_drop=drop)
         assert report.partitions == (1 if precision == "float32" else INT8_PARTITIONS[family])
         logits = deploy.Runner(path).predict(images).astype(np.float64)
         if precision == "float32":
@@ -98,7 +98,7 @@ def test_random_subnets_agree_with_keras(tmp_path, family):
         expected = net.extract(arch, statistics.numpy())(PUBLISHED.normalize(images), training=False).numpy()
         path = tmp_path / f"{place}.tflite"
         network = deploy.Network.of_subnet(net, arch, PUBLISHED, statistics.numpy())
-        network.export(path, "float32", check_images=images, max_drop=1.0)
+        network.export(path, "float32", check_images=images, outputs="logits", max_drop=1.0)
         np.testing.assert_allclose(
             deploy.Runner(path).predict(images), expected, atol=1e-4 * np.abs(expected).max(), rtol=0
         )
