@@ -27,6 +27,9 @@ _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; th
 _SPECIALIZED = flags.DEFINE_string("specialized", None, "a published specialized network: a name, or a net.config")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "the specialized network's PyTorch file; fetched unless given")
 _EPOCHS = flags.DEFINE_integer("epochs", 25, "passes over the training images", lower_bound=1)
+_HEAD_EPOCHS = flags.DEFINE_integer(
+    "head_epochs", 0, "how many of them, the first, train the classifier alone", lower_bound=0
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "images per step", lower_bound=1)
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 7.5e-3, "of the first step", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_bound=0)
@@ -49,6 +52,7 @@ def main(argv):
     start = _from_specialized() if _SPECIALIZED.value else _from_supernet()
     recipe = FinetuneRecipe(
         epochs=_EPOCHS.value,
+        head_epochs=_HEAD_EPOCHS.value,
         batch_size=_BATCH_SIZE.value,
         learning_rate=_LEARNING_RATE.value,
         seed=_SEED.value,
@@ -83,7 +87,7 @@ def _from_supernet():
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     evaluator = opened.evaluator
     return FinetuneStart(
-        opened.net.extract(arch, evaluator.calibrate(arch)),
+        opened.net.extract(arch, opened.statistics(arch)),
         opened.net.space.blocks(arch),
         opened.dataset,
         evaluator.preprocessing,

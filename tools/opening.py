@@ -5,7 +5,7 @@ import pathlib
 
 from ofa_tf import interop, zoo
 from ofa_tf.common import InputError, read_json
-from ofa_tf.spaces import Arch, Space
+from ofa_tf.spaces import Arch, Space, native_arch
 from ofa_tf.specialize import read_initial
 from ofa_tf.training import KerasTeacher, SupernetTeacher
 from ofa_tf.training.teacher import Teacher
@@ -23,7 +23,9 @@ def read_teacher(text: str, inputs: str | None, resolution: int | None = None) -
 
 
 def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
-    """The architecture that an `--arch` flag names: "largest", "smallest", or a JSON file.
+    """The architecture that an `--arch` flag names: "largest", "smallest", "native" or a JSON file.
+
+    "native" is the published network that the space was made around.
 
     A file may be what `Arch.to_json` writes, or hold such an object under "arch", as results of search and evaluation
     do, or be the `net.config` of a network that the authors found.
@@ -32,6 +34,10 @@ def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
         arch = space.largest()
     elif text == "smallest":
         arch = space.smallest()
+    elif text == "native":
+        arch = native_arch(space)
+        if arch is None:
+            raise InputError(f"--arch=native: space {space.name} is around no published network; give another")
     elif interop.is_net_config(read_json(text, "architecture")):
         _, arch = interop.read_net_config(text, space, resolution)
     else:

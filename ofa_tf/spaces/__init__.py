@@ -11,7 +11,7 @@ from ofa_tf.spaces.arch import Arch
 from ofa_tf.spaces.block import PADDINGS, Block, Operation, make_divisible, operations
 from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage
 from ofa_tf.spaces.mobilenet_families import efficientnet_v2, mobilenet_v3, proxyless
-from ofa_tf.spaces.native import NATIVE_NETWORKS, efficientnet_lite, native_space
+from ofa_tf.spaces.native import NATIVE_NETWORKS, efficientnet_lite, native_arch, native_space
 from ofa_tf.spaces.registry import from_config, get, names
 from ofa_tf.spaces.resnet import ResNetSpace, resnet50
 from ofa_tf.spaces.space import ACTIVE, IN, KERNEL, MID, OUT, SE, TENSOR_COLUMNS, Gene, Position, Space
@@ -43,6 +43,7 @@ __all__ = [
     "make_divisible",
     "mobilenet_v3",
     "names",
+    "native_arch",
     "native_space",
     "operations",
     "proxyless",

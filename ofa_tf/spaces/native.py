@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ofa_tf.common import InputError
 from ofa_tf.spaces.arch import Arch
 from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage
+from ofa_tf.spaces.space import Space
 
 RESOLUTIONS = (96, 128, 160, 192, 224)
 # The shares of its native expand ratio that a block may have.
@@ -199,6 +200,22 @@ def native_space(
     )
     kernel_sizes = [stage.kernel_size for stage in native.stages for _ in stage.ratios]
     return space, space.arch(ks=kernel_sizes)
+
+
+def native_arch(space: Space) -> Arch | None:
+    """The published network as an architecture of a space around it; None where the space is around none.
+
+    Args:
+        space: with any number of classes and any image sides.
+
+    Example:
+        native_arch(spaces.efficientnet_lite(num_classes=5))
+    """
+    for network in NATIVE_NETWORKS:
+        around, arch = native_space(network, num_classes=space.num_classes)
+        if around.same_weights(space):
+            return arch
+    return None
 
 
 def efficientnet_lite(

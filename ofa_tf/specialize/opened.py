@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ofa_tf import networks, zoo
 from ofa_tf.common import InputError
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
@@ -15,6 +17,7 @@ from ofa_tf.data.names import label_facts
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.interop import load_keras_network
 from ofa_tf.networks import PackedSupernet, Supernet
+from ofa_tf.spaces import Arch, native_arch
 from ofa_tf.training import RunDirectory, initialize, weights_digest
 
 
@@ -42,6 +45,14 @@ class Opened:
     def digests(self) -> dict[str, str]:
         """The digests of weights and images, by which results of other ones are told apart."""
         return {"weights": weights_digest(self.net), "data": self.dataset.digest}
+
+    def statistics(self, arch: Arch) -> np.ndarray | None:
+        """With which batch-norm statistics a sub-network runs: None, its own, where it is a published network as it
+        was (`PackedSupernet.is_native`), else calibrated ones."""
+        same = (self.net.space.largest(), native_arch(self.net.space)) if "network" in self.provenance else ()
+        if any(each is not None and dataclasses.replace(each, r=arch.r) == arch for each in same):
+            return None
+        return self.evaluator.calibrate(arch)
 
     def facts(self, split: str) -> dict[str, Any]:
         """What an exported file says of its origin and of the split it is checked on."""

@@ -67,6 +67,14 @@ def test_what_is_no_choice_is_refused(changes, named):
         spaces.efficientnet_lite().replace(**changes)
 
 
+def test_the_native_architecture_is_found_again():
+    """In a space of other classes and image sides; in a space around nothing there is none."""
+    for network in spaces.NATIVE_NETWORKS:
+        space, native = spaces.native_space(network, num_classes=5, resolutions=(96, 224), name="photos")
+        assert spaces.native_arch(space) == native
+    assert spaces.native_arch(spaces.get("ofa_tiny")) is None
+
+
 def test_an_unknown_network_is_answered_with_the_known_ones():
     """All of them."""
     with pytest.raises(InputError, match="MobileNetV3Large"):
