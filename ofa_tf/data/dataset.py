@@ -114,23 +114,21 @@ class Split:
         if self.kind == PIXELS:
             return tf.gather(self.records, index)
         if self.kind == RANDOM_ACCESS:
-            encoded = tf.numpy_function(lambda record: self.records[int(record)], [index], tf.string)
-            return Encoded(tf.ensure_shape(encoded, ()), self._route(index))
-        record = tf.gather(self.records, index)
-        return Encoded(tf.io.read_file(record) if self.kind == FILES else record, self._route(index))
-
-    def _route(self, index: tf.Tensor) -> int | tf.Tensor:
-        """How a record is decoded: of a split whose records are all alike, known before any is read."""
-        if self._same_route is not None:
-            return self._same_route
+            data = tf.numpy_function(lambda record: self.records[int(record)], [index], tf.string)
+            data = tf.ensure_shape(data, ())
+        else:
+            record = tf.gather(self.records, index)
+            data = tf.io.read_file(record) if self.kind == FILES else record
+        if len(self._routes) == 1:
+            return Encoded(data, self._routes[0], self._routes)
         with tf.init_scope(), tf.device("CPU:0"):
             routes = tf.constant(self.routes, tf.int32)
-        return tf.gather(routes, index)
+        return Encoded(data, tf.gather(routes, index), self._routes)
 
     @functools.cached_property
-    def _same_route(self) -> int | None:
-        found = np.unique(self.routes[self.indices])
-        return int(found[0]) if len(found) == 1 else None
+    def _routes(self) -> tuple[int, ...]:
+        """All that there are: of a split whose images are all alike, nothing is looked up."""
+        return tuple(np.unique(self.routes[self.indices]).tolist())
 
     @functools.cached_property
     def in_memory(self) -> "Split":

@@ -300,13 +300,15 @@ def _decode_all(root: pathlib.Path, files: list[_File]) -> None:
         paths = tf.constant([os.fsencode(file.path) for file in files])
         routes = tf.constant([file.route // ORIENTATIONS for file in files], tf.int32)
 
+        others = tuple(sorted({file.route // ORIENTATIONS * ORIENTATIONS for file in files}))
+
         def decoded(index: tf.Tensor) -> tf.Tensor:
             data, decoder = tf.io.read_file(tf.gather(paths, index)), tf.gather(routes, index)
             sides = tf.cond(
                 decoder == JPEG,
                 # All bytes are read, and few pixels are made of them.
                 lambda: tf.shape(tf.io.decode_jpeg(data, channels=3, ratio=8)),
-                lambda: tf.shape(decode_image(Encoded(data, decoder * ORIENTATIONS))),
+                lambda: tf.shape(decode_image(Encoded(data, decoder * ORIENTATIONS, others))),
             )
             # The index hangs on the image, which would else not be decoded.
             return index + tf.cast(tf.reduce_min(sides), tf.int64) * 0

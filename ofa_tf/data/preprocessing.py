@@ -9,7 +9,17 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError, config
-from ofa_tf.data.image_file import ORIENTATIONS, UNKNOWN, OtherFile, UnreadableImage, pillow_pixels, route_of
+from ofa_tf.data.image_file import (
+    JPEG,
+    ORIENTATIONS,
+    PILLOW,
+    TRANSPARENT,
+    UNKNOWN,
+    OtherFile,
+    UnreadableImage,
+    pillow_pixels,
+    route_of,
+)
 
 Window = Callable[[tf.Tensor], tf.Tensor]
 
@@ -20,15 +30,18 @@ RATIOS = (1, 2, 4, 8)
 _BACKWARDS = ((0, 0), (0, 1), (1, 1), (1, 0), (0, 0), (0, 1), (1, 1), (1, 0))
 _TRANSPOSED_FROM = 4
 
-# What tells `decode_and_crop` apart: upright JPEG, JPEG that is turned, all else.
-_WAYS = (1, ORIENTATIONS)
+_ALL_ROUTES = tuple(range(ORIENTATIONS * (PILLOW + 1)))
 
 
 class Encoded(NamedTuple):
-    """An image's file, and how it is decoded: its `image_file` route, an int where all of its split have the same."""
+    """An image's file, and how it is decoded: its `image_file` route, and all routes that it may have.
+
+    A graph gets branches for those alone: what is not taken still costs something, operation by operation.
+    """
 
     data: tf.Tensor
     route: int | tf.Tensor
+    routes: tuple[int, ...]
 
 
 def decode_image(image: tf.Tensor | Encoded) -> tf.Tensor:
@@ -45,12 +58,21 @@ def decode_image(image: tf.Tensor | Encoded) -> tf.Tensor:
 
     Source: docs/images.md, "Which pixels".
     """
-    data, route = _with_route(image)
-    if isinstance(route, int):
-        pixels = _DECODERS[route // ORIENTATIONS](data)
-        return upright(pixels, route % ORIENTATIONS) if route % ORIENTATIONS else pixels
-    pixels = tf.switch_case(route // ORIENTATIONS, [lambda decode=decode: decode(data) for decode in _DECODERS])
-    orientation = route % ORIENTATIONS
+    image = _with_route(image)
+    pixels = _by_route(
+        image,
+        {
+            ORIENTATIONS * JPEG: lambda: _decode_opaque(image.data),
+            ORIENTATIONS * TRANSPARENT: lambda: _decode_transparent(image.data),
+            ORIENTATIONS * PILLOW: lambda: _decode_by_pillow(image.data),
+        },
+    )
+    turned = {route % ORIENTATIONS > 0 for route in image.routes}
+    if turned == {False}:
+        return pixels
+    orientation = image.route % ORIENTATIONS
+    if turned == {True}:
+        return upright(pixels, orientation)
     pixels = tf.cond(orientation > 0, lambda: upright(pixels, orientation), lambda: pixels)
     return tf.ensure_shape(pixels, (None, None, 3))
 
@@ -67,7 +89,17 @@ def _is_encoded(image: tf.Tensor | Encoded) -> bool:
 def _with_route(image: tf.Tensor | Encoded) -> Encoded:
     if isinstance(image, Encoded):
         return image
-    return Encoded(image, tf.ensure_shape(_of_bytes(_route_or_tensorflow, image, tf.int32), ()))
+    route = _of_bytes(_route_or_tensorflow, image, tf.int32)
+    return Encoded(image, tf.ensure_shape(route, ()), _ALL_ROUTES)
+
+
+def _by_route(image: Encoded, branches: dict[int, Callable[[], tf.Tensor]]) -> tf.Tensor:
+    """What the branch of the image's route gives; each begins at a route and ends where the next one begins."""
+    reached = sorted({max(first for first in branches if first <= route) for route in image.routes})
+    if len(reached) == 1:
+        return branches[reached[0]]()
+    index = tf.raw_ops.Bucketize(input=image.route, boundaries=reached[1:])
+    return tf.switch_case(index, [branches[first] for first in reached])
 
 
 def _of_bytes(function: Callable[[bytes], Any], encoded: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
@@ -102,9 +134,6 @@ def _decode_by_pillow(encoded: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(_of_bytes(pillow_pixels, encoded, tf.uint8), (None, None, 3))
 
 
-_DECODERS = (_decode_opaque, _decode_opaque, _decode_transparent, _decode_by_pillow)
-
-
 def upright(image: tf.Tensor, orientation: int | tf.Tensor) -> tf.Tensor:
     """An image (height, width, channels) as its EXIF orientation, less 1, says that it is seen."""
     order = tf.where(orientation >= _TRANSPOSED_FROM, [1, 0, 2], [0, 1, 2])
@@ -129,16 +158,16 @@ def decode_and_crop(image: tf.Tensor | Encoded, window: Window, resolution: int 
     """
     if not _is_encoded(image):
         return _crop(image, window)
-    encoded = _with_route(image)
-    data, route = encoded
-    ways = [
-        lambda: _crop_jpeg(data, window, resolution),
-        lambda: _crop_jpeg(data, window, resolution, route),
-        lambda: _crop(decode_image(encoded), window),
-    ]
-    if isinstance(route, int):
-        return ways[sum(route >= first for first in _WAYS)]()
-    return tf.switch_case(tf.raw_ops.Bucketize(input=route, boundaries=_WAYS), ways)
+    image = _with_route(image)
+    others = image._replace(routes=tuple(route for route in image.routes if route >= ORIENTATIONS))
+    return _by_route(
+        image,
+        {
+            0: lambda: _crop_jpeg(image.data, window, resolution),
+            1: lambda: _crop_jpeg(image.data, window, resolution, image.route),
+            ORIENTATIONS: lambda: _crop(decode_image(others), window),
+        },
+    )
 
 
 def _crop_jpeg(
