@@ -57,7 +57,7 @@ def main(argv):
                 with tempfile.TemporaryDirectory() as folder:
                     path = pathlib.Path(folder) / "model.tflite"
                     network = deploy.Network.of_subnet(net, arch, PUBLISHED, statistics)
-                    network.export(path, precision, representative_images=images, max_drop=1.0)
+                    network.export(path, precision, representative_images=images, outputs="logits", max_drop=1.0)
                     runner = deploy.Runner(path)
                     logits = runner.predict(images)
                 if precision == "float32":

@@ -54,7 +54,7 @@ def main(argv):
                     report = export_subnet(
                         opened, arch, path, split="validation", precision=kind, max_drop=1.0
                     ).to_dict()
-            kept = ("images", "keras_top1", "tflite_top1", "agreement", "logits_error", "model_bytes", "partitions")
+            kept = ("images", "keras_top1", "tflite_top1", "agreement", "output_error", "model_bytes", "partitions")
             rows.append(
                 {
                     "subnet": number,

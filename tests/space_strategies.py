@@ -69,12 +69,17 @@ SMALL_EFFICIENTNET = spaces.efficientnet_v2(
     0.5, num_classes=3, e=(2, 3.5), d=(1, 2), resolutions=(32, 48), base_widths=(16, 16, 32, 48), strides=(1, 2, 1),
     fused_stages=2,
 )  # fmt: skip
+# Padded as TensorFlow does, gates as EfficientNet has them, and ratios of each block's own.
+SMALL_NATIVE = spaces.native_space("MobileNetV3Small", num_classes=3, resolutions=(33, 64))[0].replace(
+    name="small_native", ks=(3, 5, 7), gates="efficientnet"
+)
 SPACES = (
     spaces.get("ofa_tiny"),
     spaces.get("ofa_mbv3_d234_e346_k357_w1.0"),
     spaces.mobilenet_v3(0.35, num_classes=3, ks=(3,), e=(2, 3.5), d=(1, 3), resolutions=(33, 64)),
     SMALL_MOBILENET,
     SMALL_EFFICIENTNET,
+    SMALL_NATIVE,
     SHARED_WIDTH,
 )
 

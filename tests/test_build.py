@@ -14,7 +14,7 @@ from tests.tree import distributions, files, normalized
 pytestmark = pytest.mark.skipif("TEST_SRCDIR" in os.environ, reason="reads the checkout, which Bazel's sandbox lacks")
 
 # Of extras that neither the lock nor Bazel has.
-OPTIONAL = {"adb", "ofa", "pymoo", "ray", "torch"}
+OPTIONAL = {"adb", "mediapipe", "ofa", "onnxruntime", "pillow_heif", "pymoo", "ray", "tf2onnx", "torch"}
 RULES = "".join(f"{rule} = native.{rule}\n" for rule in ("py_binary", "py_library", "py_test"))
 
 

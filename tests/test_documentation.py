@@ -200,6 +200,16 @@ def test_python_of_the_page_on_spaces_runs(tmp_path, monkeypatch):
     assert names["_garden"]().name == "ofa_garden"
 
 
+@pytest.mark.slow
+def test_python_of_the_page_on_backbones_runs(tmp_path, monkeypatch):
+    """The head learns: far above the tenth that chance gives."""
+    monkeypatch.chdir(tmp_path)
+    names = names_after("docs/backbone.md")
+    assert list(names["maps"]) == ["P2", "P3", "P4", "P5"]
+    assert names["accuracy"] > 0.3
+    assert names["report"].output_error < 0.02
+
+
 def test_every_command_is_on_the_page_of_commands():
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     for script, module in scripts().items():

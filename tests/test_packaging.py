@@ -140,7 +140,9 @@ def test_the_lock_fits_what_is_asked_for(setup, locked):
 def test_the_library_asks_for_what_it_imports(setup):
     asked = {Requirement(line).name for line in setup["install_requires"]}
     asked |= {
-        Requirement(line).name for extra in ("micro", "qat", "ray", "torch") for line in setup["extras_require"][extra]
+        Requirement(line).name
+        for extra in ("heif", "micro", "qat", "ray", "torch")
+        for line in setup["extras_require"][extra]
     }
     asked = {normalized(name) for name in asked}
     deps = {name for folder in INSTALLED for name in distributions(folder)}

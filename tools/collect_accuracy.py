@@ -33,9 +33,9 @@ def main(argv):
 
     from ofa_tf.common import InputError
     from ofa_tf.evaluation import Farm
-    from ofa_tf.specialize import collect_pairs, evaluator_of, open_source
+    from ofa_tf.specialize import collect_pairs, evaluator_of
 
-    opened = open_source(**_SOURCE.values())
+    opened = _SOURCE.open()
     if not _OUTPUT.value and opened.run is None:
         raise InputError("--output: with --supernet there is no run directory to write into; give the file of pairs")
     path = _OUTPUT.value or opened.run.path / "accuracy.jsonl"

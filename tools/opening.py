@@ -3,32 +3,43 @@
 import dataclasses
 import pathlib
 
+from ofa_tf import interop, zoo
 from ofa_tf.common import InputError, read_json
-from ofa_tf.spaces import Arch, Space
+from ofa_tf.spaces import Arch, Space, native_arch
 from ofa_tf.specialize import read_initial
 from ofa_tf.training import KerasTeacher, SupernetTeacher
 from ofa_tf.training.teacher import Teacher
 
 
-def read_teacher(text: str, inputs: str | None) -> Teacher:
+def read_teacher(text: str, inputs: str | None, resolution: int | None = None) -> Teacher:
     """What `--teacher` names: a `.keras` file, or what `--init_from` takes too."""
     if pathlib.Path(text).suffix == ".keras":
+        if resolution is not None:
+            raise InputError("--teacher_resolution: a .keras file has an input of its own size; leave it out")
         return KerasTeacher.load(text, inputs)
     if inputs is not None:
         raise InputError(f"--teacher_inputs={inputs}: only for a .keras file, a supernet says itself; leave it out")
-    return SupernetTeacher(read_initial(text))
+    return SupernetTeacher(read_initial(text), resolution)
 
 
 def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
-    """The architecture that an `--arch` flag names: "largest", "smallest", or a JSON file.
+    """The architecture that an `--arch` flag names: "largest", "smallest", "native" or a JSON file.
+
+    "native" is the published network that the space was made around.
 
     A file may be what `Arch.to_json` writes, or hold such an object under "arch", as results of search and evaluation
-    do.
+    do, or be the `net.config` of a network that the authors found.
     """
     if text == "largest":
         arch = space.largest()
     elif text == "smallest":
         arch = space.smallest()
+    elif text == "native":
+        arch = native_arch(space)
+        if arch is None:
+            raise InputError(f"--arch=native: space {space.name} is around no published network; give another")
+    elif interop.is_net_config(read_json(text, "architecture")):
+        _, arch = interop.read_net_config(text, space, resolution)
     else:
         arch = Arch.load(text)
         try:
@@ -38,6 +49,15 @@ def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
     if resolution is not None:
         arch = dataclasses.replace(arch, r=resolution)
     return space.canonical(arch)
+
+
+def read_specialized(text: str) -> zoo.SpecializedNet:
+    """What `--specialized` names: a published network, or the `net.config` of one."""
+    if not pathlib.Path(text).is_file():
+        return zoo.specialized(text)
+    space, arch = interop.read_net_config(text)
+    # Nobody says how fast and how good it is with these weights.
+    return zoo.SpecializedNet(pathlib.Path(text).parent.name, "", 1, None, float("nan"), 0, space, arch)
 
 
 def written_as(text: str, precision: str | None, form: str | None) -> tuple[str, str | None]:

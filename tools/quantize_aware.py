@@ -5,8 +5,8 @@
 
 For where the int8 file of tools.export_tflite loses more than you want. The sub-network learns its own float outputs
 on training images for a few epochs; each epoch's figures and those of the check are printed as JSON. The file is of the
-same kind: raw uint8 RGB images (1, r, r, 3) in, uint8 logits out. The state after each epoch is kept in
-OUTPUT.checkpoint.npz: the same command resumes. Needs the extra `qat` (pip install ofa_tf[qat]).
+same kind: raw uint8 RGB images (1, r, r, 3) in, uint8 probabilities or logits out. The state after each epoch is kept
+in OUTPUT.checkpoint.npz: the same command resumes. Needs the extra `qat` (pip install ofa_tf[qat]).
 """
 
 import json
@@ -14,7 +14,7 @@ import json
 from absl import flags
 
 from ofa_tf.common import cli
-from ofa_tf.common.form import FORMS
+from ofa_tf.common.form import FORMS, OUTPUTS
 
 from . import source_flags
 
@@ -28,6 +28,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_
 _FORM = flags.DEFINE_enum(
     "form", "folded-rows", [name for name, form in FORMS.items() if form.hard_swish != "fused"], "how it is written"
 )
+_OUTPUT_TYPE = flags.DEFINE_enum("output_type", OUTPUTS[0], list(OUTPUTS[:2]), "what the file gives")
 _IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check, evenly spaced", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float(
     "max_drop",
@@ -42,11 +43,11 @@ def main(argv):
     """Trains and writes."""
     del argv
     from ofa_tf.deploy import QuantizationRecipe
-    from ofa_tf.specialize import open_source, train_quantized
+    from ofa_tf.specialize import train_quantized
 
     from .opening import read_arch
 
-    opened = open_source(**_SOURCE.values())
+    opened = _SOURCE.open()
     report = train_quantized(
         opened,
         read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value),
@@ -57,6 +58,7 @@ def main(argv):
             epochs=_EPOCHS.value, batch_size=_BATCH_SIZE.value, learning_rate=_LEARNING_RATE.value, seed=_SEED.value
         ),
         form=_FORM.value,
+        outputs=_OUTPUT_TYPE.value,
         max_drop=_MAX_DROP.value,
         checkpoint=f"{_OUTPUT.value}.checkpoint.npz",
         after_epoch=lambda epoch, figures: print(json.dumps({"epoch": epoch, **figures}), flush=True),

@@ -1,8 +1,13 @@
 """The flags that name a supernet and its images."""
 
 import dataclasses
+import sys
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
+
+if TYPE_CHECKING:
+    from ofa_tf.specialize import Opened
 
 # The flags that are defined here are the binary's own, and stand in its --help.
 flags.disclaim_key_flags()
@@ -17,14 +22,33 @@ class SourceFlags:
     stage: flags.FlagHolder
     dataset: flags.FlagHolder
     data_dir: flags.FlagHolder
+    validation: flags.FlagHolder
 
-    def values(self) -> dict[str, str | None]:
+    def values(self) -> dict[str, Any]:
         """What was given, by the flags' names: the arguments of `specialize.open_source`."""
         return {field.name: getattr(self, field.name).value for field in dataclasses.fields(self)}
 
+    def open(self, *, other_classes: bool = False) -> "Opened":
+        """The supernet and its images, of which is said how many there are."""
+        from ofa_tf.specialize import open_source
+
+        opened = open_source(**self.values(), other_classes=other_classes)
+        print(opened.dataset.found(), file=sys.stderr)
+        return opened
+
+
+def define_validation() -> flags.FlagHolder:
+    """Defines --validation."""
+    return flags.DEFINE_float(
+        "validation",
+        None,
+        "training images that are held out: a number, or a fraction below 1; the folder validation/, else a tenth, "
+        "unless given",
+    )
+
 
 def define() -> SourceFlags:
-    """Defines --run_dir, --supernet, --stage, --dataset and --data_dir."""
+    """Defines --run_dir, --supernet, --stage, --dataset, --data_dir and --validation."""
     return SourceFlags(
         flags.DEFINE_string("run_dir", None, "a run of tools.train"),
         flags.DEFINE_string(
@@ -34,9 +58,10 @@ def define() -> SourceFlags:
             "stage", None, "the run's stage whose weights are used; the last finished one unless given"
         ),
         flags.DEFINE_string(
-            "dataset", None, "folder, digits, or a TFDS name; the run's (of a supernet: folder) unless given"
+            "dataset", None, "folder, digits, a TFDS name or a path; the run's (of a supernet: folder) unless given"
         ),
         flags.DEFINE_string(
             "data_dir", None, "the images' folder; the run's (of a supernet that ships: its few photos) unless given"
         ),
+        define_validation(),
     )

@@ -104,7 +104,7 @@ def main(argv):
         from ofa_tf.devices.baselines import check_names
 
         check_names(_BASELINES.value)
-    from ofa_tf.specialize import open_source, read_targets, specialize
+    from ofa_tf.specialize import read_targets, specialize
 
     from .specialization_page import write_page
 
@@ -112,7 +112,7 @@ def main(argv):
     source = _SOURCE.values()
     supernet = source["supernet"]
     if _PHOTOS.value is None:
-        supernet = open_source(**source) if source["run_dir"] or supernet else None
+        supernet = _SOURCE.open() if source["run_dir"] or supernet else None
     done = specialize(
         supernet,
         photos=_PHOTOS.value,

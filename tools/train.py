@@ -3,9 +3,11 @@
     python -m tools.train --run_dir=runs/photos --dataset=folder --data_dir=photos
     python -m tools.train --run_dir=runs/digits --config=ofa_tf/configs/digits.py --config.stages.full.epochs=40
 
-A folder holds `train/<class>/` with images and, where there is one, `test/<class>/`. The config file holds the whole
+A folder holds `train/<class>/` with images and, where there are such, `validation/<class>/` and `test/<class>/`
+(docs/images.md says which files are images). The config file holds the whole
 experiment; `--config.field=value` overrides a field. The run directory gets `run.json`, `metrics.jsonl` (a line per
-epoch and per evaluated sub-network) and `stages/<stage>.npz`. The command given again resumes an interrupted run, at
+epoch and per evaluated sub-network), the same for TensorBoard (`tensorboard --logdir=RUN/tensorboard`), and
+`stages/<stage>.npz`. The command given again resumes an interrupted run, at
 the very step.
 
     python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_imagenette_mbv3 --data_dir=photos \\
@@ -25,11 +27,15 @@ worker that waits longer than --peer_timeout_s for another one ends, and the sam
 from absl import flags
 
 from ofa_tf.common import cli
+from ofa_tf.configs import FIELDS
+
+from . import source_flags
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "the folder for the run; an interrupted one is resumed", required=True)
-_CONFIG = cli.define_config("ofa_tf/configs/photos.py", "the experiment")
-_DATASET = flags.DEFINE_string("dataset", None, "folder, digits, or a TFDS name; the config's unless given")
+_CONFIG = cli.define_config("ofa_tf/configs/photos.py", "the experiment", FIELDS)
+_DATASET = flags.DEFINE_string("dataset", None, "folder, digits, a TFDS name or a path; the config's unless given")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "the images' folder; the config's unless given")
+_VALIDATION = source_flags.define_validation()
 _SPACE = flags.DEFINE_string(
     "space", None, "a space by name or as a .json file (docs/spaces.md); the config's unless given"
 )
@@ -41,6 +47,10 @@ _TEACHER_INPUTS = flags.DEFINE_enum(
     "teacher_inputs", None, ["pixels", "normalized"],
     "what a .keras teacher takes: 0 to 255, or normalized as the run's images; only where the model does not rescale",
 )  # fmt: skip
+_TEACHER_RESOLUTION = flags.DEFINE_integer(
+    "teacher_resolution", None, "image side at which a supernet that teaches is asked; the step's unless given",
+    lower_bound=1,
+)  # fmt: skip
 _STAGES = flags.DEFINE_list("stages", None, "run only these stages of the recipe, for example full,kernel")
 _DISTRIBUTE = flags.DEFINE_enum(
     "distribute", "auto", ["auto", "one", "mirrored", "workers"],
@@ -48,11 +58,14 @@ _DISTRIBUTE = flags.DEFINE_enum(
 )  # fmt: skip
 _PEER_TIMEOUT_S = flags.DEFINE_float("peer_timeout_s", 45.0, "how long a worker waits for another one", lower_bound=1.0)
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "the same bits in every run on the same machine; slower")
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", True, "write the curves for TensorBoard, too")
 
 
 def main(argv):
     """Runs the stages."""
     del argv
+    import sys
+
     from ofa_tf.common import InputError
     from ofa_tf.specialize import evaluator_for, read_initial
     from ofa_tf.training import Cluster, Trainer, open_experiment, set_deterministic
@@ -66,16 +79,25 @@ def main(argv):
     for flag in (_DATASET, _DATA_DIR, _SPACE):
         if flag.value is not None:
             config[flag.name] = flag.value
+    # What a command line says beats a folder's own split; what a config says is for folders without one.
+    given = cli.config_overrides()
+    validation = given.get("validation", given.get("holdout")) if _VALIDATION.value is None else _VALIDATION.value
     initial = None
     if _INIT_FROM.value is not None:
         if _SPACE.value is not None:
             raise InputError(f"--space={_SPACE.value}: --init_from decides the space; leave --space out")
         initial = read_initial(_INIT_FROM.value)
-    teacher = None if _TEACHER.value is None else read_teacher(_TEACHER.value, _TEACHER_INPUTS.value)
-    run_directory, dataset = open_experiment(
-        _RUN_DIR.value, config, stages=_STAGES.value, initial=initial, replicas=cluster.replicas, teacher=teacher
+    teacher = (
+        None
+        if _TEACHER.value is None
+        else read_teacher(_TEACHER.value, _TEACHER_INPUTS.value, _TEACHER_RESOLUTION.value)
     )
-    trainer = Trainer(run_directory, dataset, initial, cluster, teacher)
+    run_directory, dataset = open_experiment(
+        _RUN_DIR.value, config, stages=_STAGES.value, initial=initial, replicas=cluster.replicas, teacher=teacher,
+        validation=validation,
+    )  # fmt: skip
+    print(dataset.found(), file=sys.stderr)
+    trainer = Trainer(run_directory, dataset, initial, cluster, teacher, event_files=_TENSORBOARD.value)
     evaluator = evaluator_for(trainer.net, run_directory, dataset)
     trainer.train(_STAGES.value, evaluate=lambda arch: evaluator.evaluate(arch, split="validation").to_dict())
     print(f"{_RUN_DIR.value}: finished stages {', '.join(run_directory.finished_stages())}")

@@ -27,13 +27,15 @@ import os
 import pathlib
 import select
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
 from absl import app, flags
 
 from ofa_tf.common.commands import as_called
 from ofa_tf.common.errors import OfaError, brief
+from ofa_tf.common.files import expanded
 from ofa_tf.common.quiet import quiet_tensorflow
 
 # The flags that this module defines for a binary are that binary's own.
@@ -49,6 +51,11 @@ _ERROR_CHARACTERS = 2000
 def run(main: Callable[[Sequence[str]], Any]) -> NoReturn:
     """Parses the flags, calls `main([program])`, defined in the binary's own module, and exits the process."""
     quiet_tensorflow()
+    if hasattr(sys.stdout, "reconfigure"):
+        # Paths may have bytes that are no UTF-8.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    # Without the line of code that warns.
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         _run(main)
     except OfaError as error:
@@ -61,10 +68,17 @@ def run(main: Callable[[Sequence[str]], Any]) -> NoReturn:
         # The rest of the buffer would fail again, with a message, when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(BROKEN_PIPE_EXIT_CODE)
+    except OSError as error:
+        # A path that a flag gave, and that the system refuses.
+        if error.filename is None or isinstance(error, FileNotFoundError):
+            raise
+        _exit(USAGE_EXIT_CODE, f"error: {error.filename}: {error.strerror}; check the path and its permissions")
 
 
-def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
+def define_config(default: str | None, help_text: str, optional: Collection[str] = ()) -> flags.FlagHolder:
     """Defines `--config`, an ml_collections file, with fields that `--config.name=value` overrides.
+
+    Fields that a file may leave out are overridden, too, where `optional` names them ("stages.*.epochs").
 
     A file that the working folder does not have is looked for beside the installed packages. The flag's value is a
     locked `ConfigDict`.
@@ -75,7 +89,7 @@ def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
 
     try:
         holder = config_flags.DEFINE_config_file("config", None, help_text)
-        flags.FLAGS["config"].parser = ConfigFileParser("config")
+        flags.FLAGS["config"].parser = ConfigFileParser("config", optional)
         # This already reads sys.argv for the overrides of the default file.
         flags.FLAGS.set_default("config", default)
     except flags.Error as error:
@@ -83,6 +97,11 @@ def define_config(default: str | None, help_text: str) -> flags.FlagHolder:
     except (AttributeError, KeyError) as error:
         _usage_error(f"--config: {default} has no field {_innermost(error)}")
     return holder
+
+
+def config_overrides() -> dict[str, Any]:
+    """The fields of `--config` that the command line gives, by their dotted names."""
+    return dict(flags.FLAGS["config"].override_values)
 
 
 def _run(main: Callable[[Sequence[str]], Any]) -> None:
@@ -109,6 +128,9 @@ def _parse(argv: Sequence[str], main: Callable) -> list[str]:
         print(_help(main))
         sys.exit(0)
     try:
+        argv = [argv[0], *_with_homes(argv[1:])]
+        # The overrides of a config are looked for there.
+        sys.argv = argv
         rest = flags.FLAGS(argv)[1:]
     except SystemExit:
         # Only absl's --helpfull and --helpxml end here; they answer what was asked.
@@ -122,6 +144,17 @@ def _parse(argv: Sequence[str], main: Callable) -> list[str]:
     if rest:
         _usage_error(f"unexpected argument {rest[0]!r}, expected only flags such as --name=value")
     return list(argv[:1])
+
+
+def _with_homes(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which "~" is the home folder, also behind "=" and in lists, where shells leave it as it is."""
+    found = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
+        if "~" in value:
+            value = ",".join(map(expanded, value.split(",")))
+        found.append(f"{name}{equals}{value}")
+    return found
 
 
 def _renamed(arguments: Sequence[str]) -> str:

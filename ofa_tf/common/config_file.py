@@ -1,10 +1,17 @@
 """`ConfigFileParser`: from the path that `--config` was given to the experiment, or to one line that says why not."""
 
+import fnmatch
 import pathlib
+import re
+import sys
 import traceback
+from collections.abc import Collection
 
-from ml_collections import ConfigDict
+from absl import flags
+from ml_collections import ConfigDict, config_dict
 from ml_collections.config_flags import config_flags
+
+from ofa_tf.common.files import expanded
 
 PACKAGES = pathlib.Path(__file__).parents[2]
 
@@ -13,12 +20,18 @@ class ConfigFileParser(config_flags.ConfigFileFlagParser):
     """Reads "configs/x.py", or "configs/x.py:argument", whose `get_config` returns a `ConfigDict`.
 
     A file that the working folder does not have is looked for beside the installed packages, so that the experiments
-    that ship are found by the same words from everywhere.
+    that ship are found by the same words from everywhere. Fields that the command line overrides and the file leaves
+    at their defaults are added, as far as `optional` names them; "*" in a name stands for any part.
     """
+
+    def __init__(self, name: str, optional: Collection[str] = ()):
+        super().__init__(name)
+        self.optional = optional
 
     def parse(self, path: str) -> ConfigDict:
         """The locked experiment; `ValueError` in one line where there is none, which absl puts behind the flag."""
         file, colon, argument = path.partition(":")
+        file = str(expanded(file))
         found = next((it for it in (pathlib.Path(file), PACKAGES / file) if it.is_file()), None)
         if found is None:
             shipped = sorted(it.stem for it in (PACKAGES / "ofa_tf" / "configs").glob("[!_]*.py"))
@@ -34,7 +47,32 @@ class ConfigFileParser(config_flags.ConfigFileFlagParser):
             raise ValueError(f"the file cannot be used{_reason(error, found)}") from error
         if not is_config:
             raise ValueError(f"get_config() gives {type(config).__name__}, expected ml_collections.ConfigDict")
+        with config.unlocked():
+            for field in self._overridden():
+                _make_room(config, field)
         return config
+
+    def _overridden(self) -> list[str]:
+        """The fields that the command line names, of those that a file may leave out."""
+        arguments = flags.FLAGS.read_flags_from_files(sys.argv[1:], force_gnu=False)
+        named = [re.match(rf"--?(?:no)?{self.name}\.([^=]+)", argument) for argument in arguments]
+        return [match[1] for match in named if match and any(fnmatch.fnmatch(match[1], name) for name in self.optional)]
+
+
+def _make_room(config: ConfigDict, field: str) -> None:
+    """A field that takes any value of the command line, where there is none yet."""
+    *parents, last = field.split(".")
+    for parent in parents:
+        if config.get(parent) is None:
+            config[parent] = ConfigDict()
+        config = config[parent]
+        if not isinstance(config, ConfigDict):
+            return
+    if config.get(last) is None:
+        config[last] = config_dict.placeholder(object)
+    elif last in ("validation", "holdout") and isinstance(config[last], int):
+        # A number of images, or a fraction.
+        config[last] = float(config[last])
 
 
 def _reason(error: Exception, file: pathlib.Path) -> str:

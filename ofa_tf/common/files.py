@@ -18,6 +18,21 @@ if TYPE_CHECKING:
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def expanded(path: str | os.PathLike) -> str:
+    """A path in which "~" and "~user" at the beginning are the home folders, as a shell has it in an unquoted word.
+
+    Raises:
+        InputError: there is no such user, and no file or folder that is called so.
+    """
+    path = os.fspath(path)
+    if not path.startswith("~"):
+        return path
+    found = os.path.expanduser(path)
+    if found == path and os.sep in path and not os.path.lexists(path.partition(os.sep)[0]):
+        raise InputError(f"{path}: there is no user {path.partition(os.sep)[0][1:]!r}; give another path")
+    return found
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a temporary path beside `path`, which takes its place if the block ends well.
@@ -75,7 +90,8 @@ def _told_when_full(path: pathlib.Path) -> Iterator[None]:
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a UTF-8 text file atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # Names of files may have bytes that are no UTF-8.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
@@ -167,7 +183,8 @@ def load_npz(path: str | os.PathLike, what: str = "npz file") -> "dict[str, np.n
 
     path = pathlib.Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file, expected: {what}; check the path")
+        found = "is a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {found}, expected: {what}; check the path")
     try:
         with path.open("rb") as file:
             # NumPy takes anything else for a pickle, and advises to load it unsafely.

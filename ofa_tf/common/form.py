@@ -63,20 +63,20 @@ class Form:
         # TensorFlow pads an even side by one pixel less, and leaves that out at the beginning.
         return kernel_size + (self.padding == "same" and stride > 1 and kernel_size > 1 and input_size % stride == 0)
 
-    def row_groups(self, kernel_size: int, stride: int, input_size: int) -> list[tuple[int, int]]:
+    def row_groups(self, kernel_size: int, stride: int, input_size: int, zeros_before: int) -> list[tuple[int, int]]:
         """The groups of rows that a depthwise kernel is written in: first row and number of rows of each.
 
         Rows that reach nothing but padding, on a small input, are left out.
         """
         if self.kernels == "whole" or kernel_size**2 <= MAX_TAPS:
             return [(0, kernel_size)]
-        rows, before = MAX_TAPS // kernel_size, kernel_size // 2
-        last_start = (input_size - 1) // stride * stride - before
+        rows = MAX_TAPS // kernel_size
+        last_start = (input_size - 1) // stride * stride - zeros_before
         groups = [(first, min(rows, kernel_size - first)) for first in range(0, kernel_size, rows)]
         return [
             (first, count)
             for first, count in groups
-            if first - before < input_size and last_start + first + count - 1 >= 0
+            if first - zeros_before < input_size and last_start + first + count - 1 >= 0
         ]
 
 
@@ -118,6 +118,10 @@ PRECISIONS = {
     ),
     "int16x8": Precision(2, True, ("uint8", "float32"), ("float32",), "folded", max_drop=0.01, measured=False),
 }
+# What the outputs of a file can be, the usual one first.
+OUTPUTS = ("probabilities", "logits", "features")
+# By stride, what the feature maps of a backbone are called, here and in `keras_hub`.
+FEATURE_NAMES = {4: "P2", 8: "P3", 16: "P4", 32: "P5"}
 # Every type that some file can take or give.
 INPUT_OUTPUT_TYPES = PRECISIONS["int8"].input_types
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError, config
-from ofa_tf.data.preprocessing import decode_and_crop, decode_image
+from ofa_tf.data.preprocessing import Encoded, as_pixels, decode_and_crop
 
 # Random crops that are tried before one of the nearest fitting shape is taken.
 ATTEMPTS = 10
@@ -140,10 +140,12 @@ def training_image(
     return finished(image[None], draws, augmentation)[0]
 
 
-def fitted(image: tf.Tensor, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
+def fitted(
+    image: tf.Tensor | Encoded, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation
+) -> tf.Tensor:
     """One image, encoded or not, at the size of its batch: uint8 (resolution, resolution, 3); the first part."""
     if augmentation.pad:
-        return centre_square(decode_image(image) if image.dtype == tf.string else image, resolution)
+        return centre_square(as_pixels(image), resolution)
     return crop(image, resolution, draws, augmentation)
 
 
@@ -184,7 +186,9 @@ def pad_and_crop(images: tf.Tensor, place: tf.Tensor, mirror: tf.Tensor, pad: in
     return tf.ensure_shape(found, images.shape)
 
 
-def crop(image: tf.Tensor, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
+def crop(
+    image: tf.Tensor | Encoded, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation
+) -> tf.Tensor:
     """The drawn crop of one image, resized: uint8 (resolution, resolution, 3)."""
     image = decode_and_crop(image, lambda size: _window(size, draws, augmentation), resolution)
     sides = tf.shape(image)[:2]

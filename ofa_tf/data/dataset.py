@@ -9,16 +9,19 @@ import os
 import pathlib
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, brief
+from ofa_tf.common.config import is_number
 from ofa_tf.common.splits import split_name
-from ofa_tf.data.preprocessing import decode_image
+from ofa_tf.data.image_file import READABLE, UNKNOWN, OtherFile, UnreadableImage, inspect, route_of
+from ofa_tf.data.preprocessing import Encoded, decode_image
 
-# A few broken files in a large set are usual; this share and at least one image are passed over.
+# What cannot be read is found and named before the first step; of what is found later, this share and at least one
+# image are passed over.
 MAX_DAMAGED_SHARE = 0.01
 
 # Decoded images of a split are kept if they fit.
@@ -40,7 +43,10 @@ class Split:
             (records, height, width, 3) ("pixels"), or a sequence of encoded images ("random_access"), each read when
             it is needed.
         kind: which of the four.
+        routes: uint8 (records,), how each encoded record is decoded (`image_file`); empty for pixels.
+        folder: the folder of the split, from which files are called; "" where there is none.
         damaged: records that could not be read, with the reason; they are passed over from then on.
+        noted: called with the path, from the data set's folder, of a file that is found to be damaged.
     """
 
     name: str
@@ -48,16 +54,29 @@ class Split:
     indices: np.ndarray
     records: tf.Tensor | Sequence[bytes]
     kind: str
+    routes: np.ndarray
+    folder: str = ""
     damaged: dict[int, str] = dataclasses.field(default_factory=dict)
+    noted: Callable[[str], None] | None = None
 
     @classmethod
-    def make(cls, name: str, kind: str, records: Sequence, labels: Sequence[int]) -> "Split":
-        """A split of all the given records, in their order."""
+    def make(
+        cls,
+        name: str,
+        kind: str,
+        records: Sequence,
+        labels: Sequence[int],
+        routes: Sequence[int] | None = None,
+        folder: str = "",
+    ) -> "Split":
+        """A split of all the given records, in their order; their headers are read for the routes unless given."""
+        if routes is None:
+            routes = [] if kind == PIXELS else [found_route(kind, record) for record in records]
         if kind != RANDOM_ACCESS:
             with tf.device("CPU:0"):
                 records = tf.constant(records, tf.uint8 if kind == PIXELS else tf.string)
         labels = np.asarray(labels, np.int32)
-        return cls(name, labels, np.arange(len(labels)), records, kind)
+        return cls(name, labels, np.arange(len(labels)), records, kind, np.asarray(routes, np.uint8), folder)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -83,20 +102,35 @@ class Split:
         with tf.init_scope(), tf.device("CPU:0"):
             return tf.constant(indices), tf.constant(labels)
 
-    def read(self, index: tf.Tensor) -> tf.Tensor:
+    def read(self, index: tf.Tensor) -> "tf.Tensor | Encoded":
         """One record, inside a `tf.data` map or outside.
 
         Args:
             index: scalar int64, an element of `indices`.
 
         Returns:
-            Scalar string (encoded) or uint8 (height, width, 3).
+            `Encoded`, or uint8 (height, width, 3).
         """
+        if self.kind == PIXELS:
+            return tf.gather(self.records, index)
         if self.kind == RANDOM_ACCESS:
             encoded = tf.numpy_function(lambda record: self.records[int(record)], [index], tf.string)
-            return tf.ensure_shape(encoded, ())
+            return Encoded(tf.ensure_shape(encoded, ()), self._route(index))
         record = tf.gather(self.records, index)
-        return tf.io.read_file(record) if self.kind == FILES else record
+        return Encoded(tf.io.read_file(record) if self.kind == FILES else record, self._route(index))
+
+    def _route(self, index: tf.Tensor) -> int | tf.Tensor:
+        """How a record is decoded: of a split whose records are all alike, known before any is read."""
+        if self._same_route is not None:
+            return self._same_route
+        with tf.init_scope(), tf.device("CPU:0"):
+            routes = tf.constant(self.routes, tf.int32)
+        return tf.gather(routes, index)
+
+    @functools.cached_property
+    def _same_route(self) -> int | None:
+        found = np.unique(self.routes[self.indices])
+        return int(found[0]) if len(found) == 1 else None
 
     @functools.cached_property
     def in_memory(self) -> "Split":
@@ -113,7 +147,7 @@ class Split:
             row_of = {int(index): row for row, index in enumerate(self.indices)}
             damaged = {row_of[index]: reason for index, reason in self.damaged.items() if index in row_of}
             records = tf.constant(pixels)
-        return Split(self.name, self.labels, np.arange(len(self)), records, PIXELS, damaged)
+        return Split(self.name, self.labels, np.arange(len(self)), records, PIXELS, self.routes, damaged=damaged)
 
     def _decoded(self) -> np.ndarray | None:
         """uint8 (images, height, width, 3), zero where an image cannot be read; None where they do not fit."""
@@ -164,12 +198,20 @@ class Split:
         return None
 
     def identity(self, index: int) -> str:
-        """What tells a record from others wherever the data lies: a file's class folder and name, else its number."""
-        return "/".join(pathlib.PurePath(self.describe(index)).parts[-2:]) if self.kind == FILES else str(index)
+        """What tells a record from others wherever the data lies: a file's path in its split, else its number."""
+        if self.kind != FILES:
+            return str(index)
+        path = self.describe(index)
+        return path.removeprefix(f"{self.folder}/") if self.folder else "/".join(pathlib.PurePath(path).parts[-2:])
 
     def describe(self, index: int) -> str:
         """A record's file, or its number where it has none, for errors."""
-        return tf.compat.as_str(self.records[index].numpy()) if self.kind == FILES else f"{self.name}: record {index}"
+        return os.fsdecode(self._paths[index]) if self.kind == FILES else f"{self.name}: record {index}"
+
+    @functools.cached_property
+    def _paths(self) -> np.ndarray:
+        # At once: one by one takes half a millisecond each.
+        return self.records.numpy()
 
     def note_damaged(self, index: int, error: tf.errors.OpError) -> None:
         """Passes over a record that cannot be read, from now on, with a warning that names it.
@@ -177,16 +219,41 @@ class Split:
         Raises:
             InputError: too many of the split's images are damaged.
         """
-        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\s+", " ", error.message).strip()[:160].strip()
-        self.damaged[index] = reason
+        reason = self.damaged[index] = reason_of(error)
+        if self.noted is not None and self.folder:
+            self.noted(f"{os.path.basename(self.folder)}/{self.identity(index)}")
         count = int(np.isin(self.indices, list(self.damaged)).sum())
-        problem = f"{self.describe(index)}: not a readable image ({reason}); expected JPEG, PNG, BMP or GIF"
+        problem = f"{brief(self.describe(index))}: not a readable image ({reason}); expected {READABLE}"
         if count > max(1, int(MAX_DAMAGED_SHARE * len(self))):
             raise InputError(
-                f"{problem}. It is the {count}th of {len(self)} images that cannot be read, and more than "
-                f"{MAX_DAMAGED_SHARE:.0%} is no accident: replace or remove them"
+                f"{problem}. It is the {ordinal(count)} of {len(self)} images that cannot be read, and more than "
+                f"{MAX_DAMAGED_SHARE:.0%} after all were checked is no accident: replace or remove them"
             )
         warnings.warn(f"{problem}; passed over ({count} of {len(self)} so far)", stacklevel=2)
+
+
+def reason_of(error: tf.errors.OpError) -> str:
+    """Why an image cannot be decoded, without what TensorFlow says of the graph and Python of its calls."""
+    first = error.message.split("Traceback (most recent call last)")[0]
+    words = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", " ", first).strip()
+    return brief(words.removeprefix("ValueError: ").removesuffix(" name:"), 160)
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{'th' if number % 100 in (11, 12, 13) else ending}"
+
+
+def found_route(kind: str, record: str | bytes) -> int:
+    """The route of a record; what is no image keeps its place, and is told of when it is decoded."""
+    try:
+        if kind != FILES:
+            return route_of(record)
+        with open(record, "rb") as file:
+            return inspect(file)[0]
+    except (OSError, UnreadableImage, OtherFile):
+        return UNKNOWN
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -198,11 +265,27 @@ class ImageDataset:
         class_names: one per class; labels are indices into it.
         splits: "train", "validation" (kept out of training, for every decision) and, where the data has one, "test"
             (for final reports only).
+        validation: what `load` must be given for the same validation split: a number or a fraction, None for that of
+            the folder itself.
+        source: where the images are, for messages.
+        origin: where the validation split comes from, for messages.
     """
 
     name: str
     class_names: tuple[str, ...]
     splits: dict[str, Split]
+    validation: float | None = None
+    source: str = ""
+    origin: str = ""
+
+    def found(self) -> str:
+        """How many images of how many classes there are, and how they are split, in one line."""
+        parts = {"train": "to train on", "validation": "for validation", "test": "for the test"}
+        counts = [f"{len(self.splits[name]):,} {what}" for name, what in parts.items() if name in self.splits]
+        if self.origin:
+            counts[1] += f" ({self.origin})"
+        total = sum(map(len, self.splits.values()))
+        return f"{brief(self.source or self.name)}: {total:,} images of {self.num_classes} classes: {', '.join(counts)}"
 
     @functools.cached_property
     def digest(self) -> str:
@@ -216,7 +299,7 @@ class ImageDataset:
             split = self.split(name)
             sha256.update(f"{word} {len(split)}".encode())
             for index, label in zip(split.indices, split.labels, strict=True):
-                sha256.update(f"{split.identity(int(index))} {label}\n".encode())
+                sha256.update(f"{split.identity(int(index))} {label}\n".encode(errors="surrogateescape"))
         return sha256.hexdigest()[:16]
 
     @property
@@ -239,6 +322,8 @@ def validation_count(images: int, validation: float | None) -> int:
     """How many of the training images are held out: as given, a fraction if below 1; else 10%, at most 10,000."""
     if validation is None:
         count = max(1, min(round(DEFAULT_FRACTION * images), DEFAULT_LIMIT))
+    elif not is_number(validation):
+        raise InputError(f"validation={validation!r}: expected a number of images, or a fraction below 1")
     elif 0 < validation < 1:
         count = max(1, round(validation * images))
     elif validation >= 1 and int(validation) == validation:

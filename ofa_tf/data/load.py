@@ -1,17 +1,19 @@
 """`load`: data sets by name, of which folders and digits are here, and those of TensorFlow Datasets in `tfds`."""
 
+import contextlib
 import os
 import pathlib
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError
-from ofa_tf.data.dataset import FILES, PIXELS, ImageDataset, Split, hold_out, stratified_indices
+from ofa_tf.data.dataset import PIXELS, ImageDataset, Split, hold_out, stratified_indices
+from ofa_tf.data.folder import class_folders, printable, scan
 from ofa_tf.data.pipeline import check_seed
-from ofa_tf.data.tfds import load_tfds
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+from ofa_tf.data.tfds import is_prepared, prepared_parts, tfds_parts
 
 # Where a folder has its own, by their names of today and of before.
 VALIDATION_FOLDERS, TEST_FOLDERS = ("validation", "holdout"), ("test", "val")
@@ -19,95 +21,83 @@ VALIDATION_FOLDERS, TEST_FOLDERS = ("validation", "holdout"), ("test", "val")
 LAYOUT = "expected train/<class>/*.jpg in it (and perhaps validation/<class>/*.jpg, test/<class>/*.jpg)"
 
 
-def load_folder(data_dir: str | os.PathLike | None, validation: float | None, seed: int) -> ImageDataset:
-    """Reads the names of the images under `data_dir`/train/<class>/, and of its other splits where there are such.
+class Source(NamedTuple):
+    """A data set before it is known which of its training images are held out."""
 
-    Classes are the names of the class folders, sorted. Files that are hidden, or no images by their suffix, are
-    ignored.
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    others: dict[str, Split]
+    where: str
+    # The name of the folder that holds its own validation split, "" where there is none.
+    own: str = ""
+    default: float | None = None
+
+
+def read_folder(data_dir: str | os.PathLike | None, lost: Collection[str] = ()) -> Source:
+    """Reads the names and headers of the images under `data_dir`/train/<class>/, and of its other splits.
+
+    Classes are the names of the class folders, sorted; sub-folders of a class belong to it.
     """
     if not data_dir:
         raise InputError(f"--data_dir: not given, --dataset=folder needs it; {LAYOUT}")
     root = pathlib.Path(data_dir)
-    if not root.is_dir():
-        raise InputError(f"--data_dir={root}: no such folder; {LAYOUT}")
-    if not (root / "train").is_dir():
-        raise InputError(f"--data_dir={root}: no folder train in it; {LAYOUT}")
-    class_names = _visible(root / "train", folders=True)
+    shown = f"--data_dir={printable(str(root))}"
+    if not os.path.isdir(root):
+        found = "is a file, expected a folder" if os.path.exists(root) else "no such folder"
+        raise InputError(f"{shown}: {found}; {LAYOUT}")
+    if not os.path.isdir(root / "train"):
+        raise InputError(f"{shown}: no folder train in it; {LAYOUT}")
+    folders = {"train": class_folders(root / "train")}
+    class_names = tuple(folders["train"])
     if len(class_names) < 2:
-        found = f"only one class folder ({class_names[0]})" if class_names else "no class folders"
+        found = f"only one class folder ({printable(class_names[0])})" if class_names else "no class folders"
         raise InputError(f"{root / 'train'}: {found}; expected two or more, one per class, with images in each")
-    train = _split(root / "train", class_names, class_names)
     own, test = _only_one(root, VALIDATION_FOLDERS), _only_one(root, TEST_FOLDERS)
-    if own is None:
-        splits = hold_out("folder", train, validation, seed)
-    elif validation is None:
-        splits = {"train": train, "validation": _other_split(own, class_names)}
-    else:
-        raise InputError(f"validation={validation}: {own} says already which images; leave one of them out")
-    if test is not None:
-        splits["test"] = _other_split(test, class_names)
-    return ImageDataset("folder", tuple(class_names), splits)
+    for other in (own, test):
+        if other:
+            folders[other] = _other_classes(root / other, class_names)
+    splits = scan(root, folders, class_names, lost)
+    others = {name: splits[folder] for name, folder in (("validation", own), ("test", test)) if folder}
+    return Source("folder", class_names, splits["train"], others, str(root), own)
 
 
-def _only_one(root: pathlib.Path, names: tuple[str, ...]) -> pathlib.Path | None:
-    """The folder of a split under one of its names."""
-    found = [root / name for name in names if (root / name).is_dir()]
+def _only_one(root: pathlib.Path, names: tuple[str, ...]) -> str:
+    """The folder of a split under one of its names, "" where there is none."""
+    found = [name for name in names if os.path.isdir(root / name)]
     if len(found) > 1:
         raise InputError(
             f"{root}: has the folders {' and '.join(names)}, which both name the {names[0]} split; rename or remove one"
         )
-    return found[0] if found else None
+    return found[0] if found else ""
 
 
-def _other_split(folder: pathlib.Path, class_names: list[str]) -> Split:
-    """What is not trained on may lack some of the classes."""
-    names = _visible(folder, folders=True)
+def _other_classes(folder: pathlib.Path, class_names: tuple[str, ...]) -> dict[str, str]:
+    """The class folders of a split that is not trained on, and may lack some of the classes."""
+    names = class_folders(folder)
     unknown = sorted(set(names) - set(class_names))
     if unknown or not names:
-        found = f"class {unknown[0]}, which {folder.parent / 'train'} does not have" if unknown else "no class folders"
+        found = (
+            f"class {printable(unknown[0])}, which {folder.parent / 'train'} does not have"
+            if unknown
+            else "no class folders"
+        )
         raise InputError(
             f"{folder}: {found}; expected the classes of train: rename them, or remove the folder {folder.name}"
         )
-    return _split(folder, names, class_names)
-
-
-def _visible(folder: pathlib.Path, folders: bool) -> list[str]:
-    """The sorted names of the folders or files in a folder, hidden ones left out."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".") and (entry.is_dir() if folders else entry.is_file())
-            )
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
-
-
-def _split(folder: pathlib.Path, names: list[str], class_names: list[str]) -> Split:
-    paths, labels = [], []
-    for name in names:
-        images = [file for file in _visible(folder / name, folders=False) if file.lower().endswith(SUFFIXES)]
-        if not images:
-            raise InputError(
-                f"{folder / name}: no images in this class folder; expected files that end in {', '.join(SUFFIXES)}: "
-                f"add some or remove the folder"
-            )
-        paths += [os.path.join(folder, name, file) for file in images]
-        labels += [class_names.index(name)] * len(images)
-    return Split.make(f"folder {folder.name}", FILES, paths, labels)
+    return names
 
 
 SIDE = 40
 TEST_IMAGES, VALIDATION_IMAGES = 360, 400
 
 
-def load_digits(validation: float | None, seed: int) -> ImageDataset:
+def read_digits() -> Source:
     """1,797 digits of 8x8 grey values, enlarged smoothly to 40x40 RGB; "test", 360, is the same for every seed."""
     # Takes seconds to import, and only this data set needs it.
-    from sklearn.datasets import load_digits as read_digits
+    from sklearn.datasets import load_digits
 
-    data = read_digits()
+    data = load_digits()
     with tf.device("CPU:0"):
         values = tf.constant(data.images[..., None] * (255 / 16), tf.float32)
         enlarged = tf.image.resize(values, (SIDE, SIDE), method="bicubic").numpy()
@@ -115,23 +105,37 @@ def load_digits(validation: float | None, seed: int) -> ImageDataset:
     everything = Split.make("digits", PIXELS, pixels, data.target)
     test = stratified_indices(everything.labels, TEST_IMAGES, seed=0)
     rest = everything.take("digits", np.setdiff1d(np.arange(len(everything)), test))
-    splits = hold_out("digits", rest, VALIDATION_IMAGES if validation is None else validation, seed)
-    splits["test"] = everything.take("digits test", test)
-    return ImageDataset("digits", tuple(str(name) for name in data.target_names), splits)
+    others = {"test": everything.take("digits test", test)}
+    return Source(
+        "digits", tuple(str(name) for name in data.target_names), rest, others, "digits", "", VALIDATION_IMAGES
+    )
 
 
 def load(
-    dataset: str, data_dir: str | os.PathLike | None = None, validation: float | None = None, seed: int = 0
+    dataset: str,
+    data_dir: str | os.PathLike | None = None,
+    validation: float | None = None,
+    seed: int = 0,
+    *,
+    default: float | None = None,
+    known: Mapping[str, Any] | None = None,
+    lost: Collection[str] = (),
 ) -> ImageDataset:
     """Opens a data set and holds some of its training images out.
 
     Args:
-        dataset: "folder", "digits", or the name of a TensorFlow Datasets image-classification set
-            ("cifar10", "imagenet2012:5.1.0").
+        dataset: "folder", "digits", the name of a TensorFlow Datasets image-classification set ("cifar10",
+            "imagenet2012:5.1.0"), or a path: of a set that TensorFlow Datasets prepared, or of a folder of images.
         data_dir: the folder of images, or where TensorFlow Datasets keeps its prepared data.
-        validation: how many training images become the validation split: a number, a fraction if below 1, or None for
-            the default (digits: 400; else 10 percent, at most 10,000) and for a folder that has its own.
+        validation: how many training images become the validation split: a number, or a fraction if below 1. Where it
+            is given, a folder's own validation split is not used.
         seed: draws them, evenly over the classes.
+        default: the same for where `validation` is not given and a folder has no split of its own; unless given, 400
+            for digits, else 10 percent, at most 10,000.
+        known: the `validation`, `seed` and `digest` of a data set that was loaded before. Where these images are the
+            same, wherever they lie, they are split the same way; other images know nothing of them.
+        lost: paths from a folder on, of images that were found to be damaged while a run used them: they keep their
+            places, and are passed over.
 
     Returns:
         An `ImageDataset` with the splits "train", "validation" and, where the data has one, "test".
@@ -143,8 +147,41 @@ def load(
         load("folder", "photos", validation=0.2).num_classes
     """
     check_seed(seed)
-    if dataset == "folder":
-        return load_folder(data_dir, validation, seed)
+    source = _read(dataset, None if data_dir is None else os.path.expanduser(data_dir), lost)
+    if validation is None and known and known.get("digest"):
+        # A number that is too large for these images belongs to others.
+        with contextlib.suppress(InputError):
+            found = _divided(source, known.get("validation"), known.get("seed", 0))
+            if found.digest == known["digest"]:
+                return found
+    return _divided(source, validation if validation is not None or source.own else default, seed)
+
+
+def _read(dataset: str, data_dir: str | os.PathLike | None, lost: Collection[str]) -> Source:
     if dataset == "digits":
-        return load_digits(validation, seed)
-    return load_tfds(dataset, data_dir, validation, seed)
+        return read_digits()
+    # A path, not the name of a set.
+    if os.sep in dataset and os.path.isdir(os.path.expanduser(dataset)):
+        dataset, data_dir = "folder", os.path.expanduser(dataset)
+    if dataset.lower().replace("_", "") not in ("folder", "imagefolder"):
+        class_names, splits = tfds_parts(dataset, data_dir)
+    elif data_dir and not os.path.isdir(os.path.join(data_dir, "train")) and is_prepared(data_dir):
+        class_names, splits = prepared_parts(data_dir)
+        dataset = str(data_dir)
+    else:
+        return read_folder(data_dir, lost)
+    return Source(dataset, class_names, splits.pop("train"), splits, dataset)
+
+
+def _divided(source: Source, validation: float | None, seed: int) -> ImageDataset:
+    own = source.others.get("validation")
+    origin = "a part of those to train on"
+    if own is not None and validation is None:
+        splits, origin = {"train": source.train, **source.others}, f"its folder {source.own}"
+    else:
+        if own is not None:
+            origin += f"; its folder {source.own} is not used"
+        part = source.default if validation is None else validation
+        splits = {**source.others, **hold_out(source.name, source.train, part, seed)}
+    splits = {name: splits[name] for name in ("train", "validation", "test") if name in splits}
+    return ImageDataset(source.name, source.class_names, splits, validation, source.where, origin)

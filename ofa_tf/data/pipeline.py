@@ -17,7 +17,7 @@ from ofa_tf.common.config import check_whole
 from ofa_tf.data.augmentation import Augmentation, Draws, Mixing, centre_square, draw, finished, fitted
 from ofa_tf.data.batches import Batches
 from ofa_tf.data.dataset import PIXELS, ImageDataset, Split
-from ofa_tf.data.preprocessing import decode_image, evaluation_image
+from ofa_tf.data.preprocessing import as_pixels, evaluation_image
 
 SHUFFLE, AUGMENT, RESOLUTION, CALIBRATION = range(1, 5)
 
@@ -195,8 +195,7 @@ def evaluation_batches(
         return positions * len(source) // images, ()
 
     def image_of(image: tf.Tensor, _: tuple) -> tf.Tensor:
-        pixels = decode_image(image) if image.dtype == tf.string else image
-        return evaluation_image(pixels, resolution, crop_fraction)
+        return evaluation_image(as_pixels(image), resolution, crop_fraction)
 
     count = -(-images // batch_size)
     static = images % batch_size == 0

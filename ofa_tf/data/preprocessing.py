@@ -3,68 +3,161 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError, config
+from ofa_tf.data.image_file import ORIENTATIONS, UNKNOWN, OtherFile, UnreadableImage, pillow_pixels, route_of
 
 Window = Callable[[tf.Tensor], tf.Tensor]
 
 # What the JPEG decoder can divide the sides of an image by.
 RATIOS = (1, 2, 4, 8)
 
+# By EXIF orientation - 1: whether rows and whether columns run backwards. From the fifth on, both change places first.
+_BACKWARDS = ((0, 0), (0, 1), (1, 1), (1, 0), (0, 0), (0, 1), (1, 1), (1, 0))
+_TRANSPOSED_FROM = 4
 
-def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes JPEG (grey and CMYK too), PNG, BMP or the first frame of a GIF; the format is told by the bytes.
+# What tells `decode_and_crop` apart: upright JPEG, JPEG that is turned, all else.
+_WAYS = (1, ORIENTATIONS)
+
+
+class Encoded(NamedTuple):
+    """An image's file, and how it is decoded: its `image_file` route, an int where all of its split have the same."""
+
+    data: tf.Tensor
+    route: int | tf.Tensor
+
+
+def decode_image(image: tf.Tensor | Encoded) -> tf.Tensor:
+    """Decodes an image whose format its bytes tell: JPEG, PNG, WebP, and by Pillow BMP, GIF, TIFF, AVIF and others.
+
+    The image is turned upright as its EXIF orientation says. Transparent parts are white, grey is repeated, of
+    an animation the first frame is taken, and of 16 bits the upper eight.
 
     Args:
-        encoded: scalar string.
+        image: scalar string (whose route is then found in Python), or `Encoded`.
 
     Returns:
-        uint8 (height, width, 3), RGB; transparency is dropped, grey is repeated.
+        uint8 (height, width, 3), RGB.
+
+    Source: docs/images.md, "Which pixels".
     """
-    is_bmp = tf.equal(tf.strings.substr(encoded, 0, 2), b"BM")
-    return tf.cond(is_bmp, lambda: _decode_bmp(encoded), lambda: _decode_other(encoded))
+    data, route = _with_route(image)
+    if isinstance(route, int):
+        pixels = _DECODERS[route // ORIENTATIONS](data)
+        return upright(pixels, route % ORIENTATIONS) if route % ORIENTATIONS else pixels
+    pixels = tf.switch_case(route // ORIENTATIONS, [lambda decode=decode: decode(data) for decode in _DECODERS])
+    orientation = route % ORIENTATIONS
+    pixels = tf.cond(orientation > 0, lambda: upright(pixels, orientation), lambda: pixels)
+    return tf.ensure_shape(pixels, (None, None, 3))
 
 
-def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
+def as_pixels(image: tf.Tensor | Encoded) -> tf.Tensor:
+    """An image decoded, where it is not pixels already."""
+    return decode_image(image) if _is_encoded(image) else image
+
+
+def _is_encoded(image: tf.Tensor | Encoded) -> bool:
+    return isinstance(image, Encoded) or image.dtype == tf.string
+
+
+def _with_route(image: tf.Tensor | Encoded) -> Encoded:
+    if isinstance(image, Encoded):
+        return image
+    return Encoded(image, tf.ensure_shape(_of_bytes(_route_or_tensorflow, image, tf.int32), ()))
+
+
+def _of_bytes(function: Callable[[bytes], Any], encoded: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """What a Python function makes of a scalar string: inside a graph it is given as bytes, outside as an array."""
+
+    def call(value: bytes | np.ndarray) -> Any:
+        return function(value if isinstance(value, bytes) else value.item())
+
+    return tf.numpy_function(call, [encoded], dtype, stateful=False)
+
+
+def _route_or_tensorflow(encoded: bytes) -> np.int32:
+    # What is no image is given to TensorFlow, whose error says what it expects.
+    try:
+        return np.int32(route_of(encoded))
+    except (UnreadableImage, OtherFile):
+        return np.int32(UNKNOWN)
+
+
+def _decode_opaque(encoded: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     return tf.ensure_shape(image, (None, None, 3))
 
 
-def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
-    # The BMP decoder refuses to change the number of channels.
-    image = tf.io.decode_bmp(encoded, channels=0)
-    channels = tf.shape(image)[2]
-    image = tf.cond(channels < 3, lambda: tf.repeat(image[..., :1], 3, axis=2), lambda: image[..., :3])
-    return tf.ensure_shape(image, (None, None, 3))
+def _decode_transparent(encoded: tf.Tensor) -> tf.Tensor:
+    image = tf.cast(tf.io.decode_png(encoded, channels=4), tf.int32)
+    alpha = image[..., 3:]
+    return tf.cast((image[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
 
 
-def decode_and_crop(image: tf.Tensor, window: Window, resolution: int | tf.Tensor) -> tf.Tensor:
-    """A window (top, left, height, width) of an image, encoded or not, as uint8 pixels.
+def _decode_by_pillow(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.ensure_shape(_of_bytes(pillow_pixels, encoded, tf.uint8), (None, None, 3))
+
+
+_DECODERS = (_decode_opaque, _decode_opaque, _decode_transparent, _decode_by_pillow)
+
+
+def upright(image: tf.Tensor, orientation: int | tf.Tensor) -> tf.Tensor:
+    """An image (height, width, channels) as its EXIF orientation, less 1, says that it is seen."""
+    order = tf.where(orientation >= _TRANSPOSED_FROM, [1, 0, 2], [0, 1, 2])
+    axes = tf.where(tf.gather(tf.constant(_BACKWARDS), orientation))[:, 0]
+    return tf.ensure_shape(tf.reverse(tf.transpose(image, order), axes), (None, None, 3))
+
+
+def _as_stored(part: tf.Tensor, size: tf.Tensor, orientation: int | tf.Tensor) -> tf.Tensor:
+    """Where a part (top, left, height, width) of the upright image of a size lies in the one that is stored."""
+    start, extent = part[:2], part[2:]
+    backwards = tf.gather(tf.constant(_BACKWARDS), orientation) > 0
+    start = tf.where(backwards, size - start - extent, start)
+    order = tf.where(orientation >= _TRANSPOSED_FROM, [1, 0, 3, 2], [0, 1, 2, 3])
+    return tf.gather(tf.concat([start, extent], axis=0), order)
+
+
+def decode_and_crop(image: tf.Tensor | Encoded, window: Window, resolution: int | tf.Tensor) -> tf.Tensor:
+    """A window (top, left, height, width) of an upright image, encoded or not, as uint8 pixels.
 
     Of a JPEG file only the window is decoded, at a half, quarter or eighth where no side of that is less than the
     resolution that it is resized to: the decoder then averages pixels, and has less to do.
     """
-    if image.dtype != tf.string:
+    if not _is_encoded(image):
         return _crop(image, window)
-    return tf.cond(
-        tf.io.is_jpeg(image),
-        lambda: _crop_jpeg(image, window, resolution),
-        lambda: _crop(decode_image(image), window),
-    )
+    encoded = _with_route(image)
+    data, route = encoded
+    ways = [
+        lambda: _crop_jpeg(data, window, resolution),
+        lambda: _crop_jpeg(data, window, resolution, route),
+        lambda: _crop(decode_image(encoded), window),
+    ]
+    if isinstance(route, int):
+        return ways[sum(route >= first for first in _WAYS)]()
+    return tf.switch_case(tf.raw_ops.Bucketize(input=route, boundaries=_WAYS), ways)
 
 
-def _crop_jpeg(encoded: tf.Tensor, window: Window, resolution: int | tf.Tensor) -> tf.Tensor:
-    part = window(tf.io.extract_jpeg_shape(encoded)[:2])
+def _crop_jpeg(
+    encoded: tf.Tensor, window: Window, resolution: int | tf.Tensor, orientation: int | tf.Tensor | None = None
+) -> tf.Tensor:
+    size = tf.io.extract_jpeg_shape(encoded)[:2]
+    if orientation is not None:
+        size = tf.where(orientation >= _TRANSPOSED_FROM, size[::-1], size)
+    part = window(size)
     # How many of the boundaries are reached, in one operation; small ones on scalars are what this path spends time on.
     step = tf.raw_ops.Bucketize(input=tf.reduce_min(part[2:]) // resolution, boundaries=RATIOS[1:])
+    if orientation is not None:
+        part = _as_stored(part, size, orientation)
 
     def decode(ratio: int) -> tf.Tensor:
         return tf.io.decode_and_crop_jpeg(encoded, part // ratio, channels=3, ratio=ratio)
 
-    return tf.switch_case(step, [lambda ratio=ratio: decode(ratio) for ratio in RATIOS])
+    image = tf.switch_case(step, [lambda ratio=ratio: decode(ratio) for ratio in RATIOS])
+    return image if orientation is None else upright(image, orientation)
 
 
 def _crop(image: tf.Tensor, window: Window) -> tf.Tensor:

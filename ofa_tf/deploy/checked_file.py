@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from ofa_tf.common import OfaError, atomic_path, write_text
-from ofa_tf.common.form import precision_of
+from ofa_tf.common.form import FEATURE_NAMES, precision_of
 from ofa_tf.deploy.model_file import described, model_card
 from ofa_tf.deploy.runner import Runner, summarize
 
@@ -17,7 +18,9 @@ from ofa_tf.deploy.runner import Runner, summarize
 _STANDARD_ERRORS = 2.0
 # Every file is run with as many, too, on some images.
 _OTHER_THREADS, _OTHER_IMAGES = 3, 16
-# Between threads, in units of the logits' spread: the work is divided, not computed otherwise.
+# What features of a file may be away from Keras's (`ExportReport.output_error`), by precision.
+_FEATURE_ERROR = {"float32": 1e-3, "float16": 0.02, "dynamic": 0.3, "int8": 0.3, "int16x8": 0.1}
+# Between threads, in units of the outputs' spread: the work is divided, not computed otherwise.
 _THREADS_TOLERANCE = 1e-3
 
 
@@ -29,10 +32,11 @@ class ExportReport:
         path: the file.
         precision: one of `PRECISIONS`.
         form: how it is written, one of `common.form.FORMS`.
+        outputs: what it gives, one of `common.form.OUTPUTS`.
         model_bytes: its size.
         images: how many images it was checked on.
-        agreement: share of them on which both have the same top-1 class, 0..1.
-        logits_error: root mean square of the differences of both's logits, in units of the spread of Keras's.
+        agreement: share of them on which both have the same top-1 class, 0..1; None of features.
+        output_error: root mean square of the differences of both's outputs, in units of the spread of Keras's.
         keras_top1: top-1 of the Keras model, 0..1, None without labels.
         tflite_top1: top-1 of the file, 0..1, None without labels.
         keras_top5: likewise, the right class among the first five; None with no more than five classes, too.
@@ -50,10 +54,11 @@ class ExportReport:
     path: str
     precision: str
     form: str
+    outputs: str
     model_bytes: int
     images: int
-    agreement: float
-    logits_error: float
+    agreement: float | None
+    output_error: float
     keras_top1: float | None
     tflite_top1: float | None
     keras_top5: float | None
@@ -81,11 +86,12 @@ def keep_checked(
     *,
     precision: str,
     form: str,
+    outputs: str,
     max_drop: float | None,
     description: Mapping[str, Any],
     threads: int,
 ) -> ExportReport:
-    """Runs a file on raw images, compares it with the float network's logits, and keeps it described if all is well.
+    """Runs a file on raw images, compares it with the float network's answers, and keeps it described if all is well.
 
     Raises:
         OfaError: it does not agree; nothing is left under `path` then.
@@ -93,14 +99,15 @@ def keep_checked(
     path = pathlib.Path(path)
     runner = Runner(data, threads=threads)
     inputs = _as_taken(images, runner.input_type)
-    found = runner.predict(inputs)
-    report = _compared(path, runner, found, logits, labels, precision=precision, form=form)
-    if max_drop is None:
+    found = joined(runner.predict_all(inputs))
+    expected = softmax(logits, axis=-1) if outputs == "probabilities" else logits
+    report = _compared(path, runner, found, expected, labels, precision=precision, form=form, outputs=outputs)
+    if outputs != "features" and max_drop is None:
         # Of paired answers as many could have changed the other way. A limit that was given is exact.
-        chance = _STANDARD_ERRORS * _changed(found, logits, labels) ** 0.5 / len(found)
+        chance = _STANDARD_ERRORS * _changed(found, expected, labels) ** 0.5 / len(found)
         max_drop = precision_of(precision).max_drop + chance
     _judge(report, max_drop, trained="trained_for_int8" in description)
-    spread = float(logits.std()) or 1.0
+    spread = float(expected.std()) or 1.0
     _require_same(path, Runner(data, threads=_OTHER_THREADS), inputs, found, spread, f"with {_OTHER_THREADS} threads")
     data = described(data, _full_description(description, path, report, runner))
     report = dataclasses.replace(report, model_bytes=len(data))
@@ -109,6 +116,14 @@ def keep_checked(
         _require_same(path, Runner(temporary, threads=threads), inputs, found, spread, "with its description inside")
     write_text(path.with_suffix(".md"), model_card(path.name, data))
     return report
+
+
+def joined(outputs: Any) -> np.ndarray:
+    """Outputs as one array (N, ...): those of a backbone, a list or a dict, one after the other."""
+    maps = list(outputs.values()) if isinstance(outputs, Mapping) else outputs
+    if not isinstance(maps, list):
+        return np.asarray(maps)
+    return np.concatenate([np.asarray(part).reshape(len(part), -1) for part in maps], axis=1)
 
 
 def _as_taken(images: np.ndarray, input_type: str) -> np.ndarray:
@@ -120,21 +135,21 @@ def _as_taken(images: np.ndarray, input_type: str) -> np.ndarray:
 
 
 def _compared(
-    path, runner: Runner, found: np.ndarray, logits: np.ndarray, labels: np.ndarray | None, **written: str
+    path, runner: Runner, found: np.ndarray, expected: np.ndarray, labels: np.ndarray | None, **written: str
 ) -> ExportReport:
-    classes, reference = found.argmax(-1), logits.argmax(-1)
+    classes, reference = found.argmax(-1), expected.argmax(-1)
     summary = summarize(runner)
-    more_than_five = labels is not None and logits.shape[-1] > 5
+    more_than_five = labels is not None and expected.shape[-1] > 5
     return ExportReport(
         path=str(path),
         **written,
         model_bytes=len(runner.model_bytes),
         images=len(found),
-        agreement=float(np.mean(reference == classes)),
-        logits_error=float(np.sqrt(np.mean((found - logits) ** 2)) / (logits.std() or 1.0)),
+        agreement=None if written["outputs"] == "features" else float(np.mean(reference == classes)),
+        output_error=float(np.sqrt(np.mean((found - expected) ** 2)) / (expected.std() or 1.0)),
         keras_top1=None if labels is None else float(np.mean(reference == labels)),
         tflite_top1=None if labels is None else float(np.mean(classes == labels)),
-        keras_top5=_top5(logits, labels) if more_than_five else None,
+        keras_top5=_top5(expected, labels) if more_than_five else None,
         tflite_top5=_top5(found, labels) if more_than_five else None,
         input_type=runner.input_type,
         output_type=runner.output_type,
@@ -147,19 +162,28 @@ def _compared(
     )
 
 
-def _top5(logits: np.ndarray, labels: np.ndarray) -> float:
-    return float(np.mean((np.argsort(-logits, axis=-1, kind="stable")[:, :5] == np.asarray(labels)[:, None]).any(-1)))
+def _top5(outputs: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean((np.argsort(-outputs, axis=-1, kind="stable")[:, :5] == np.asarray(labels)[:, None]).any(-1)))
 
 
-def _changed(found: np.ndarray, logits: np.ndarray, labels: np.ndarray | None) -> int:
+def _changed(found: np.ndarray, expected: np.ndarray, labels: np.ndarray | None) -> int:
     """On how many images it matters that the file answers otherwise: right for wrong, or wrong for right."""
-    classes, reference = found.argmax(-1), logits.argmax(-1)
+    classes, reference = found.argmax(-1), expected.argmax(-1)
     if labels is None:
         return int(np.sum(classes != reference))
     return int(np.sum((classes == labels) != (reference == labels)))
 
 
-def _judge(report: ExportReport, max_drop: float, *, trained: bool) -> None:
+def _judge(report: ExportReport, max_drop: float | None, *, trained: bool) -> None:
+    if report.outputs == "features":
+        limit = _FEATURE_ERROR[report.precision]
+        if not report.output_error <= limit:
+            raise OfaError(
+                f"{report.path}: features of the {report.precision} file are off by {report.output_error:.4f} of their "
+                f"spread, at most {limit} was expected; it was not kept: give more representative images, another "
+                f"precision"
+            )
+        return
     if report.keras_top1 is not None:
         drop = report.keras_top1 - report.tflite_top1
         found = f"top-1 {report.tflite_top1:.4f} against the Keras model's {report.keras_top1:.4f}"
@@ -176,18 +200,25 @@ def _judge(report: ExportReport, max_drop: float, *, trained: bool) -> None:
         )
 
 
-def _require_same(path, runner: Runner, inputs, logits, spread: float, how: str) -> None:
-    error = np.abs(runner.predict(inputs[:_OTHER_IMAGES]) - logits[:_OTHER_IMAGES]).max() / spread
+def _require_same(path, runner: Runner, inputs, outputs, spread: float, how: str) -> None:
+    error = np.abs(joined(runner.predict_all(inputs[:_OTHER_IMAGES])) - outputs[:_OTHER_IMAGES]).max() / spread
     # Written so that a NaN fails.
     if not error <= _THREADS_TOLERANCE:
         raise OfaError(
-            f"{path}: {how} the file gives other logits (by {error:.4f} of their spread) than before; it was not "
+            f"{path}: {how} the file gives something else (by {error:.4f} of their spread) than before; it was not "
             f"kept: this is a fault of the runtime or of this program, please report it"
         )
 
 
 def _full_description(facts: Mapping[str, Any], path: pathlib.Path, report: ExportReport, runner: Runner) -> dict:
     names = ("images", "agreement", "keras_top1", "tflite_top1", "keras_top5", "tflite_top5")
+    output = _tensor_facts(runner.output_details)
+    if report.outputs == "features":
+        names = ("images", "output_error")
+        output = {
+            "type": output["type"],
+            "shapes": dict(zip(FEATURE_NAMES.values(), runner.output_shapes, strict=False)),
+        }
     found = {name: getattr(report, name) for name in names}
     found = {name: round(value, 6) for name, value in found.items() if value is not None}
     return {
@@ -198,7 +229,7 @@ def _full_description(facts: Mapping[str, Any], path: pathlib.Path, report: Expo
         "precision": report.precision,
         "form": report.form,
         "input": _tensor_facts(runner.input_details),
-        "output": _tensor_facts(runner.output_details),
+        "output": {"values": report.outputs, **output},
         "checked": {**facts.get("checked", {}), **found},
     }
 

@@ -72,6 +72,8 @@ def convert(
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
     # Writing and reading a SavedModel is most of the time that a small model takes.
     converter.experimental_lower_to_saved_model = False
+    # Runtimes up to 2.9 read dense weights with a scale for each output as if they had one, and say nothing.
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
@@ -99,7 +101,7 @@ def quantize_ranged(data: bytes) -> bytes:
     with captured_output() as written:
         try:
             # What `QuantizationDebugger.get_nondebug_quantized_model` calls, after a calibration of its own.
-            return mlir_quantize(data)
+            return mlir_quantize(data, disable_per_channel_for_dense_layers=True)
         except Exception as error:
             words = " ".join(f"{written()} {error}".split())[-_ERROR_CHARACTERS:]
             raise OfaError(f"quantization by tf.lite failed: ...{words}") from error

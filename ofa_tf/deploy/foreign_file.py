@@ -40,7 +40,7 @@ class ForeignFile:
         model_bytes: its size.
         input_shape: of its one input, batch dimension first.
         input_type: the name of the input's NumPy type.
-        output_shape: of its one output.
+        output_shape: of its output; of several, the first one.
         output_type: the name of the output's NumPy type.
         operations: how many it has of each kind; DELEGATE are the partitions.
         partitions: number of parts of the graph that XNNPACK runs.
@@ -162,7 +162,7 @@ def _look(
     try:
         runner = Runner(path, threads=threads)
         start = time.monotonic()
-        outputs = runner.predict(np.zeros(runner.input_shape, runner.input_type))
+        runner.predict_all(np.zeros(runner.input_shape, runner.input_type))
         if min_runs:
             runs = _PATIENCE * (time.monotonic() - start) * (min_runs + 10)
             _limit_seconds(limit_seconds + runs + _PATIENCE * min_seconds)
@@ -177,7 +177,7 @@ def _look(
         "model_bytes": len(runner.model_bytes),
         "input_shape": runner.input_shape,
         "input_type": runner.input_type,
-        "output_shape": outputs.shape,
+        "output_shape": runner.output_shapes[0],
         "output_type": runner.output_type,
         "operations": operations,
         "partitions": runner.partitions,

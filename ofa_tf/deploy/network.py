@@ -11,11 +11,12 @@ import numpy as np
 
 from ofa_tf.common import InputError
 from ofa_tf.common.config import check_whole
-from ofa_tf.common.form import form_of, precision_of
+from ofa_tf.common.form import OUTPUTS, form_of, precision_of
 from ofa_tf.data.preprocessing import SYMMETRIC, Preprocessing
-from ofa_tf.deploy.checked_file import ExportReport, keep_checked
+from ofa_tf.deploy.borders import with_image_input, with_probabilities
+from ofa_tf.deploy.checked_file import ExportReport, joined, keep_checked
 from ofa_tf.deploy.conversion import convert
-from ofa_tf.deploy.quantization import quantize, with_image_input
+from ofa_tf.deploy.quantization import quantize
 from ofa_tf.networks.plain import build_plain, formed_weights
 from ofa_tf.networks.supernet import Supernet, set_plain_weights
 from ofa_tf.spaces import Arch, Block
@@ -31,7 +32,8 @@ class Network:
         blocks: what it is built of.
         weights: by the names of the plain model's layers, in the layers' order (`layer.get_weights()`).
         preprocessing: what it was trained with.
-        facts: JSON-ready data for its files: `labels`, `provenance`, `checked` (the `split`), and any other.
+        facts: JSON-ready data for its files: `labels` (ids of the classes), `names` (what people call them),
+            `provenance`, `checked` (the `split`), and any other.
 
     Example:
         network = Network.of_subnet(net, arch, preprocessing, statistics)
@@ -85,6 +87,7 @@ class Network:
         form: str | None = None,
         input_type: str = "uint8",
         output_type: str | None = None,
+        outputs: str = OUTPUTS[0],
         batch_size: int = 1,
         max_drop: float | None = None,
         threads: int = 1,
@@ -93,9 +96,10 @@ class Network:
 
         Every file takes raw images, (1, r, r, 3), RGB: the preprocessing's mean and std are inside. In "int8" all
         values are integers: the input has scale 1/128 and zero point 128 (that is (x - 128) / 128, to which another
-        preprocessing is brought by the stem's weights), the output is uint8 logits whose scale and zero point stand in
-        the file; their argmax needs neither. The other precisions give float32 logits. Signature, facts and the check's
-        figures are put into the file, and a model card is written beside it (`.md`).
+        preprocessing is brought by the stem's weights), the output is uint8: probabilities in 256ths, or logits whose
+        scale and zero point stand in the file. The other precisions give float32. Signature, facts, TFLite's standard
+        metadata with the classes' names, and the check's figures are put into the file, and a model card is written
+        beside it (`.md`).
 
         Args:
             path: where the file goes.
@@ -107,6 +111,8 @@ class Network:
             form: how it is written, one of `common.form.FORMS`; the precision's default unless given.
             input_type: "uint8": pixels as they are; "float32": (pixel - 128) / 128; in "int8" also "int8": pixel - 128.
             output_type: in "int8" one of `INPUT_OUTPUT_TYPES`, "uint8" unless given; else "float32".
+            outputs: "probabilities", which sum to 1; "logits"; or "features", a backbone: float32 maps at strides 4, 8,
+                16 and 32, as `Supernet.extract` gives them, compared with Keras's on some of the images.
             batch_size: images that the file takes at once.
             max_drop: by how much top-1 may be below the Keras model's (without labels: the share of images whose top-1
                 class may differ), 0..1; unless given the precision's, and what chance explains on so many images.
@@ -116,11 +122,12 @@ class Network:
             What was found.
 
         Raises:
-            InputError: images are missing or do not fit, or there are no such types.
+            InputError: images are missing or do not fit, there are no such types, or names do not fit the classes.
             OfaError: the conversion failed, or the file does not agree; nothing is left under `path` then.
         """
         known, form = precision_of(precision), form_of(precision, form)
-        output_type = output_type or known.output_types[0]
+        output_type = output_type or ("float32" if outputs == "features" else known.output_types[0])
+        check_outputs(self, outputs, output_type)
         _check_types(precision, input_type, output_type, batch_size)
         if check_images is None:
             check_images, check_labels = representative_images, None
@@ -130,34 +137,43 @@ class Network:
         if known.integer:
             data = self._quantized(
                 precision, form, representative_images,
-                input_type=input_type, output_type=output_type, batch_size=batch_size,
+                input_type=input_type, output_type=output_type, outputs=outputs, batch_size=batch_size,
             )  # fmt: skip
         else:
             # What brings float32 inputs back to pixels, too, is folded into the stem.
             prepare = self._from_centred if input_type == "float32" else self.preprocessing.normalize
-            data = convert(self.model(form), precision, prepare=prepare, input_type=input_type, batch_size=batch_size)
+            model = self.model(form, outputs)
+            data = convert(model, precision, prepare=prepare, input_type=input_type, batch_size=batch_size)
+            data = with_probabilities(data) if outputs == "probabilities" else data
+        if outputs == "features":
+            # They take much memory.
+            check_images, check_labels = check_images[:: math.ceil(len(check_images) / _BATCH)], None
         return keep_checked(
             path,
             data,
             check_images,
-            self.logits(check_images, form),
+            self.logits(check_images, form, outputs),
             check_labels,
             precision=precision,
             form=form,
+            outputs=outputs,
             max_drop=max_drop,
             description=self.description(),
             threads=threads,
         )
 
-    def model(self, form: str = "fused") -> keras.Model:
-        """The plain Keras model, from normalized images to logits, in a form."""
-        return _built(self.blocks, self.weights, form)
+    def model(self, form: str = "fused", outputs: str = "logits") -> keras.Model:
+        """The plain Keras model, from normalized images to logits or "features", in a form."""
+        return _built(self.blocks, self.weights, form, outputs)
 
-    def logits(self, images: np.ndarray, form: str = "fused") -> np.ndarray:
-        """The Keras model's logits on raw images: float32 (N, classes) for uint8 (N, r, r, 3)."""
-        model, normalize = self.model(form), self.preprocessing.normalize
+    def logits(self, images: np.ndarray, form: str = "fused", outputs: str = "logits") -> np.ndarray:
+        """The Keras model's logits on raw images: float32 (N, classes) for uint8 (N, r, r, 3).
+
+        Of "features" all values of an image, one map after the other.
+        """
+        model, normalize = self.model(form, outputs), self.preprocessing.normalize
         batches = np.array_split(images, math.ceil(len(images) / _BATCH))
-        return np.concatenate([np.asarray(model(normalize(batch), training=False)) for batch in batches])
+        return np.concatenate([joined(model(normalize(batch), training=False)) for batch in batches])
 
     def description(self) -> dict[str, Any]:
         """What its files say of it."""
@@ -185,15 +201,22 @@ class Network:
     def _from_centred(self, images):
         return self.preprocessing.normalize(images * 128 + 128)
 
-    def _quantized(self, precision: str, form: str, images: np.ndarray, *, input_type: str, batch_size: int, **options):
-        model = _built(self.blocks, self.weights_for_symmetric_inputs(), form)
+    def _quantized(
+        self, precision: str, form: str, images: np.ndarray, *,
+        input_type: str, output_type: str, outputs: str, batch_size: int,
+    ) -> bytes:  # fmt: skip
+        model = _built(self.blocks, self.weights_for_symmetric_inputs(), form, outputs)
         images = images.copy()
         # Both ends of the range must occur; two pixels leave the ranges inside the network as they are.
         images[0, 0, 0], images[0, -1, -1] = 0, 255
         representative = (images.astype(np.float32) - 128) / 128
         if precision == "int8":
-            return quantize(model, representative, input_type=input_type, batch_size=batch_size, **options)
+            return quantize(
+                model, representative,
+                input_type=input_type, output_type=output_type, outputs=outputs, batch_size=batch_size,
+            )  # fmt: skip
         data = convert(model, precision, representative=representative, batch_size=batch_size)
+        data = with_probabilities(data) if outputs == "probabilities" else data
         return with_image_input(data) if input_type == "uint8" else data
 
 
@@ -211,6 +234,19 @@ def check_images_fit(network: Network, representative_images, check_images, chec
         raise InputError(f"export: {np.shape(check_labels)} check_labels for {len(check_images)} check_images")
 
 
+def check_outputs(network: Network, outputs: str, output_type: str) -> None:
+    """Raises `InputError` unless a file can give such outputs, and there are names for all classes, or none."""
+    if outputs not in OUTPUTS:
+        raise InputError(f"export: outputs is {outputs!r}, expected one of {', '.join(OUTPUTS)}")
+    if outputs == "features" and output_type != "float32":
+        raise InputError(f"export: features as {output_type}, expected float32, as they are in every such file")
+    classes = network.blocks[-1].out_channels
+    for name in ("labels", "names"):
+        found = network.facts.get(name)
+        if found and len(found) != classes:
+            raise InputError(f"export: {len(found)} {name} for {classes} classes; give one for each, or none")
+
+
 def _check_types(precision: str, input_type: str, output_type: str, batch_size: int) -> None:
     inputs, outputs = precision_of(precision).input_types, precision_of(precision).output_types
     for name, found, known in (("input_type", input_type, inputs), ("output_type", output_type, outputs)):
@@ -219,7 +255,9 @@ def _check_types(precision: str, input_type: str, output_type: str, batch_size: 
     check_whole("export: batch_size", batch_size, 1)
 
 
-def _built(blocks: Sequence[Block], weights: Mapping[str, Sequence[np.ndarray]], form: str) -> keras.Model:
-    model = build_plain(blocks, keras, form=form)
+def _built(
+    blocks: Sequence[Block], weights: Mapping[str, Sequence[np.ndarray]], form: str, outputs: str
+) -> keras.Model:
+    model = build_plain(blocks, keras, form=form, outputs="features" if outputs == "features" else "logits")
     set_plain_weights(model, formed_weights(blocks, weights, form))
     return model

@@ -24,10 +24,11 @@ import tqdm
 from ofa_tf.common import InputError, OfaError, save_npz, write_json
 from ofa_tf.common.child import Child
 from ofa_tf.common.config import check_whole, from_config, is_number, to_config
-from ofa_tf.common.form import Form, form_of
+from ofa_tf.common.form import OUTPUTS, Form, form_of
 from ofa_tf.data import Augmentation, ImageDataset, steps_per_epoch, training_batches
+from ofa_tf.deploy.borders import with_borders
 from ofa_tf.deploy.checked_file import ExportReport, keep_checked
-from ofa_tf.deploy.network import Network, check_images_fit
+from ofa_tf.deploy.network import Network, check_images_fit, check_outputs
 
 _WHAT = "quantization-aware training"
 _PROCESS = "ofa_tf.deploy.qat_process:train"
@@ -80,6 +81,7 @@ def quantization_aware(
     check_labels: np.ndarray | None = None,
     recipe: QuantizationRecipe | None = None,
     form: str | None = None,
+    outputs: str = OUTPUTS[0],
     max_drop: float | None = None,
     checkpoint: str | os.PathLike | None = None,
     after_epoch: Callable[[int, dict], None] | None = None,
@@ -101,7 +103,8 @@ def quantization_aware(
         check_labels: int (M,), their classes.
         recipe: how it is trained.
         form: how it is written, one of `common.form.FORMS` with a hard-swish of integers ("split" or "folded").
-        max_drop: see `Network.export`.
+        outputs: see `Network.export`.
+        max_drop: likewise.
         checkpoint: a file that holds the state after each epoch; an existing one of the same network, images and recipe
             is resumed, and it is removed at the end.
         after_epoch: called with the epoch (from 1) and its mean training figures: "loss" (the divergence from the float
@@ -126,13 +129,14 @@ def quantization_aware(
     recipe = recipe or QuantizationRecipe()
     form = form_of("int8", form)
     _check(network, dataset, form)
+    check_outputs(network, outputs, "uint8")
     check_images_fit(network, None, check_images, check_labels)
     with tempfile.TemporaryDirectory(prefix="ofa_tf_qat_") as name:
         folder = pathlib.Path(name)
         job = _write_job(folder, network, dataset, augmentation, recipe, form, checkpoint)
         with Child(_WHAT, _PROCESS, name, variables={"TF_USE_LEGACY_KERAS": "1"}) as child:
             _train(child, job, network, dataset, augmentation, recipe, after_epoch)
-        data = (folder / "model.tflite").read_bytes()
+        data = with_borders((folder / "model.tflite").read_bytes(), "uint8", "uint8", outputs)
     report = keep_checked(
         path,
         data,
@@ -141,6 +145,7 @@ def quantization_aware(
         check_labels,
         precision="int8",
         form=form,
+        outputs=outputs,
         max_drop=max_drop,
         description={**network.description(), "trained_for_int8": recipe.to_config()},
         threads=threads,

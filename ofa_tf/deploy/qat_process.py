@@ -69,7 +69,7 @@ def train(answer: Answer, name: str) -> None:
         if (step + 1) % job["epoch_steps"] == 0:
             _save(job, net, optimizer, (step + 1) // job["epoch_steps"])
         answer(loss=float(loss), agreement=float(agreement))
-    data = convert(net, "int8", trained_ranges=True, input_type="uint8", output_type="uint8")
+    data = convert(net, "int8", trained_ranges=True, input_type="float32", output_type="float32")
     (folder / "model.tflite").write_bytes(data)
     answer()
 

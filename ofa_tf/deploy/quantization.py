@@ -1,4 +1,4 @@
-"""Post-training quantization to int8: ranges of our own, and what a file takes and gives.
+"""Post-training quantization to int8, with ranges of our own.
 
 tf.lite's own calibration is not used: it notes what an operation read after the operation ran, when one that writes
 where it reads has overwritten it, and so finds ranges of which some are six times too wide (docs/results/int8.md,
@@ -16,14 +16,11 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from ofa_tf.common import InputError
 from ofa_tf.common.quiet import captured_output
+from ofa_tf.deploy.borders import text_of, with_borders
 from ofa_tf.deploy.conversion import convert, quantize_ranged
 
 # Of images, by the least and the greatest value that a tensor has for each.
 _PERCENTILE = 90
-_TYPES = {"uint8": schema.TensorType.UINT8, "int8": schema.TensorType.INT8}
-# Of images, 0..255, as (x - 128) / 128.
-_IMAGE_SCALE = 1 / 128
-_STEPS = 255
 
 
 def quantize(
@@ -32,6 +29,7 @@ def quantize(
     *,
     input_type: str = "uint8",
     output_type: str = "uint8",
+    outputs: str = "logits",
     batch_size: int = 1,
 ) -> bytes:
     """Quantizes a Keras model to an int8 TFLite file.
@@ -41,6 +39,7 @@ def quantize(
         representative: float32 inputs of it, each (height, width, channels), -1 and 127/128 among their values.
         input_type: of the file, one of `INPUT_OUTPUT_TYPES`.
         output_type: the same of its output.
+        outputs: "logits", what the model gives, or "probabilities", their softmax.
         batch_size: images that the file takes at once.
 
     Raises:
@@ -52,18 +51,18 @@ def quantize(
     graph = FloatGraph(convert(model, "float32", batch_size=batch_size))
     ranges = activation_ranges(graph, representative)
     data = quantize_ranged(graph.with_ranges(ranges))
-    return with_input_output_types(data, input_type, output_type, ranges[graph.output])
+    return with_borders(data, input_type, output_type, outputs, ranges[graph.outputs[0]])
 
 
 class FloatGraph:
-    """The graph of a float32 file of one input and one output."""
+    """The graph of a float32 file of one input."""
 
     def __init__(self, data: bytes):
         self.data = data
         self._model = flatbuffer_utils.read_model_from_bytearray(data)
         self._graph = self._model.subgraphs[0]
         self.input = self._name(self._graph.inputs[0])
-        self.output = self._name(self._graph.outputs[0])
+        self.outputs = [self._name(tensor) for tensor in self._graph.outputs]
 
     @functools.cached_property
     def needed_ranges(self) -> dict[str, tuple[float, float]]:
@@ -97,8 +96,8 @@ class FloatGraph:
         """The file with ranges of its tensors in it, as converters that quantize read them."""
         model = flatbuffer_utils.read_model_from_bytearray(self.data)
         for tensor in model.subgraphs[0].tensors:
-            if _text(tensor.name) in ranges:
-                low, high = ranges[_text(tensor.name)]
+            if text_of(tensor.name) in ranges:
+                low, high = ranges[text_of(tensor.name)]
                 tensor.quantization = schema.QuantizationParametersT()
                 tensor.quantization.min, tensor.quantization.max = [float(low)], [float(high)]
         return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
@@ -107,7 +106,7 @@ class FloatGraph:
         return flatbuffer_utils.opcode_to_name(self._model, operator.opcodeIndex)
 
     def _name(self, tensor: int) -> str:
-        return _text(self._graph.tensors[tensor].name)
+        return text_of(self._graph.tensors[tensor].name)
 
     def _constant(self, tensor: int) -> np.ndarray | None:
         data = self._model.buffers[self._graph.tensors[tensor].buffer].data
@@ -141,7 +140,7 @@ def activation_ranges(graph: FloatGraph, inputs: Sequence[np.ndarray]) -> dict[s
     ranges = {}
     for name, found in ends.items():
         lows, highs = np.array(found).T
-        if name in (graph.input, graph.output):
+        if name == graph.input or name in graph.outputs:
             ranges[name] = (float(lows.min()), float(highs.max()))
             continue
         low, high = np.percentile(lows, 100 - _PERCENTILE), np.percentile(highs, _PERCENTILE)
@@ -179,111 +178,3 @@ def inner_tensors(data: bytes, inputs: Iterable[np.ndarray]) -> Iterator[dict[st
 
 def _dequantized(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
     return (values.astype(np.float32) - zero_point) * np.float32(scale) if scale else values
-
-
-def with_input_output_types(data: bytes, input_type: str, output_type: str, output_range: tuple[float, float]) -> bytes:
-    """A quantized file with other input and output types than float32; the range is of an output computed in float."""
-    model = flatbuffer_utils.read_model_from_bytearray(data)
-    if input_type != "float32":
-        _set_input(model, input_type)
-    if output_type != "float32":
-        _set_output(model, output_type, output_range)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-def with_image_input(data: bytes) -> bytes:
-    """A file with uint8 images in place of its float32 input, which they become as (x - 128) / 128.
-
-    For "int16x8": no runtime quantizes bytes to 16 bits at once.
-    """
-    model = flatbuffer_utils.read_model_from_bytearray(data)
-    _set_image_input(model, "uint8")
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-def _set_image_input(model: schema.ModelT, kind: str) -> None:
-    graph = model.subgraphs[0]
-    taken = int(graph.inputs[0])
-    added = _add_tensor(graph, taken, kind, _IMAGE_SCALE, 0)
-    graph.operators.insert(0, _operator(model, "DEQUANTIZE", added, taken))
-    graph.inputs = [added]
-
-
-def _set_input(model: schema.ModelT, kind: str) -> None:
-    graph = model.subgraphs[0]
-    taken = int(graph.inputs[0])
-    readers = [operator for operator in graph.operators if taken in operator.inputs]
-    quantizing = [operator for operator in readers if _kind(model, operator) == "QUANTIZE"]
-    integers = [int(operator.outputs[0]) for operator in quantizing]
-    if len(quantizing) == len(readers) == 1 and kind == "int8":
-        graph.operators.remove(quantizing[0])
-        graph.inputs = integers
-    elif len(quantizing) == len(readers):
-        _make_integer(graph.tensors[taken], kind, _IMAGE_SCALE, 0)
-    else:
-        # Something computes in float from the input on.
-        _set_image_input(model, kind)
-
-
-def _set_output(model: schema.ModelT, kind: str, output_range: tuple[float, float]) -> None:
-    graph = model.subgraphs[0]
-    given = int(graph.outputs[0])
-    (writer,) = (operator for operator in graph.operators if given in operator.outputs)
-    if _kind(model, writer) == "DEQUANTIZE":
-        integer = int(writer.inputs[0])
-        if kind == "int8":
-            graph.operators.remove(writer)
-            graph.outputs = [integer]
-            return
-        quantization = graph.tensors[integer].quantization
-        _make_integer(graph.tensors[given], kind, quantization.scale[0], quantization.zeroPoint[0])
-        writer.opcodeIndex, writer.builtinOptions = _code(model, "QUANTIZE"), None
-        writer.builtinOptionsType = schema.BuiltinOptions.NONE
-        return
-    scale = (output_range[1] - output_range[0]) / _STEPS or 1.0
-    added = _add_tensor(graph, given, kind, scale, round(-128 - output_range[0] / scale))
-    graph.operators.append(_operator(model, "QUANTIZE", given, added))
-    graph.outputs = [added]
-
-
-def _make_integer(tensor: schema.TensorT, kind: str, scale: float, zero_point: int) -> None:
-    """Gives a tensor an integer type; the zero point is that of "int8"."""
-    tensor.type = _TYPES[kind]
-    tensor.quantization = schema.QuantizationParametersT()
-    tensor.quantization.scale = [float(scale)]
-    tensor.quantization.zeroPoint = [int(zero_point) + (128 if kind == "uint8" else 0)]
-
-
-def _add_tensor(graph: schema.SubGraphT, like: int, kind: str, scale: float, zero_point: int) -> int:
-    tensor = schema.TensorT()
-    tensor.name, tensor.buffer = b"border_" + _text(graph.tensors[like].name).encode(), 0
-    tensor.shape = np.array(graph.tensors[like].shape, np.int32)
-    _make_integer(tensor, kind, scale, zero_point)
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
-
-
-def _operator(model: schema.ModelT, kind: str, taken: int, given: int) -> schema.OperatorT:
-    operator = schema.OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = _code(model, kind), [taken], [given]
-    return operator
-
-
-def _code(model: schema.ModelT, kind: str) -> int:
-    for index in range(len(model.operatorCodes)):
-        if flatbuffer_utils.opcode_to_name(model, index) == kind:
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, kind)
-    code.version = 2
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
-
-
-def _kind(model: schema.ModelT, operator: schema.OperatorT) -> str:
-    return flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
-
-
-def _text(name: bytes | str) -> str:
-    """A name in a flatbuffer, which comes in either type."""
-    return name.decode() if isinstance(name, bytes) else name

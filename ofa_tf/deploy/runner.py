@@ -70,7 +70,7 @@ class Node:
 
 
 class Runner:
-    """Runs a TFLite model of one input and one output, as many images at a time as its input takes.
+    """Runs a TFLite model of one input, as many images at a time as its input takes.
 
     Files from elsewhere can bring the interpreter down; what is checked is that it begins as a TFLite file does.
 
@@ -104,9 +104,11 @@ class Runner:
                 words = " ".join(f"{written()} {error}".split())
                 raise InputError(f"{self.source}: cannot be run ({words}); export it anew") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise InputError(f"{self.source}: {len(inputs)} inputs, {len(outputs)} outputs; expected one of each")
-        self.input_details, self.output_details = inputs[0], outputs[0]
+        if len(inputs) != 1 or not outputs:
+            raise InputError(
+                f"{self.source}: {len(inputs)} inputs, {len(outputs)} outputs; expected one input and some output"
+            )
+        self.input_details, self.output_details, self._outputs = inputs[0], outputs[0], outputs
         self.fill(np.zeros(self.input_shape, self.input_type))
         self._clock = _clock(threads)
         self._clock_ns = _cost_ns(self._clock)
@@ -115,6 +117,11 @@ class Runner:
     def input_shape(self) -> tuple[int, ...]:
         """Shape of the input, batch dimension first."""
         return tuple(int(size) for size in self.input_details["shape"])
+
+    @property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the outputs, batch dimension first."""
+        return [tuple(int(size) for size in details["shape"]) for details in self._outputs]
 
     @property
     def input_type(self) -> str:
@@ -156,33 +163,43 @@ class Runner:
         return Counter(self.operations)[DELEGATE]
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """The dequantized outputs.
+        """The dequantized output, of a file that has one.
 
         Args:
             images: (N, height, width, channels) of the input's type, uint8 for exported networks.
 
         Returns:
-            float32 (N, ...): logits for networks.
+            float32 (N, ...): probabilities or logits for networks.
 
         Raises:
-            InputError: the images do not fit the input.
+            InputError: the images do not fit the input, or there are several outputs.
         """
+        if len(self._outputs) > 1:
+            raise InputError(f"{self.source}: {len(self._outputs)} outputs, expected one; use predict_all")
+        return self.predict_all(images)[0]
+
+    def predict_all(self, images: np.ndarray) -> list[np.ndarray]:
+        """The same for a file of several outputs (a backbone): an array of each, in their order."""
         images = np.asarray(images)
         if images.shape[1:] != self.input_shape[1:] or images.dtype != self.input_details["dtype"]:
             raise InputError(
                 f"{self.source}: images are {images.dtype.name} {images.shape[1:]}, expected {self.input_type} "
                 f"{self.input_shape[1:]}"
             )
-        outputs = np.empty((len(images), *self.output_details["shape"][1:]), np.float32)
-        scale, zero_point = self.output_details["quantization"]
+        outputs = [np.empty((len(images), *details["shape"][1:]), np.float32) for details in self._outputs]
         batch = self.input_shape[0]
         for first in range(0, len(images), batch):
             part = images[first : first + batch]
             # A last batch that is not full is filled up with its last image.
             self.fill(np.concatenate([part, part[-1:].repeat(batch - len(part), axis=0)]))
             self._interpreter.invoke()
-            outputs[first : first + batch] = self._interpreter.get_tensor(self.output_details["index"])[: len(part)]
-        return (outputs - zero_point) * np.float32(scale) if scale else outputs
+            for output, details in zip(outputs, self._outputs, strict=True):
+                output[first : first + batch] = self._interpreter.get_tensor(details["index"])[: len(part)]
+        for place, details in enumerate(self._outputs):
+            scale, zero_point = details["quantization"]
+            if scale:
+                outputs[place] = (outputs[place] - zero_point) * np.float32(scale)
+        return outputs
 
     def fill(self, inputs: np.ndarray) -> None:
         """Sets the input, (batch, height, width, channels) of its type, for `run_ms`."""

@@ -22,7 +22,8 @@ from ofa_tf.common import InputError, OfaError, atomic_path
 from ofa_tf.common import form as form_module
 from ofa_tf.common.download import cache_folder
 from ofa_tf.common.form import FORMS, form_of, precision_of
-from ofa_tf.deploy import convert
+from ofa_tf.deploy import borders, convert
+from ofa_tf.deploy.borders import with_borders, with_probabilities
 from ofa_tf.deploy.runner import IDENTIFIER
 from ofa_tf.devices.device import Device
 from ofa_tf.networks import plain
@@ -31,7 +32,7 @@ from ofa_tf.spaces import Arch, Block, Space
 
 SAMPLES = 4
 # What models that were kept depend on.
-_CODE = (sys.modules[__name__], inspect.getmodule(convert), inspect.getmodule(Block), plain, form_module)
+_CODE = (sys.modules[__name__], inspect.getmodule(convert), borders, inspect.getmodule(Block), plain, form_module)
 _PACKAGES = ("tensorflow", "keras")
 # Less than that may be chance: the form that is known to be good stays.
 _CLEARLY = 0.98
@@ -42,8 +43,8 @@ def model_bytes(blocks: Sequence[Block], precision: str, *, form: str | None = N
     """One block, or consecutive ones, as a TFLite file with random weights.
 
     It has the borders that the blocks have in exported networks: between blocks those pass on what they compute with,
-    so nothing is converted there; a stem takes raw images, uint8, and what they cost belongs to it; a head gives the
-    logits as an exported network does.
+    so nothing is converted there; a stem takes raw images, uint8, and what they cost belongs to it; a head gives
+    probabilities as an exported network does.
     """
     rng = np.random.default_rng(seed)
     model = build_plain(blocks, keras, form=form_of(precision, form))
@@ -51,14 +52,16 @@ def model_bytes(blocks: Sequence[Block], precision: str, *, form: str | None = N
     randomize(model, images, rng)
     takes_images, gives_logits = blocks[0].kind == "stem", blocks[-1].kind == "head"
     if not precision_of(precision).integer:
-        return convert(model, precision, prepare=normalize if takes_images else None)
-    return convert(
+        data = convert(model, precision, prepare=normalize if takes_images else None)
+        return with_probabilities(data) if gives_logits else data
+    data = convert(
         model,
         precision,
         representative=images,
         input_type="uint8" if takes_images else "int8",
-        output_type="uint8" if gives_logits else "int8",
+        output_type="float32" if gives_logits else "int8",
     )
+    return with_borders(data, "float32", "uint8", "probabilities") if gives_logits else data
 
 
 def normalize(images):

@@ -2,14 +2,28 @@
 
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ofa_tf import spaces
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, brief
 from ofa_tf.spaces import Block, Space
+
+# Where programs keep the tensors in a checkpoint.
+_STATES = ("state_dict", "model", "model_state_dict", "net")
+
+
+def _numpy_values() -> list[Any]:
+    """What numbers and arrays of NumPy in a checkpoint, such as its best accuracy, are made of: data alone."""
+    scalar, array = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
+    named = [(scalar, "scalar"), (array, "_reconstruct")]
+    kinds = {type(np.dtype(name)) for name in ("float16", "float32", "float64", "int32", "int64", "uint8", "bool")}
+    # NumPy 2 calls the same module by another name.
+    known = [(it, f"numpy.{core}.multiarray.{name}") for it, name in named for core in ("core", "_core")]
+    return [*known, np.ndarray, np.dtype, *kinds]
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -24,15 +38,24 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a PyTorch checkpoint; check the path")
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_numpy_values()):
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises anything from EOFError to UnpicklingError on a damaged file
-        reason = str(error).split("\n")[0]
+        if match := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
+            raise InputError(
+                f"{path}: holds {match[1]} beside its tensors, which is not read here, as it may run code; where you "
+                f"trust the file, save its tensors alone with the program that made it: "
+                f"torch.save(model.state_dict(), 'weights.pth')"
+            ) from error
+        reason = brief(str(error).split("\n")[0])
         raise InputError(f"{path}: cannot be read as a PyTorch checkpoint ({reason}); fetch it anew") from error
-    content = content.get("state_dict", content) if isinstance(content, dict) else content
+    if isinstance(content, dict):
+        content = next((content[key] for key in _STATES if isinstance(content.get(key), dict)), content)
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
     ):
-        raise InputError(f"{path}: holds no state_dict of tensors; give a checkpoint of the authors' code")
+        keys = f" (its keys are {brief(', '.join(map(str, content)))})" if isinstance(content, dict) else ""
+        raise InputError(f"{path}: holds no state_dict of tensors{keys}; give a checkpoint of the authors' code")
     for name, value in content.items():
         dense = value.layout == torch.strided and value.device.type == "cpu"
         if not dense or value.is_quantized or value.is_complex():
@@ -175,13 +198,20 @@ def class_count(path: str | os.PathLike) -> int:
 def keyed_tensors(path: str | os.PathLike) -> dict[Key, tuple[str, np.ndarray]]:
     """A checkpoint's tensors, each with its name in the file, by names that are the same in all versions."""
     tensors: dict[Key, tuple[str, np.ndarray]] = {}
-    for name, value in read_state_dict(path).items():
+    for name, value in _without_shared_prefix(read_state_dict(path)).items():
         if name.endswith("num_batches_tracked"):
             continue
         key = canonical_key(name)
         if key in tensors:
             raise InputError(f"{path}: {name} and {tensors[key][0]} name the same tensor; give a published checkpoint")
         tensors[key] = (name, value)
+    return tensors
+
+
+def _without_shared_prefix(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Names without the levels that all of them have in front, as "module." of a network that several GPUs shared."""
+    while len(tensors) > 1 and len({name.partition(".")[:2] for name in tensors}) == 1 and "." in next(iter(tensors)):
+        tensors = {name.partition(".")[2]: value for name, value in tensors.items()}
     return tensors
 
 

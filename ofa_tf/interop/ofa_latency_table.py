@@ -1,5 +1,6 @@
 """The published phone latency tables, read into ours, and ours written as those."""
 
+import json
 import math
 import os
 import pathlib
@@ -21,6 +22,9 @@ _BLOCK = re.compile(
 )
 
 
+_ENDINGS = (".yaml", ".yml", ".json")
+
+
 class _Entry(NamedTuple):
     mean_ms: float
     variance: float
@@ -31,8 +35,8 @@ def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
     """Reads a published latency table, or a folder of them (one for each resolution).
 
     Args:
-        path: a `.yaml` file, or a folder with such files: the Note10 table of MobileNetV3 w1.2 at 160 to 224 pixels, or
-            the older Pixel 1 table of ProxylessNAS w1.0 at 224.
+        path: a `.yaml`, `.yml` or `.json` file, or a folder with such files: the Note10 table of MobileNetV3 w1.2 at
+            160 to 224 pixels, or the older Pixel 1 table of ProxylessNAS w1.0 at 224.
 
     Returns:
         A `LatencyTable` whose figures are the published means. Equal blocks have different figures in different files,
@@ -48,9 +52,14 @@ def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
         table.save("note10.json")
     """
     path = pathlib.Path(path)
-    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in _ENDINGS and _may_be_one(file)]
     if not files:
-        raise InputError(f"{path}: holds no .yaml file, expected the folder of a published latency table")
+        raise InputError(
+            f"{path}: holds no published latency table, expected files that end in {', '.join(_ENDINGS)}; give another "
+            f"folder"
+        )
     at_resolution: dict[int, dict[str, BlockLatency]] = {}
     for file in files:
         for resolution, key, latency in _read(file):
@@ -64,6 +73,27 @@ def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
         at_resolution=at_resolution,
         resolutions=tuple(sorted(at_resolution)),
     )
+
+
+def is_ofa_latency_table(path: str | os.PathLike) -> bool:
+    """Whether a path is, by its name and for JSON by what is in it, that of a published table or a folder of such.
+
+    Args:
+        path: a file or a folder.
+    """
+    path = pathlib.Path(path)
+    return path.is_dir() or (path.suffix.lower() in _ENDINGS and _may_be_one(path))
+
+
+def _may_be_one(path: pathlib.Path) -> bool:
+    """Tables of ours are JSON with a header."""
+    if path.suffix.lower() != ".json":
+        return True
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and "format" not in content and any("-input:" in key for key in content)
 
 
 def save_ofa_latency_table(
@@ -222,12 +252,13 @@ def _read_yaml(path: pathlib.Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a published latency table; check the path") from None
     except (OSError, UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"{path}: cannot be read as YAML ({reason}); fetch it anew") from error
+        raise InputError(f"{path}: cannot be read as YAML or JSON ({reason}); fetch it anew") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{path}: holds {type(content).__name__}, expected entries by key; give a published table")
     return content

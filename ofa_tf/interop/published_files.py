@@ -24,6 +24,25 @@ _SHA256 = {
 }
 
 
+# As the authors' own code and their page of models call the same networks.
+_ALIASES = {
+    "ofa_supernet_mbv3_w10": "ofa_mbv3_d234_e346_k357_w1.0",
+    "ofa_supernet_mbv3_w12": "ofa_mbv3_d234_e346_k357_w1.2",
+    "ofa_supernet_proxyless": "ofa_proxyless_d234_e346_k357_w1.3",
+    "ofa_supernet_resnet50": "ofa_resnet50",
+}
+
+
+def published_name(text: str) -> str:
+    """The name by which a published network is known here, of whatever its authors call it.
+
+    Args:
+        text: such a name ("ofa_supernet_mbv3_w10", "note10_lat@22ms_top1@76.6_finetune@25"); any other text is given
+            back.
+    """
+    return _ALIASES.get(text, text.replace("@", "-"))
+
+
 def published_names() -> list[str]:
     """The supernets that the authors publish, by the names of their spaces."""
     return [*_SUPERNETS, "ofa_resnet50"]

@@ -64,6 +64,10 @@ ACTIVATIONS = {
 }
 
 
+# Those of gates, by name.
+GATES = {"hard_sigmoid": hard_sigmoid, "sigmoid": tf.sigmoid}
+
+
 def activate(name: str, inputs: tf.Tensor) -> tf.Tensor:
-    """Applies one of `ACTIVATIONS`, or "hard_sigmoid"."""
-    return hard_sigmoid(inputs) if name == "hard_sigmoid" else ACTIVATIONS[name].apply(inputs)
+    """Applies one of `ACTIVATIONS` or `GATES`."""
+    return GATES[name](inputs) if name in GATES else ACTIVATIONS[name].apply(inputs)

@@ -19,10 +19,18 @@ class _ElasticKernel(keras.layers.Layer):
     """
 
     def __init__(
-        self, kernel_sizes: tuple[int, ...], channels: tuple[int, int], fan_out: int, stride: int, seed, **kwargs
+        self,
+        kernel_sizes: tuple[int, ...],
+        channels: tuple[int, int],
+        fan_out: int,
+        stride: int,
+        padding: str,
+        seed,
+        **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
         self.stride = stride
+        self.padding = padding
         self.kernel_sizes = tuple(kernel_sizes)
         largest = self.kernel_sizes[-1]
         self.kernel = self.add_weight(
@@ -65,13 +73,13 @@ class _ElasticKernel(keras.layers.Layer):
 class ElasticConv2D(_ElasticKernel):
     """2D convolution without bias whose channels are the leading ones of a maximum-size kernel, of a size to choose.
 
-    Padding is symmetric, `size // 2` zeros on each side, so that published weights give published results.
-
     Args:
         in_channels: the largest number of input channels.
         out_channels: the largest number of output channels.
         kernel_sizes: ascending, consecutive odd sizes.
         stride: in both directions.
+        padding: one of `spaces.PADDINGS`: "symmetric", `size // 2` zeros on each side, as the published weights of Cai
+            et al. need it, or "same", as TensorFlow pads.
         seed: `keras.random.SeedGenerator` for the He fan-out initialisation.
 
     Source: Cai et al., section 3.3 ("Elastic Kernel Size", "Elastic Width").
@@ -88,10 +96,11 @@ class ElasticConv2D(_ElasticKernel):
         kernel_sizes: tuple[int, ...] = (1,),
         *,
         stride: int = 1,
+        padding: str = "symmetric",
         seed=None,
         **kwargs,
     ):
-        super().__init__(kernel_sizes, (in_channels, out_channels), out_channels, stride, seed, **kwargs)
+        super().__init__(kernel_sizes, (in_channels, out_channels), out_channels, stride, padding, seed, **kwargs)
 
     def active_kernel(self, *, in_channels, out_channels, kernel_index=0) -> tf.Tensor:
         """The kernel in use, (size, size, in_channels, out_channels)."""
@@ -119,9 +128,9 @@ class ElasticConv2D(_ElasticKernel):
             if folded is not None:
                 outputs = tf.nn.bias_add(outputs, folded[1])
             return tf.reshape(outputs, [images, height, width, after])
-        if self.stride == 1:
-            # For an odd kernel SAME is the symmetric padding.
-            outputs = tf.nn.conv2d(inputs, kernel, 1, "SAME")
+        if self.stride == 1 or self.padding == "same":
+            # At stride 1, SAME is the symmetric padding of an odd kernel.
+            outputs = tf.nn.conv2d(inputs, kernel, self.stride, "SAME")
         else:
             fixed = masked() or len(self.kernel_sizes) == 1
             pad = self.kernel_sizes[-1] // 2 if fixed else tf.shape(kernel)[0] // 2
@@ -136,7 +145,8 @@ class ElasticDepthwiseConv2D(_ElasticKernel):
     Args:
         channels: the largest number of channels.
         kernel_sizes: ascending, consecutive odd sizes.
-        stride: in both directions; padding is symmetric, `size // 2` zeros.
+        stride: in both directions.
+        padding: one of `spaces.PADDINGS`, as of `ElasticConv2D`.
         seed: `keras.random.SeedGenerator` for the initialisation.
 
     Source: Cai et al., section 3.3 ("Elastic Kernel Size").
@@ -146,8 +156,17 @@ class ElasticDepthwiseConv2D(_ElasticKernel):
         layer(images, channels=64, kernel_index=1)  # a 5 x 5 kernel over 64 channels
     """
 
-    def __init__(self, channels: int, kernel_sizes: tuple[int, ...], *, stride: int = 1, seed=None, **kwargs):
-        super().__init__(kernel_sizes, (channels, 1), channels, stride, seed, **kwargs)
+    def __init__(
+        self,
+        channels: int,
+        kernel_sizes: tuple[int, ...],
+        *,
+        stride: int = 1,
+        padding: str = "symmetric",
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(kernel_sizes, (channels, 1), channels, stride, padding, seed, **kwargs)
 
     def active_kernel(self, *, channels, kernel_index) -> tf.Tensor:
         """The kernel in use, (size, size, channels, 1)."""
@@ -168,7 +187,9 @@ class ElasticDepthwiseConv2D(_ElasticKernel):
         sizes = self.kernel_sizes
         if masked():
             sizes, kernel_index = sizes[-1:], 0
-        outputs = depthwise_conv2d(inputs, kernel, kernel_sizes=sizes, kernel_index=kernel_index, stride=self.stride)
+        outputs = depthwise_conv2d(
+            inputs, kernel, kernel_sizes=sizes, kernel_index=kernel_index, stride=self.stride, padding=self.padding
+        )
         return outputs if folded is None else tf.nn.bias_add(outputs, folded[1])
 
 

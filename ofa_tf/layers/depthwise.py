@@ -10,9 +10,15 @@ _COLUMNS = 3
 
 
 def depthwise_conv2d(
-    inputs: tf.Tensor, kernel: tf.Tensor, *, kernel_sizes: tuple[int, ...], kernel_index: tf.Tensor, stride: int
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
+    *,
+    kernel_sizes: tuple[int, ...],
+    kernel_index: tf.Tensor,
+    stride: int,
+    padding: str = "symmetric",
 ) -> tf.Tensor:
-    """Depthwise convolution with `size // 2` zeros on each side.
+    """Depthwise convolution.
 
     On a CPU the gradient of the kernel is computed in groups of columns, that of the inputs, at stride 1, as the
     convolution with the kernel turned around. `python -m benchmarks.reference_speed` shows what that gains.
@@ -23,6 +29,7 @@ def depthwise_conv2d(
         kernel_sizes: the odd sizes that the kernel can have.
         kernel_index: int32 scalar, which one it has.
         stride: in both directions.
+        padding: "symmetric", `size // 2` zeros on each side, or "same", as TensorFlow pads.
 
     Returns:
         As the inputs (batch, ceil(height / stride), ceil(width / stride), channels).
@@ -31,10 +38,12 @@ def depthwise_conv2d(
         depthwise_conv2d(images, kernel, kernel_sizes=(3, 5), kernel_index=tf.constant(0), stride=1)
     """
 
+    # At stride 1, SAME is the symmetric padding of an odd kernel.
+    same = stride == 1 or padding == "same"
+
     def convolved(inputs, kernel):
-        if stride == 1:
-            # For odd kernels SAME is the symmetric padding.
-            return tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], "SAME")
+        if same:
+            return tf.nn.depthwise_conv2d(inputs, kernel, [1, stride, stride, 1], "SAME")
         branches = [lambda size=size: _padded(inputs, kernel, size // 2, stride) for size in kernel_sizes]
         return _one_of(branches, kernel_index)
 
@@ -44,8 +53,10 @@ def depthwise_conv2d(
     @tf.custom_gradient
     def convolve(inputs, kernel):
         def gradient(upstream):
-            kernels = [lambda size=size: _kernel_gradient(inputs, upstream, size, stride) for size in kernel_sizes]
-            return _inputs_gradient(inputs, kernel, upstream, stride), _one_of(kernels, kernel_index)
+            kernels = [
+                lambda size=size: _kernel_gradient(inputs, upstream, size, stride, same) for size in kernel_sizes
+            ]
+            return _inputs_gradient(inputs, kernel, upstream, stride, same), _one_of(kernels, kernel_index)
 
         return convolved(inputs, kernel), gradient
 
@@ -61,21 +72,26 @@ def _padded(inputs, kernel, pad, stride):
     return tf.nn.depthwise_conv2d(inputs, kernel, [1, stride, stride, 1], [[0, 0], [pad, pad], [pad, pad], [0, 0]])
 
 
-def _inputs_gradient(inputs, kernel, upstream, stride):
+def _inputs_gradient(inputs, kernel, upstream, stride, same):
     if stride == 1:
         return tf.nn.depthwise_conv2d(upstream, tf.reverse(kernel, [0, 1]), [1, 1, 1, 1], "SAME")
+
+    def of_inputs(shape, padding):
+        return tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+            input_sizes=shape, filter=kernel, out_backprop=upstream, strides=[1, stride, stride, 1], padding=padding
+        )
+
+    shape = tf.shape(inputs)
+    if same:
+        return of_inputs(shape, "SAME")
     size, *_ = tf.unstack(tf.shape(kernel))
-    pad, shape = size // 2, tf.shape(inputs)
+    pad = size // 2
     frame = tf.stack([0, pad, pad, 0])
     # Framed by hand: oneDNN takes no gradient of convolutions with explicit padding.
-    gradient = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
-        input_sizes=shape + 2 * frame, filter=kernel, out_backprop=upstream, strides=[1, stride, stride, 1],
-        padding="VALID",
-    )  # fmt: skip
-    return tf.slice(gradient, frame, shape)
+    return tf.slice(of_inputs(shape + 2 * frame, "VALID"), frame, shape)
 
 
-def _kernel_gradient(inputs, upstream, size, stride):
+def _kernel_gradient(inputs, upstream, size, stride, same):
     *_, channels = tf.unstack(tf.shape(inputs))
 
     def of_columns(inputs, columns, padding):
@@ -84,9 +100,14 @@ def _kernel_gradient(inputs, upstream, size, stride):
             strides=[1, stride, stride, 1], padding=padding,
         )  # fmt: skip
 
-    if stride == 1 and size <= _COLUMNS:
+    if same and size <= _COLUMNS:
         return of_columns(inputs, size, "SAME")
     inputs = framed(inputs, size // 2)
+    if same and stride > 1:
+        # SAME leaves out the first row and column where a side is even.
+        _, height, width, _ = tf.unstack(tf.shape(inputs))
+        left_out = [tf.cast(side % stride == 0, tf.int32) for side in (height - size + 1, width - size + 1)]
+        inputs = inputs[:, left_out[0] :, left_out[1] :]
     if size <= _COLUMNS:
         return of_columns(inputs, size, "VALID")
     _, _, width, _ = tf.unstack(tf.shape(upstream))

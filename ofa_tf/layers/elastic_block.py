@@ -187,15 +187,17 @@ class ElasticBlock(keras.layers.Layer):
                 return inputs if dropout is None else tf.nn.experimental.stateless_dropout(inputs, *dropout)
         raise ValueError(f"unknown kind of operation: {operation.kind!r}")
 
-    def sort_channels(self, bounds: list[int], reorder: Callable) -> None:
+    def sort_channels(self, bounds: list[int], reorder: Callable, spread: Callable | None = None) -> None:
         """Puts the most important inner channels first, those of the block's inner width within given groups.
 
-        A channel is as important as the last convolution or dense layer that reads it makes it. The channels of the
-        block's input and output are not this block's to order.
+        A channel is as important as the last convolution or dense layer that reads it makes it, by the sum of its
+        absolute weights. The channels of the block's input and output are not this block's to order.
 
         Args:
             bounds: ascending channel counts, the ends of the groups.
             reorder: called as `reorder(variables, order, axis)`; permutes one axis of each variable at once.
+            spread: called as `spread(norm, activation)` with the last batch norm that writes the channels; gives the
+                standard deviation of each. Then a channel's importance is that, times the length of its weights.
 
         Source: Cai et al., section 3.3 ("Elastic Width").
         """
@@ -204,7 +206,11 @@ class ElasticBlock(keras.layers.Layer):
             axes = tuple(axis for axis in range(kernel.ndim) if axis != kernel.ndim - 2)
             # The hidden units of squeeze-and-excite are sorted over their whole length, as published.
             is_inner = readers[-1].in_width == "mid_channels"
-            order = descending(np.abs(kernel).sum(axes), bounds if is_inner else None)
+            importance = np.abs(kernel).sum(axes)
+            norms = [getattr(self, writer.name) for writer in writers if writer.kind == "norm"]
+            if spread is not None and norms:
+                importance = np.sqrt((kernel**2).sum(axes)) * spread(norms[-1], self.block.activation)
+            order = descending(importance, bounds if is_inner else None)
             for writer in writers:
                 layer = getattr(self, writer.name)
                 if writer.kind == "norm":
@@ -246,11 +252,12 @@ def _layer_of(operation: Operation, block: Block, kernel_sizes: tuple[int, ...],
     """The elastic layer of an operation, None for one without weights."""
     before, after, name = operation.in_channels, operation.out_channels, operation.name
     sizes = kernel_sizes if operation.elastic else operation.kernel[:1]
+    window = {"stride": operation.stride, "padding": operation.padding or "symmetric"}
     match operation.kind:
         case "conv":
-            return ElasticConv2D(before, after, sizes, stride=operation.stride, seed=seed, name=name)
+            return ElasticConv2D(before, after, sizes, **window, seed=seed, name=name)
         case "depthwise":
-            return ElasticDepthwiseConv2D(after, sizes, stride=operation.stride, seed=seed, name=name)
+            return ElasticDepthwiseConv2D(after, sizes, **window, seed=seed, name=name)
         case "norm":
             return ElasticBatchNormalization(after, epsilon=block.norm_epsilon, name=name)
         case "dense":

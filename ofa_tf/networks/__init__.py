@@ -7,6 +7,7 @@ Example:
 """
 
 from ofa_tf.layers import masks, recomputation
+from ofa_tf.networks.embedding import embed
 from ofa_tf.networks.packed_supernet import PackedSupernet
 from ofa_tf.networks.plain import build_plain, formed_weights
 from ofa_tf.networks.supernet import Supernet, build, set_plain_weights
@@ -16,6 +17,7 @@ __all__ = [
     "Supernet",
     "build",
     "build_plain",
+    "embed",
     "formed_weights",
     "masks",
     "recomputation",

@@ -42,6 +42,11 @@ class PackedSupernet:
     dataset: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def is_native(self) -> bool:
+        """Whether its largest sub-network is a published network as it was, whose moving statistics are its own."""
+        return "network" in self.provenance
+
     def save(self, path: str | os.PathLike, *, dtype: str = "float32") -> None:
         """Writes the file atomically.
 

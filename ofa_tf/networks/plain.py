@@ -9,38 +9,48 @@ from typing import Any
 
 import numpy as np
 
-from ofa_tf.common.form import Form
+from ofa_tf.common.form import FEATURE_NAMES, Form
 from ofa_tf.spaces import Block, Operation, operations
 
 _SIXTH = 1.0 / 6.0
 
 
-def build_plain(blocks: Sequence[Block], keras: Any, *, form: str = "fused", batch_size: int | None = None):
+def build_plain(
+    blocks: Sequence[Block], keras: Any, *, form: str = "fused", outputs: str = "logits", batch_size: int | None = None
+):
     """A functional Keras model of standard layers that runs the blocks one after the other.
 
     Args:
         blocks: what `Space.blocks` gives, or any part of it (one block is a model, too).
         keras: the Keras module to build with.
         form: one of `common.form.FORMS`; for its weights, see `formed_weights`.
+        outputs: "logits", the output of the last block, or "features", of those before a head.
         batch_size: fixed batch size of the input, None for any.
 
     Returns:
         A model from normalized float32 images (batch, input_size, input_size, in_channels) of the first block to the
-        output of the last (logits, where that is a head).
+        output of the last (logits, where that is a head); or to a dict of feature maps, the last ones of each stride,
+        by their names in `common.form.FEATURE_NAMES`.
 
     Example:
         model = build_plain(space.blocks(arch), keras)
     """
     first = blocks[0]
     shape = (first.input_size, first.input_size, first.in_channels)
-    inputs = outputs = keras.Input(shape, batch_size=batch_size, name="images")
+    inputs = last = keras.Input(shape, batch_size=batch_size, name="images")
+    features, stride = {}, 1
     for block in blocks:
-        tensors = [outputs]
+        if outputs == "features" and block.kind == "head":
+            break
+        tensors = [last]
         for operation in operations(block, Form.parse(form)):
             read = [tensors[number] for number in operation.reads]
             tensors.append(_written(keras, operation, block, *read))
-        outputs = tensors[-1]
-    return keras.Model(inputs, outputs, name="subnet")
+        last = tensors[-1]
+        stride *= block.stride * (2 if block.pool else 1)
+        if stride in FEATURE_NAMES:
+            features[FEATURE_NAMES[stride]] = last
+    return keras.Model(inputs, features if outputs == "features" else last, name="subnet")
 
 
 def formed_weights(

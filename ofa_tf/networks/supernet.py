@@ -87,7 +87,9 @@ class Supernet(keras.Model):
             outputs = block(outputs, sizes=sizes[row], norms=norms)
         return self.blocks[-1](outputs, sizes=sizes[-1], norms=norms, dropout=dropout)
 
-    def extract(self, arch: Arch, statistics: np.ndarray | None = None, *, form: str = "fused") -> keras.Model:
+    def extract(
+        self, arch: Arch, statistics: np.ndarray | None = None, *, form: str = "fused", outputs: str = "logits"
+    ) -> keras.Model:
         """A plain Keras model of one sub-network, with copies of its weights; it needs nothing from here to be used.
 
         Args:
@@ -95,9 +97,13 @@ class Supernet(keras.Model):
             statistics: calibrated statistics for the batch norms; without them the model is as poor as an uncalibrated
                 subnet.
             form: how it is written, one of `common.form.FORMS`.
+            outputs: "logits", or "features": a backbone for segmentation or detection, which gives a dict of feature
+                maps at strides 4, 8, 16 and 32, "P2" to "P5", those that the space has.
         """
+        if outputs not in ("logits", "features"):
+            raise InputError(f"extract: outputs is {outputs!r}, expected logits or features")
         blocks = self.space.blocks(arch)
-        model = build_plain(blocks, keras, form=form)
+        model = build_plain(blocks, keras, form=form, outputs=outputs)
         set_plain_weights(model, formed_weights(blocks, self.plain_weights(arch, statistics), form))
         return model
 

@@ -53,6 +53,8 @@ class Arch:
 
         What it describes is checked when a space uses it: `space.canonical(arch)`.
 
+        A field that is null says nothing, and a resolution may be a list of one, as the authors' own search writes it.
+
         Raises:
             InputError: it is not JSON, or a field is missing, unknown or not made of numbers.
         """
@@ -64,6 +66,9 @@ class Arch:
             raise InputError(
                 f"architecture: found {type(fields).__name__}, expected an object with {', '.join(FIELDS)}"
             )
+        fields = {name: value for name, value in fields.items() if value is not None}
+        if isinstance(fields.get("r"), (list, tuple)) and len(fields["r"]) == 1:
+            fields["r"] = fields["r"][0]
         unknown = sorted(set(fields) - set(FIELDS))
         if unknown or "r" not in fields or "d" not in fields:
             found = brief(", ".join(map(str, fields))) or "nothing"

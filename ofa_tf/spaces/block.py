@@ -22,6 +22,11 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
+# Of strided convolutions: `kernel // 2` zeros on each side, as the published networks of Cai et al. have them; or as
+# TensorFlow's SAME, which begins a pixel later where the side of the image is even.
+PADDINGS = ("symmetric", "same")
+
+
 @dataclasses.dataclass(frozen=True)
 class Block:
     """One block of a concrete network, with every channel count already rounded.
@@ -49,6 +54,10 @@ class Block:
         feature_channels: of a head, the channels of the 1x1 convolution after pooling, 0 for none.
         norm_epsilon: epsilon of the batch norms.
         pool: whether a stem ends with a 3x3 max-pool of stride 2.
+        padding: of a strided convolution, one of `PADDINGS`.
+        se_activation: inside squeeze-and-excite.
+        se_gate: its gate, "hard_sigmoid" or "sigmoid".
+        feature_bias: whether the 1x1 convolution after pooling has a bias.
     """
 
     name: str = dataclasses.field(compare=False)
@@ -66,6 +75,10 @@ class Block:
     feature_channels: int = 0
     norm_epsilon: float = 1e-5
     pool: bool = False
+    padding: str = "symmetric"
+    se_activation: str = "relu"
+    se_gate: str = "hard_sigmoid"
+    feature_bias: bool = False
 
     @property
     def output_size(self) -> int:
@@ -92,8 +105,15 @@ class Block:
             parts.append(f"feature{self.feature_channels}")
         parts += [f"out{self.out_channels}", f"k{self.kernel_size}", f"s{self.stride}", f"r{self.input_size}"]
         parts += [f"se{self.se_channels}", self.activation]
-        flags = [flag for flag, on in (("expand", self.expand), ("residual", self.residual), ("pool", self.pool)) if on]
-        return "-".join(parts + flags)
+        flags = {
+            f"{self.se_activation}_{self.se_gate}": (self.se_activation, self.se_gate) != ("relu", "hard_sigmoid"),
+            "expand": self.expand,
+            "residual": self.residual,
+            "pool": self.pool,
+            "same": self.padding == "same",
+            "bias": self.feature_bias,
+        }
+        return "-".join(parts + [flag for flag, on in flags.items() if on])
 
 
 class Operation(NamedTuple):
@@ -108,7 +128,7 @@ class Operation(NamedTuple):
             channel; "global_pool" and "average_pool" (means), "max_pool"; "dropout". A form has no "activation" and
             "dropout", but "pad" and "crop", "hard_swish", "shifted_relu6" (relu6(x + 3)), "sixth" (x / 6), activations
             by the names that Keras has for them ("relu", "relu6", "sigmoid"), and at the borders of an exported file
-            "quantize", "cast", "scale" and "shift".
+            "quantize", "cast", "scale", "shift" and "softmax".
         reads: numbers of the tensors that it reads.
         name: of its layer, without the block's; "" where it has no weights.
         in_width: the field of `Block` that has the channels of the first tensor that it reads.
@@ -119,7 +139,7 @@ class Operation(NamedTuple):
         kernel: height and width of the kernel, in pixels, also of a pool's window.
         stride: in both directions.
         padding: "same" or "valid", as TensorFlow has them; "" where that is not said: `kernel // 2` zeros on each side.
-        activation: of an "activation": one of `ACTIVATIONS`, or "hard_sigmoid" for a gate.
+        activation: of an "activation": one of `ACTIVATIONS`, or "hard_sigmoid" or "sigmoid" for a gate.
         bias: whether a bias is added.
         elastic: whether the kernel is of the block's `kernel_size`.
         merged: whether converters compute it in the operation before, so that it writes no tensor of its own.
@@ -214,9 +234,11 @@ class _Operations:
         """A convolution, of 1 x 1 or of the block's kernel size and stride, and its batch norm."""
         block = self.block
         size, stride, side = (block.kernel_size, block.stride, block.convolved_size) if elastic else (1, 1, 0)
+        padding = "same" if stride > 1 and block.padding == "same" else ""
         outputs = self.add(
-            kind, inputs, out=out, side=side, name=name, kernel=(size, size), stride=stride, elastic=elastic
-        )
+            kind, inputs, out=out, side=side, name=name, kernel=(size, size), stride=stride, padding=padding,
+            elastic=elastic,
+        )  # fmt: skip
         return self.add("norm", outputs, name="norm" if name == "conv" else f"{name}_norm")
 
     def activated(self, inputs: int) -> int:
@@ -227,9 +249,9 @@ class _Operations:
         """Squeeze-and-excite. Source: Howard et al., "Searching for MobileNetV3", section 5.3."""
         gate = self.add("global_pool", inputs, side=1)
         gate = self.add("dense", gate, out="se_channels", name="se_reduce", bias=True)
-        gate = self.add("activation", gate, activation="relu")
+        gate = self.add("activation", gate, activation=self.block.se_activation)
         gate = self.add("dense", gate, out=self.tensors[inputs][0], name="se_expand", bias=True)
-        return self.add("multiply", inputs, self.add("activation", gate, activation="hard_sigmoid"))
+        return self.add("multiply", inputs, self.add("activation", gate, activation=self.block.se_gate))
 
 
 def _stem(ops: _Operations, block: Block) -> None:
@@ -287,7 +309,8 @@ def _head(ops: _Operations, block: Block) -> None:
     outputs = ops.activated(ops.convolved(0, "conv", "mid_channels")) if block.mid_channels else 0
     outputs = ops.add("global_pool", outputs, side=1)
     if block.feature_channels:
-        outputs = ops.activated(ops.add("dense", outputs, out="feature_channels", name="feature"))
+        feature = ops.add("dense", outputs, out="feature_channels", name="feature", bias=block.feature_bias)
+        outputs = ops.activated(feature)
     ops.add("dense", ops.add("dropout", outputs), out="out_channels", name="classifier", bias=True)
 
 
@@ -326,14 +349,19 @@ def _written_hard_sigmoid(ops: _Operations, inputs: int, form: Form, folds: bool
     return gate if folds else ops.add("sixth", gate)
 
 
-# How the activations of blocks are written, by `Block.activation`; and that of gates.
+def _written_sigmoid(ops: _Operations, inputs: int, form: Form, folds: bool) -> int:
+    return ops.add("sigmoid", inputs)
+
+
+# How the activations of blocks are written, by `Block.activation`; and those of gates, by `Block.se_gate`.
 _BLOCK_ACTIVATIONS = {
     "relu": _written_relu,
     "relu6": _written_relu6,
     "h_swish": _written_hard_swish,
     "silu": _written_silu,
 }
-_ACTIVATIONS = {**_BLOCK_ACTIVATIONS, "hard_sigmoid": _written_hard_sigmoid}
+_GATES = {"hard_sigmoid": _written_hard_sigmoid, "sigmoid": _written_sigmoid}
+_ACTIVATIONS = {**_BLOCK_ACTIVATIONS, **_GATES}
 _FOLDABLE = ("h_swish", "hard_sigmoid")
 ACTIVATIONS = tuple(_BLOCK_ACTIVATIONS)
 
@@ -365,9 +393,11 @@ def _written(block: Block, listed: list[Operation], form: Form, precision: str |
         else:
             written = reads[0] if operation.kind == "dropout" else ops.copy(operation, *reads)
         numbers.append(written)
-    if precision and block.kind == "head" and precision_of(precision).integer:
-        # To uint8, which an app reads.
-        ops.add("quantize", numbers[-1])
+    if precision and block.kind == "head":
+        # What an app reads: probabilities, as uint8 where the rest is in 8 bits.
+        probabilities = ops.add("softmax", numbers[-1])
+        if precision_of(precision).integer:
+            ops.add("quantize", probabilities)
     return ops.operations
 
 
@@ -395,24 +425,30 @@ def _padded(ops: _Operations, inputs: int, edges: tuple[tuple[int, int], tuple[i
 
 def _written_convolution(ops: _Operations, operation: Operation, inputs: int, form: Form) -> int:
     size, stride, before = operation.kernel[0], operation.stride, ops.tensors[inputs][1]
+    # SAME leaves out the first row and column of an image of an even side.
+    first = size // 2 - (operation.padding == "same" and size > 1 and before % stride == 0)
     if operation.kind == "depthwise":
-        groups = form.row_groups(size, stride, before)
+        groups = form.row_groups(size, stride, before, first)
         if groups != [(0, size)]:
-            return _in_rows(ops, operation, inputs, groups)
+            return _in_rows(ops, operation, inputs, groups, first)
     # At stride 1, SAME is the symmetric padding.
-    if stride == 1 or form.padding == "same":
+    if stride == 1 or operation.padding == "same":
+        return ops.copy(operation, inputs, padding="same")
+    if form.padding == "same":
         return ops.copy(operation, inputs, kernel=(form.kernel_side(size, stride, before),) * 2, padding="same")
-    return ops.copy(operation, _padded(ops, inputs, ((size // 2, size // 2),) * 2), padding="valid")
+    return ops.copy(operation, _padded(ops, inputs, ((first, first),) * 2), padding="valid")
 
 
-def _in_rows(ops: _Operations, operation: Operation, inputs: int, groups: list[tuple[int, int]]) -> int:
+def _in_rows(
+    ops: _Operations, operation: Operation, inputs: int, groups: list[tuple[int, int]], zeros_before: int
+) -> int:
     """The sum of convolutions with some rows of a depthwise kernel each."""
     size, stride, before, total = operation.kernel[0], operation.stride, ops.tensors[inputs][1], None
     for first, count in groups:
         # The rows and columns that these rows of the kernel reach: zeros are added, or what they never reach left out.
         edges = []
         for begin, length in ((first, count), (0, size)):
-            start = size // 2 - begin
+            start = zeros_before - begin
             edges.append((start, (operation.side - 1) * stride + length - before - start))
         part = inputs
         if min(map(min, edges)) < 0:

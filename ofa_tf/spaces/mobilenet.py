@@ -1,14 +1,15 @@
-"""Spaces of inverted residual blocks, and the functions that make them: MobileNetV3, ProxylessNAS, EfficientNetV2."""
+"""`MobileNetSpace`: spaces of inverted residual blocks; `mobilenet_families.py` and `native.py` make them."""
 
 import dataclasses
 import functools
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ofa_tf.common import InputError, brief
-from ofa_tf.common.config import check_numbers, check_whole_numbers
-from ofa_tf.spaces.block import ACTIVATIONS, Block, make_divisible
+from ofa_tf.common.config import check_bool, check_numbers, check_whole_numbers
+from ofa_tf.spaces.block import ACTIVATIONS, PADDINGS, Block, make_divisible
 from ofa_tf.spaces.space import MAX_DEPTH, MAX_RATIO, MAX_WIDTH, Gene, Position, Space, within
+
+GATES = ("mobilenet_v3", "efficientnet")
 
 
 def check_activation(what: str, found: str) -> None:
@@ -28,7 +29,8 @@ class Stage:
         squeeze_excite: whether its blocks have squeeze-and-excite.
         depths: the numbers of blocks it may have, ascending.
         kind: of its blocks, "mbconv" or "fused_mbconv".
-        e: expand ratios of its blocks, ascending; those of the space where it has none of its own.
+        e: expand ratios of its blocks, ascending; or of each block its own, one tuple for each; those of the space
+            where it has none.
     """
 
     width: int
@@ -37,14 +39,18 @@ class Stage:
     squeeze_excite: bool
     depths: tuple[int, ...]
     kind: str = "mbconv"
-    e: tuple[float, ...] = ()
+    e: tuple[float, ...] | tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self):
         check_whole_numbers("stage: width", self.width, 1, MAX_WIDTH)
         check_whole_numbers("stage: stride", self.stride, 1, 2)
         check_whole_numbers("stage: depths", self.depths, 1, MAX_DEPTH)
         check_activation("stage: activation", self.activation)
-        check_numbers("stage: e", self.e, len(self.e), 1, MAX_RATIO)
+        each = isinstance(self.e, tuple) and all(isinstance(ratios, tuple) for ratios in self.e)
+        for ratios in self.e if each else (self.e,):
+            check_numbers("stage: e", ratios, len(ratios), 1, MAX_RATIO)
+        if self.e and each and len(self.e) != self.depths[-1]:
+            raise InputError(f"stage: e has ratios for {len(self.e)} blocks, expected them for {self.depths[-1]}")
         if self.kind not in ("mbconv", "fused_mbconv"):
             raise InputError(f"stage: kind is {brief(repr(self.kind))}, expected mbconv or fused_mbconv")
 
@@ -67,6 +73,12 @@ class MobileNetSpace(Space):
         feature_width: channels of the 1x1 convolution after pooling, 0 for none.
         head_activation: activation of both.
         norm_epsilon: epsilon of every batch norm.
+        padding: of strided convolutions, "symmetric" or "same".
+        gates: how squeeze-and-excite is made: "mobilenet_v3", a quarter of the block's inner channels, ReLU and hard
+            sigmoid; "efficientnet", a quarter of the block's input channels, SiLU and sigmoid.
+        first_stride: of the fixed block.
+        first_squeeze_excite: whether the fixed block has it.
+        feature_bias: whether the 1x1 convolution after pooling has a bias.
     """
 
     family: ClassVar[str] = "mobilenet"
@@ -84,9 +96,20 @@ class MobileNetSpace(Space):
     feature_width: int
     head_activation: str
     norm_epsilon: float = 1e-5
+    padding: str = "symmetric"
+    gates: str = "mobilenet_v3"
+    first_stride: int = 1
+    first_squeeze_excite: bool = False
+    feature_bias: bool = False
 
     def __post_init__(self):
         super().__post_init__()
+        for field, known in (("padding", PADDINGS), ("gates", GATES)):
+            if (found := getattr(self, field)) not in known:
+                raise InputError(f"space {self.name}: {field} is {brief(repr(found))}, expected {' or '.join(known)}")
+        for field in ("first_squeeze_excite", "feature_bias"):
+            check_bool(f"space {self.name}: {field}", getattr(self, field))
+        check_whole_numbers(f"space {self.name}: first_stride", self.first_stride, 1, 2)
         check_whole_numbers(f"space {self.name}: number of stages", len(self.stages), 1, MAX_DEPTH)
         check_whole_numbers(f"space {self.name}: stem_width", self.stem_width, 1, MAX_WIDTH)
         for field in ("first_width", "head_width", "feature_width"):
@@ -97,14 +120,15 @@ class MobileNetSpace(Space):
         check_whole_numbers(f"space {self.name}: ks", self.ks, 1, MAX_RATIO)
         check_numbers(f"space {self.name}: e", self.e, len(self.e), 1, MAX_RATIO)
         check_numbers(f"space {self.name}: norm_epsilon", self.norm_epsilon, 1, 0, 1)
-        depths, ratios = [stage.depths for stage in self.stages], [self._ratios(stage) for stage in self.stages]
+        depths = [stage.depths for stage in self.stages]
+        ratios = [ratios for stage in self.stages for ratios in self._ratios(stage)]
         for field, values in (
             ("ks", self.ks), *(("e", each) for each in [self.e, *ratios]), *(("depths", each) for each in depths),
         ):  # fmt: skip
             if not values or list(values) != sorted(set(values)) or min(values) < 1:
                 raise InputError(f"space {self.name}: {field} is {values}, expected ascending values of at least 1")
         if any(
-            stage.kind == "fused_mbconv" and 1 in (e := self._ratios(stage)) and len(e) > 1 for stage in self.stages
+            stage.kind == "fused_mbconv" and 1 in e and len(e) > 1 for stage in self.stages for e in self._ratios(stage)
         ):
             raise InputError(
                 f"space {self.name}: a fused stage has the ratios 1 and others, but at 1 its blocks are single "
@@ -116,12 +140,15 @@ class MobileNetSpace(Space):
         ):
             raise InputError(f"space {self.name}: ks is {self.ks}, expected consecutive odd sizes such as 3, 5, 7")
 
-    def _ratios(self, stage: Stage) -> tuple[float, ...]:
-        return stage.e or self.e
+    def _ratios(self, stage: Stage) -> tuple[tuple[float, ...], ...]:
+        """Of each block of a stage."""
+        if stage.e and isinstance(stage.e[0], tuple):
+            return stage.e
+        return (stage.e or self.e,) * max(stage.depths, default=0)
 
     @functools.cached_property
     def genes(self) -> tuple[Gene, ...]:
-        ratios = [self._ratios(stage) for stage in self.stages for _ in range(stage.depths[-1])]
+        ratios = [ratios for stage in self.stages for ratios in self._ratios(stage)]
         return (
             *(Gene("ks", index, self.ks) for index in range(len(ratios))),
             *(Gene("e", index, e) for index, e in enumerate(ratios)),
@@ -134,6 +161,7 @@ class MobileNetSpace(Space):
         positions = [Position("stem", self._stem, 1)]
         if self.first_width:
             positions.append(Position("first", self._first, stride))
+            stride *= self.first_stride
         width, index = self.first_width or self.stem_width, 0
         for number, stage in enumerate(self.stages):
             depth = self.fields["d"][number]
@@ -149,28 +177,32 @@ class MobileNetSpace(Space):
         return tuple(positions)
 
     def _with_choices(self, choices: dict[str, tuple]) -> "MobileNetSpace":
-        stages = tuple(
-            dataclasses.replace(
-                stage,
-                depths=within(stage.depths, choices.get("d", stage.depths)),
-                e=within(stage.e, choices.get("e", stage.e)) if stage.e else (),
+        def ratios(stage: Stage, blocks: int) -> tuple:
+            left = [within(e, choices.get("e", e)) for e in self._ratios(stage)[:blocks]]
+            return tuple(left) if isinstance(stage.e[0], tuple) else left[0]
+
+        stages = []
+        for stage in self.stages:
+            depths = within(stage.depths, choices.get("d", stage.depths))
+            stages.append(
+                dataclasses.replace(stage, depths=depths, e=ratios(stage, depths[-1]) if stage.e else stage.e)
             )
-            for stage in self.stages
-        )
         blocks = {field: choices[field] for field in ("ks", "e") if field in choices}
-        return self.replace(stages=stages, resolutions=choices.get("r", self.resolutions), **blocks)
+        return self.replace(stages=tuple(stages), resolutions=choices.get("r", self.resolutions), **blocks)
 
     def _stem(self, input_size: int) -> Block:
         return Block(
             "stem", "stem", 3, self.stem_width, self.stem_width, input_size, kernel_size=3, stride=self.stem_stride,
-            activation=self.stem_activation, norm_epsilon=self.norm_epsilon,
+            activation=self.stem_activation, norm_epsilon=self.norm_epsilon, padding=self._padding(self.stem_stride),
         )  # fmt: skip
 
     def _first(self, input_size: int) -> Block:
         return Block(
             "first", "mbconv", self.stem_width, self.stem_width, self.first_width, input_size, kernel_size=3,
-            activation=self.first_activation, norm_epsilon=self.norm_epsilon,
-            residual=self.first_residual and self.stem_width == self.first_width,
+            stride=self.first_stride, activation=self.first_activation, norm_epsilon=self.norm_epsilon,
+            residual=self.first_residual and self.stem_width == self.first_width and self.first_stride == 1,
+            padding=self._padding(self.first_stride),
+            **self._gate(self.stem_width, self.stem_width) if self.first_squeeze_excite else {},
         )  # fmt: skip
 
     def _elastic(self, name: str, width: int, stage: Stage, stride: int, input_size: int, ks: int, e: float) -> Block:
@@ -179,228 +211,21 @@ class MobileNetSpace(Space):
         return Block(
             name, stage.kind, width, mid, stage.width, input_size, kernel_size=ks, stride=stride,
             activation=stage.activation, expand=not single, residual=stride == 1 and width == stage.width,
-            se_channels=make_divisible(mid // 4) if stage.squeeze_excite and not single else 0,
-            norm_epsilon=self.norm_epsilon,
+            norm_epsilon=self.norm_epsilon, padding=self._padding(stride),
+            **self._gate(width, mid) if stage.squeeze_excite and not single else {},
         )  # fmt: skip
+
+    def _padding(self, stride: int) -> str:
+        """Of a block; without a stride both are the same."""
+        return self.padding if stride > 1 else "symmetric"
+
+    def _gate(self, in_channels: int, mid_channels: int) -> dict[str, Any]:
+        if self.gates == "mobilenet_v3":
+            return {"se_channels": make_divisible(mid_channels // 4)}
+        return {"se_channels": max(1, in_channels // 4), "se_activation": "silu", "se_gate": "sigmoid"}
 
     def _head(self, width: int, input_size: int) -> Block:
         return Block(
             "head", "head", width, self.head_width, self.num_classes, input_size, activation=self.head_activation,
-            feature_channels=self.feature_width, norm_epsilon=self.norm_epsilon,
+            feature_channels=self.feature_width, norm_epsilon=self.norm_epsilon, feature_bias=self.feature_bias,
         )  # fmt: skip
-
-
-def mobilenet_v3(
-    width_mult: float = 1.0,
-    *,
-    num_classes: int = 1000,
-    ks: Sequence[int] = (3, 5, 7),
-    e: Sequence[float] = (3, 4, 6),
-    d: Sequence[int] = (2, 3, 4),
-    resolutions: Sequence[int] = tuple(range(128, 225, 4)),
-    stem_stride: int = 2,
-    base_widths: Sequence[int] = (16, 16, 24, 40, 80, 112, 160),
-    strides: Sequence[int] = (2, 2, 2, 1, 2),
-    head_widths: tuple[int, int] = (960, 1280),
-    activation: str = "h_swish",
-    squeeze_excite: bool = True,
-    name: str | None = None,
-) -> MobileNetSpace:
-    """A MobileNetV3 space.
-
-    Args:
-        width_mult: multiplies every width, which is then rounded to a multiple of 8.
-        num_classes: outputs of the classifier.
-        ks: kernel sizes, consecutive and odd.
-        e: expand ratios.
-        d: depths of a stage.
-        resolutions: image sides in pixels from which training and search draw.
-        stem_stride: 2 as published; 1 for small images.
-        base_widths: of the stem, the first block and each stage, before `width_mult`.
-        strides: of each stage.
-        head_widths: of the two last 1x1 convolutions, before `width_mult`.
-        activation: "h_swish" as published, of the stem, the later stages and the head; or "relu6", which every runtime
-            takes into the convolution before it, so that it costs neither time nor memory in int8.
-        squeeze_excite: whether the second, fourth and fifth stage have it, as published.
-        name: built from the choices unless given.
-
-    Source: Howard et al., "Searching for MobileNetV3" (ICCV 2019), table 1; Cai et al., section 4.1.
-
-    Example:
-        space = spaces.mobilenet_v3(width_mult=0.5, num_classes=10, resolutions=(96, 128, 160))
-    """
-    if len(base_widths) != len(strides) + 2:
-        raise InputError(
-            f"mobilenet_v3: {len(base_widths)} base_widths for {len(strides)} strides, expected two more widths"
-        )
-    _check_width_mult("mobilenet_v3", width_mult)
-    if activation not in ("h_swish", "relu6"):
-        raise InputError(f"mobilenet_v3: activation is {activation!r}, expected h_swish or relu6")
-    widths = [make_divisible(width * width_mult) for width in base_widths]
-    # ReLU in the first two elastic stages, squeeze-and-excite in the second, fourth and fifth, as published.
-    activations = ["relu" if index < 2 else activation for index in range(len(strides))]
-    squeeze_excites = [squeeze_excite and index in (1, 3, 4) for index in range(len(strides))]
-    unpublished = ("" if activation == "h_swish" else f"_{activation}") + ("" if squeeze_excite else "_plain")
-    return MobileNetSpace(
-        name=name or f"mbv3_{_choices(d, e, ks)}_w{width_mult}{unpublished}",
-        num_classes=num_classes,
-        resolutions=tuple(resolutions),
-        ks=tuple(ks),
-        e=tuple(e),
-        stages=tuple(
-            Stage(width, stride, stage_activation, gated, tuple(d))
-            for width, stride, stage_activation, gated in zip(
-                widths[2:], strides, activations, squeeze_excites, strict=True
-            )
-        ),
-        stem_width=widths[0],
-        stem_stride=stem_stride,
-        stem_activation=activation,
-        first_width=widths[1],
-        first_activation="relu",
-        first_residual=True,
-        head_width=make_divisible(head_widths[0] * width_mult),
-        feature_width=make_divisible(head_widths[1] * width_mult),
-        head_activation=activation,
-    )
-
-
-def proxyless(
-    width_mult: float = 1.3,
-    *,
-    num_classes: int = 1000,
-    ks: Sequence[int] = (3, 5, 7),
-    e: Sequence[float] = (3, 4, 6),
-    d: Sequence[int] = (2, 3, 4),
-    resolutions: Sequence[int] = tuple(range(128, 225, 4)),
-    name: str | None = None,
-) -> MobileNetSpace:
-    """A ProxylessNAS space: MobileNetV2 blocks, ReLU6, no squeeze-and-excite, a sixth stage of exactly one block.
-
-    Args:
-        width_mult: multiplies every width, which is then rounded to a multiple of 8.
-        num_classes: outputs of the classifier.
-        ks: kernel sizes, consecutive and odd.
-        e: expand ratios.
-        d: depths of the first five stages.
-        resolutions: image sides in pixels from which training and search draw.
-        name: built from the choices unless given.
-
-    Source: Cai et al., "ProxylessNAS" (ICLR 2019).
-
-    Example:
-        space = spaces.proxyless(width_mult=1.3)
-    """
-    _check_width_mult("proxyless", width_mult)
-    stem, first, *widths = [make_divisible(width * width_mult) for width in (32, 16, 24, 40, 80, 96, 192, 320)]
-    depths = [tuple(d)] * 5 + [(1,)]
-    return MobileNetSpace(
-        name=name or f"proxyless_{_choices(d, e, ks)}_w{width_mult}",
-        num_classes=num_classes,
-        resolutions=tuple(resolutions),
-        ks=tuple(ks),
-        e=tuple(e),
-        stages=tuple(
-            Stage(width, stride, "relu6", False, stage_depths)
-            for width, stride, stage_depths in zip(widths, (2, 2, 2, 1, 2, 1), depths, strict=True)
-        ),
-        stem_width=stem,
-        stem_stride=2,
-        stem_activation="relu6",
-        first_width=first,
-        first_activation="relu6",
-        first_residual=False,
-        head_width=make_divisible(1280 * width_mult),
-        feature_width=0,
-        head_activation="relu6",
-        norm_epsilon=1e-3,
-    )
-
-
-def efficientnet_v2(
-    width_mult: float = 1.0,
-    *,
-    num_classes: int = 1000,
-    ks: Sequence[int] = (3, 5),
-    e: Sequence[float] = (3, 4, 6),
-    d: Sequence[int] = (2, 3, 4),
-    resolutions: Sequence[int] = tuple(range(128, 225, 4)),
-    stem_stride: int = 2,
-    base_widths: Sequence[int] = (24, 24, 48, 64, 128, 160, 256),
-    strides: Sequence[int] = (1, 2, 2, 2, 1, 2),
-    fused_stages: int = 3,
-    head_width: int = 1280,
-    activation: str = "silu",
-    squeeze_excite: bool = True,
-    name: str | None = None,
-) -> MobileNetSpace:
-    """A space of EfficientNetV2's blocks: fused inverted residual ones in the first stages, at ratio 1 in the first.
-
-    Gates are those of MobileNetV3 (ReLU inside, hard sigmoid, a quarter of the block's inner channels), which int8
-    takes better than those of the paper.
-
-    Args:
-        width_mult: multiplies every width, which is then rounded to a multiple of 8.
-        num_classes: outputs of the classifier.
-        ks: kernel sizes, consecutive and odd.
-        e: expand ratios of all stages but the first.
-        d: depths of a stage.
-        resolutions: image sides in pixels from which training and search draw.
-        stem_stride: 2 as published; 1 for small images.
-        base_widths: of the stem and each stage, before `width_mult`; as published for EfficientNetV2-S.
-        strides: of each stage.
-        fused_stages: how many stages, from the first on, have fused blocks, at least 1.
-        head_width: of the last 1x1 convolution, before `width_mult`.
-        activation: "silu" as published; or "relu6", which every runtime takes into the convolution before it, or
-            "h_swish".
-        squeeze_excite: whether the stages without fused blocks have it, as published.
-        name: built from the choices unless given.
-
-    Source: Tan and Le, "EfficientNetV2" (ICML 2021), sections 3.2 and 3.3, table 4.
-
-    Example:
-        space = spaces.efficientnet_v2(0.5, num_classes=10, activation="relu6", resolutions=(96, 128, 160))
-    """
-    if len(base_widths) != len(strides) + 1:
-        raise InputError(
-            f"efficientnet_v2: {len(base_widths)} base_widths for {len(strides)} strides, expected one more width"
-        )
-    _check_width_mult("efficientnet_v2", width_mult)
-    if not 1 <= fused_stages <= len(strides):
-        raise InputError(f"efficientnet_v2: fused_stages is {fused_stages}, expected from 1 to {len(strides)}")
-    if activation not in ("silu", "relu6", "h_swish"):
-        raise InputError(f"efficientnet_v2: activation is {activation!r}, expected silu, relu6 or h_swish")
-    stem, *widths = [make_divisible(width * width_mult) for width in base_widths]
-    unpublished = ("" if activation == "silu" else f"_{activation}") + ("" if squeeze_excite else "_plain")
-    return MobileNetSpace(
-        name=name or f"efficientnet_v2_{_choices(d, e, ks)}_w{width_mult}{unpublished}",
-        num_classes=num_classes,
-        resolutions=tuple(resolutions),
-        ks=tuple(ks),
-        e=tuple(e),
-        stages=tuple(
-            Stage(width, stride, activation, False, tuple(d), "fused_mbconv", () if index else (1,))
-            if index < fused_stages
-            else Stage(width, stride, activation, squeeze_excite, tuple(d))
-            for index, (width, stride) in enumerate(zip(widths, strides, strict=True))
-        ),
-        stem_width=stem,
-        stem_stride=stem_stride,
-        stem_activation=activation,
-        first_width=0,
-        first_activation=activation,
-        first_residual=False,
-        head_width=make_divisible(head_width * width_mult),
-        feature_width=0,
-        head_activation=activation,
-        norm_epsilon=1e-3,
-    )
-
-
-def _check_width_mult(function: str, width_mult: float) -> None:
-    if not 0 < width_mult <= 8:
-        raise InputError(f"{function}: width_mult is {width_mult}, expected more than 0 and at most 8")
-
-
-def _choices(d: Sequence[int], e: Sequence[float], ks: Sequence[int]) -> str:
-    return "_".join(f"{letter}{''.join(map(str, values))}" for letter, values in (("d", d), ("e", e), ("k", ks)))

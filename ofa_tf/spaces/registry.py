@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ofa_tf.common import InputError, read_json
-from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage, mobilenet_v3, proxyless
+from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage
+from ofa_tf.spaces.mobilenet_families import mobilenet_v3, proxyless
+from ofa_tf.spaces.native import efficientnet_lite
 from ofa_tf.spaces.resnet import resnet50
 from ofa_tf.spaces.space import Space
 
@@ -84,6 +86,7 @@ _FACTORIES: dict[str, Callable[[], Space]] = {
     # 0.9 to 3.7, and 4.4 to 20 million MACs.
     "ofa_cifar_s": lambda: _cifar("ofa_cifar_s", (1, 2, 3), (16, 16, 24, 40), (2, 2), 192),
     "ofa_cifar_m": lambda: _cifar("ofa_cifar_m", (2, 3, 4), (16, 16, 24, 40, 64), (1, 2, 2), 256),
+    "ofa_efficientnet_lite": efficientnet_lite,
     "ofa_tiny": _tiny,
 }
 
@@ -138,11 +141,10 @@ def from_config(config: dict[str, Any]) -> Space:
         fields = dict(config)
         families = {family.family: family for family in Space.__subclasses__()}
         family = families[fields.pop("family")]
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        values = {key: _tuples(value) for key, value in fields.items()}
         if "stages" in values:
             values["stages"] = tuple(
-                Stage(**{key: tuple(value) if isinstance(value, list) else value for key, value in stage.items()})
-                for stage in values["stages"]
+                Stage(**{key: _tuples(value) for key, value in stage.items()}) for stage in values["stages"]
             )
         return family(**values)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -151,3 +153,8 @@ def from_config(config: dict[str, Any]) -> Space:
         raise InputError(
             f"space description: cannot be read ({error!r}); expected what Space.to_config() gives"
         ) from error
+
+
+def _tuples(value: Any) -> Any:
+    """Lists of JSON, and those inside them, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

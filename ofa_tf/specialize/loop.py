@@ -18,6 +18,7 @@ import pathlib
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 
@@ -285,7 +286,10 @@ def _end_with_parent() -> None:
 
 @functools.cache
 def _open_once(source: tuple[tuple[str, str | None], ...]) -> Opened:
-    return open_source(**dict(source))
+    # What there is to say of the images was said where the work began.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return open_source(**dict(source))
 
 
 def _make_in_process(source, work: Work, table: LatencyPredictor | None) -> TargetResult:

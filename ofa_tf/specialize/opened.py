@@ -8,12 +8,17 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from ofa_tf import zoo
+import numpy as np
+
+from ofa_tf import networks, zoo
 from ofa_tf.common import InputError
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
+from ofa_tf.data.names import label_facts
 from ofa_tf.evaluation import Evaluator
+from ofa_tf.interop import load_keras_network
 from ofa_tf.networks import PackedSupernet, Supernet
-from ofa_tf.training import RunDirectory, weights_digest
+from ofa_tf.spaces import Arch, native_arch
+from ofa_tf.training import RunDirectory, initialize, weights_digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,17 +39,25 @@ class Opened:
     net: Supernet
     evaluator: Evaluator
     provenance: Mapping[str, Any]
-    source: Mapping[str, str | None] | None = None
+    source: Mapping[str, Any] | None = None
 
     @functools.cached_property
     def digests(self) -> dict[str, str]:
         """The digests of weights and images, by which results of other ones are told apart."""
         return {"weights": weights_digest(self.net), "data": self.dataset.digest}
 
+    def statistics(self, arch: Arch) -> np.ndarray | None:
+        """With which batch-norm statistics a sub-network runs: None, its own, where it is a published network as it
+        was (`PackedSupernet.is_native`), else calibrated ones."""
+        same = (self.net.space.largest(), native_arch(self.net.space)) if "network" in self.provenance else ()
+        if any(each is not None and dataclasses.replace(each, r=arch.r) == arch for each in same):
+            return None
+        return self.evaluator.calibrate(arch)
+
     def facts(self, split: str) -> dict[str, Any]:
         """What an exported file says of its origin and of the split it is checked on."""
         return {
-            "labels": list(self.dataset.class_names),
+            **label_facts(self.dataset),
             "checked": {"split": split},
             "provenance": {**self.provenance, **self.digests},
         }
@@ -56,6 +69,9 @@ def open_source(
     stage: str | None = None,
     dataset: str | None = None,
     data_dir: str | None = None,
+    validation: float | None = None,
+    *,
+    other_classes: bool = False,
 ) -> Opened:
     """Opens a supernet and its images.
 
@@ -65,6 +81,8 @@ def open_source(
         stage: the run's stage whose weights are used, the last finished one unless given.
         dataset: "folder", "digits" or a TFDS name; the run's, of a supernet "folder", unless given.
         data_dir: the images' folder; the run's, of a supernet that ships the photos beside it, unless given.
+        validation: how many training images are held out, as for `data.load`.
+        other_classes: whether the images may be of other classes; the supernet then gets a new classifier for them.
 
     Raises:
         InputError: something is missing, or does not belong together.
@@ -73,25 +91,29 @@ def open_source(
         opened = open_source(supernet="ofa_imagenette_mbv3")
         print(opened.evaluator.evaluate(opened.net.space.smallest(), split="validation").top1)
     """
-    source = {"run_dir": run_dir, "supernet": supernet, "stage": stage, "dataset": dataset, "data_dir": data_dir}
+    given = {"dataset": dataset, "data_dir": data_dir, "validation": validation}
+    source = {"run_dir": run_dir, "supernet": supernet, "stage": stage, **given}
     if (run_dir is None) == (supernet is None):
         raise InputError("--run_dir and --supernet: give one of them, the run or the supernet to work on")
     if run_dir is not None:
         run = RunDirectory.open(run_dir)
-        opened = of_run(run, run.load_supernet(stage), run.load_dataset(dataset, data_dir))
+        net, images = run.load_supernet(stage), run.load_dataset(**given, other_classes=other_classes)
+        trained_on = tuple(run.dataset["class_names"])
+        opened = of_run(run, _for_classes(PackedSupernet(net, class_names=trained_on), images), images)
     elif stage is not None:
         raise InputError("--stage: only a run has stages; leave it out, or give --run_dir instead of --supernet")
     else:
         packed = read_supernet(supernet)
         if supernet in zoo.photos_names() and dataset is None and data_dir is None:
-            images = load("folder", zoo.photos(supernet))
+            images = load("folder", zoo.photos(supernet), validation)
         else:
-            images = _images_of(packed, dataset, data_dir)
+            images = _images_of(packed, **given, other_classes=other_classes)
+        packed = dataclasses.replace(packed, net=_for_classes(packed, images))
         opened = _of_packed(packed, images, pathlib.Path(supernet).stem)
     return dataclasses.replace(opened, source=source)
 
 
-def evaluator_of(**source: str | None) -> Evaluator:
+def evaluator_of(**source: Any) -> Evaluator:
     """The evaluator of what `open_source` opens, for a process of its own."""
     return open_source(**source).evaluator
 
@@ -109,8 +131,20 @@ def read_supernet(name: str | os.PathLike) -> PackedSupernet:
     return PackedSupernet.load(name)
 
 
+# Before the name of a network of keras.applications.
+_KERAS = "keras:"
+
+
 def read_initial(name: str | os.PathLike) -> PackedSupernet:
-    """The supernet that a training begins with or learns from: one that ships, a file, or a run directory's."""
+    """The supernet that a training begins with or learns from.
+
+    Args:
+        name: of one that ships, a file, a run directory, or "keras:" and the name of a network of `keras.applications`
+            (or a `.keras` file of one), around which a supernet is made.
+    """
+    name = os.fspath(name)
+    if name.startswith(_KERAS) or pathlib.Path(name).suffix == ".keras":
+        return load_keras_network(name.removeprefix(_KERAS))
     if not names_run(name):
         return read_supernet(name)
     run = RunDirectory.open(name)
@@ -140,12 +174,30 @@ def evaluator_for(net: Supernet, run: RunDirectory, dataset: ImageDataset) -> Ev
     )
 
 
-def _images_of(packed: PackedSupernet, dataset: str | None, data_dir: str | None) -> ImageDataset:
+def _for_classes(packed: PackedSupernet, images: ImageDataset) -> Supernet:
+    """The supernet, with a new classifier where the images are of other classes."""
+    if _has_classes(packed, images):
+        return packed.net
+    net = networks.build(packed.net.space, images.num_classes)
+    initialize(net, packed, images.class_names)
+    return net
+
+
+def _has_classes(packed: PackedSupernet, images: ImageDataset) -> bool:
+    same_number = images.num_classes == packed.net.space.num_classes
+    return same_number and packed.class_names in ((), images.class_names)
+
+
+def _images_of(
+    packed: PackedSupernet, dataset: str | None, data_dir: str | None, validation: float | None, other_classes: bool
+) -> ImageDataset:
     """Images of a packed supernet's classes; a warning where they are others than it was trained on."""
     known = packed.dataset
-    images = load(dataset or "folder", data_dir, validation=known.get("validation"), seed=known.get("seed", 0))
+    images = load(dataset or "folder", data_dir, validation, known.get("seed", 0), known=known)
     space = packed.net.space
-    if images.num_classes != space.num_classes or packed.class_names not in ((), images.class_names):
+    if not _has_classes(packed, images):
+        if other_classes:
+            return images
         raise InputError(
             f"{data_dir or images.name}: has {images.num_classes} classes ({', '.join(images.class_names[:3])}, ...), "
             f"the supernet was trained on {space.num_classes} ({', '.join(packed.class_names[:3]) or 'names unknown'}, "

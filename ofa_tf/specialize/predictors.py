@@ -17,8 +17,8 @@ def open_accuracy_predictor(text: str) -> AccuracyPredictor:
 
 
 def open_latency_predictor(text: str) -> LatencyPredictor:
-    """What `--latency_table` names: a table, a regression's `.npz`, or a published `.yaml` or a folder of them."""
+    """What `--latency_table` names: a table, a regression's `.npz`, or published tables (YAML, JSON, a folder)."""
     path = pathlib.Path(text)
-    if path.is_dir() or path.suffix in (".yaml", ".yml"):
+    if interop.is_ofa_latency_table(path):
         return interop.load_ofa_latency_table(path)
     return LatencyRegression.load(path) if path.suffix == ".npz" else LatencyTable.load(path)

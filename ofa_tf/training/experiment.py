@@ -5,15 +5,16 @@ from typing import Any
 
 from ofa_tf import spaces
 from ofa_tf.common import InputError
+from ofa_tf.common.config import check_whole_numbers
 from ofa_tf.common.splits import with_validation
-from ofa_tf.data import ImageDataset, load, steps_per_epoch
+from ofa_tf.data import PUBLISHED, ImageDataset, load, steps_per_epoch
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.training.checkpoint import weights_digest
 from ofa_tf.training.recipe import Recipe
-from ofa_tf.training.run_directory import RunDirectory
+from ofa_tf.training.run_directory import RunDirectory, lost_images, remembering
 from ofa_tf.training.schedule import curves
 from ofa_tf.training.stage import find_stage, stages_of
-from ofa_tf.training.teacher import Teacher
+from ofa_tf.training.teacher import SupernetTeacher, Teacher, labelled_by
 
 
 def open_experiment(
@@ -24,18 +25,20 @@ def open_experiment(
     initial: PackedSupernet | None = None,
     replicas: int = 1,
     teacher: Teacher | None = None,
+    validation: float | None = None,
 ) -> tuple[RunDirectory, ImageDataset]:
     """Opens the data set of an experiment, and makes its run directory or opens the interrupted one.
 
     Args:
         run_dir: the folder for the run.
         config: `space` (a name), `choices` (see `Space.restricted`, optional),
-            `resolutions` (image sides in pixels, optional), `dataset`, `data_dir`, `validation` and `data_seed` (see
-            `data.load`); all else is the recipe's.
+            `resolutions` (image sides in pixels, optional), `dataset`, `data_dir`, `data_seed` (see `data.load`) and
+            `validation`, which is for data without a validation split of their own; all else is the recipe's.
         stages: names of the stages that are to be run, checked before anything is written.
         initial: a trained supernet that the run begins with; its space and preprocessing replace the configuration's.
         replicas: devices that train.
         teacher: a trained network that teaches.
+        validation: how many training images are held out, whatever the configuration says and the data have.
 
     Raises:
         InputError: a field is unknown or unusable, or the folder holds another run.
@@ -44,11 +47,13 @@ def open_experiment(
     try:
         if initial is None:
             space = spaces.get(config.pop("space"))
+            if isinstance(config.get("preprocessing"), dict):
+                config["preprocessing"] = PUBLISHED.to_config() | config["preprocessing"]
         else:
             space = initial.net.space
             config.pop("space", None)
             config |= {"preprocessing": dict(initial.preprocessing)} if initial.preprocessing else {}
-        choices, resolutions = config.pop("choices", {}), config.pop("resolutions", ())
+        choices, resolutions = config.pop("choices", None) or {}, config.pop("resolutions", None) or ()
         source = {
             "dataset": config.pop("dataset"),
             "data_dir": str(config.pop("data_dir")) or None,
@@ -57,14 +62,25 @@ def open_experiment(
         }
     except KeyError as error:
         raise InputError(f"config: field {error} is missing; start from a file in ofa_tf/configs") from error
+    resolutions = tuple(resolutions) if isinstance(resolutions, (list, tuple)) else (resolutions,)
+    check_whole_numbers("config: resolutions", resolutions, 1, 10_000)
     recipe = Recipe.from_config(config)
-    dataset = load(**source)
+    options = {"default": source["validation"], "lost": lost_images(run_dir)}
+    dataset = load(source["dataset"], source["data_dir"], validation, source["seed"], **options)
+    source["validation"] = dataset.validation
     if source["data_dir"]:
-        source["data_dir"] = os.path.abspath(source["data_dir"])
+        source["data_dir"] = os.path.abspath(os.path.expanduser(source["data_dir"]))
+    digest = dataset.digest
+    if recipe.labels == "teacher":
+        recipe.teacher_weight(given=teacher is not None)
+        if not isinstance(teacher, SupernetTeacher):
+            raise InputError("--teacher: with the config's labels=teacher, give a supernet, whose classes are known")
+        dataset = labelled_by(teacher, dataset, recipe, max(resolutions or space.resolutions))
+    choices = {name: it if isinstance(it, (list, tuple)) else (it,) for name, it in choices.items()}
     space = space.restricted(**choices).replace(num_classes=dataset.num_classes)
     if resolutions:
-        space = space.replace(resolutions=tuple(resolutions))
-    source |= {"class_names": list(dataset.class_names), "digest": dataset.digest}
+        space = space.replace(resolutions=resolutions)
+    source |= {"class_names": list(dataset.class_names), "digest": digest}
     # A folder with a run in it must not be what a mistake leaves behind.
     epoch_steps = steps_per_epoch(dataset, recipe.batch_size * replicas)
     planned = stages_of(space, recipe, trained=initial is not None)
@@ -76,4 +92,5 @@ def open_experiment(
         find_stage(planned, name)
     began = {} if initial is None else {"space": initial.net.space.name, "digest": weights_digest(initial.net)}
     taught = {} if teacher is None else teacher.identity
-    return RunDirectory.create(run_dir, space, source, recipe, began, replicas, taught), dataset
+    run = RunDirectory.create(run_dir, space, source, recipe, began, replicas, taught)
+    return run, remembering(run_dir, dataset)

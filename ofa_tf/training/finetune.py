@@ -27,6 +27,7 @@ class FinetuneRecipe:
 
     Args:
         epochs: passes over the training images; 25 and 75 as published for ImageNet.
+        head_epochs: how many of them, the first ones, train the classifier alone; for one that is new.
         batch_size: images per step.
         learning_rate: of the first step.
         seed: of data order and augmentation.
@@ -38,6 +39,7 @@ class FinetuneRecipe:
     """
 
     epochs: int = 25
+    head_epochs: int = 0
     batch_size: int = 64
     learning_rate: float = 7.5e-3
     seed: int = 0
@@ -48,8 +50,12 @@ class FinetuneRecipe:
     preprocessing: Preprocessing = PUBLISHED
 
     def __post_init__(self):
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+        for name, least in (("epochs", 1), ("head_epochs", 0), ("batch_size", 1), ("seed", 0)):
             check_whole(f"fine-tuning recipe: {name}", getattr(self, name), least)
+        if self.head_epochs > self.epochs:
+            raise InputError(
+                f"fine-tuning recipe: head_epochs is {self.head_epochs}, expected at most the {self.epochs} epochs"
+            )
         for name in ("learning_rate", "momentum", "weight_decay", "label_smoothing"):
             value = getattr(self, name)
             if not is_number(value) or value < 0 or (name in ("momentum", "label_smoothing") and value >= 1):
@@ -116,6 +122,8 @@ def finetune(
     steps = recipe.epochs * epoch_steps
     optimizer = keras.optimizers.SGD(0.0, momentum=recipe.momentum, nesterov=True)
     optimizer.build(model.trainable_variables)
+    head_steps = recipe.head_epochs * epoch_steps
+    head_step = _traced_step(model, optimizer, recipe, head_only=True) if head_steps else None
     step_of = _traced_step(model, optimizer, recipe)
     identity = json.dumps({"recipe": recipe.to_config(), "digest": dataset.digest, "params": model.count_params()})
     first_epoch = _resumed(checkpoint, model, optimizer, identity)
@@ -141,7 +149,8 @@ def finetune(
         for step, (images, labels) in enumerate(batches, start=first_epoch * epoch_steps):
             rate = learning_rate(step, steps=steps, warmup_steps=0, peak=recipe.learning_rate, start=0.0)
             targets = soft_targets(labels, classes)
-            figures = np.array(step_of(images, targets, tf.constant(rate, tf.float32)))
+            run = head_step if step < head_steps else step_of
+            figures = np.array(run(images, targets, tf.constant(rate, tf.float32)))
             if not np.isfinite(figures[0]):
                 raise OfaError(f"fine-tuning, step {step}: the loss is {figures[0]}; lower the learning rate")
             sums += figures
@@ -159,8 +168,9 @@ def finetune(
     return model
 
 
-def _traced_step(model: keras.Model, optimizer, recipe: FinetuneRecipe):
-    """One optimizer step; returns loss and top-1."""
+def _traced_step(model: keras.Model, optimizer, recipe: FinetuneRecipe, *, head_only: bool = False):
+    """One optimizer step, of the classifier alone or of everything; returns loss and top-1."""
+    variables = model.layers[-1].trainable_variables if head_only else model.trainable_variables
 
     @tf.function(
         autograph=False,
@@ -171,10 +181,9 @@ def _traced_step(model: keras.Model, optimizer, recipe: FinetuneRecipe):
         ],
     )
     def step(images, targets, rate):
-        variables = model.trainable_variables
         nothing = tf.zeros((recipe.batch_size, model.output_shape[-1]))
         with tf.GradientTape() as tape:
-            logits = model(recipe.preprocessing.normalize(images), training=True)
+            logits = model(recipe.preprocessing.normalize(images), training=not head_only)
             loss = distillation_loss(logits, targets, nothing, label_smoothing=recipe.label_smoothing, kd_ratio=0.0)
         gradients = [
             gradient + recipe.weight_decay * variable if decays(variable) else gradient
@@ -183,7 +192,7 @@ def _traced_step(model: keras.Model, optimizer, recipe: FinetuneRecipe):
             )
         ]
         optimizer.learning_rate.assign(rate)
-        optimizer.apply(gradients)
+        optimizer.apply(gradients, variables)
         return loss, top1_accuracy(logits, targets)
 
     return step

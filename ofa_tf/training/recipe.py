@@ -12,6 +12,8 @@ SCHEDULES = ("progressive", "delayed", "joint", "sandwich")
 
 DECAYS = ("stage", "run")
 
+LABELS = ("data", "teacher")
+
 # The dtype that convolutions compute in, by name of the precision.
 PRECISIONS = {"float32": "float32", "mixed_bfloat16": "bfloat16"}
 
@@ -77,6 +79,8 @@ class Recipe:
         label_smoothing: of the labels' part of the loss.
         kd_ratio: weight of the teacher's part; None for the schedule's own, 1 in "progressive" and where a trained
             teacher is given, else 0.
+        labels: "data", or "teacher": the images' own labels do not count; a trained supernet teaches its classes, and
+            the validation split's labels are its answers. For photos of anything at all.
         dropout: before the classifier, in all stages but the first.
         evaluate_every: epochs between evaluations of the corner sub-networks; a stage's end is always evaluated.
         checkpoint_minutes: time between checkpoints within an epoch; each epoch's end is always saved.
@@ -103,6 +107,7 @@ class Recipe:
     weight_decay: float = 3e-5
     label_smoothing: float = 0.1
     kd_ratio: float | None = None
+    labels: str = "data"
     dropout: float = 0.1
     evaluate_every: int = 10
     checkpoint_minutes: float = 10.0
@@ -123,6 +128,8 @@ class Recipe:
             raise InputError(f"recipe: decay is {self.decay!r}, expected one of {', '.join(DECAYS)}, or none")
         if self.precision not in tuple(PRECISIONS):
             raise InputError(f"recipe: precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
+        if self.labels not in LABELS:
+            raise InputError(f"recipe: labels is {self.labels!r}, expected one of {', '.join(LABELS)}")
         for name in ("warmup_from_base_rate", "jit_compile", "recompute"):
             check_bool(f"recipe: {name}", getattr(self, name))
         for name in ("momentum", "weight_decay", "label_smoothing", "kd_ratio", "dropout", "checkpoint_minutes"):
@@ -142,8 +149,10 @@ class Recipe:
             given: whether there is a trained teacher, who teaches in every stage.
 
         Raises:
-            InputError: there is one, and no stage uses it.
+            InputError: there is one, and no stage uses it; or there is none, and all labels are to be its answers.
         """
+        if self.labels == "teacher" and not given:
+            raise InputError("--teacher: not given, but the config's labels are the teacher's; give a trained supernet")
         if given and self.schedule == "sandwich":
             raise InputError("--teacher: in schedule sandwich the largest sub-network teaches; leave the teacher out")
         if given and self.kd_ratio == 0:

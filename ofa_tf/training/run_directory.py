@@ -17,6 +17,8 @@ from ofa_tf.training.checkpoint import load_checkpoint
 from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.stage import stages_of
 
+_LOST = "unreadable.jsonl"
+
 FORMAT = RecordFormat("ofa_tf run", "train it anew", former=(1,))
 
 
@@ -27,6 +29,8 @@ class RunDirectory:
     - `run.json`: space, dataset and recipe;
     - `metrics.jsonl`: a line per epoch and per evaluated sub-network, the split named in each;
     - `timing.jsonl`: a line per epoch with seconds, images per second and the number of devices;
+    - `unreadable.jsonl`: a line per image that was found to be damaged during the run, if any;
+    - `tensorboard/<stage>/`: the figures of both, for TensorBoard;
     - `checkpoints/<stage>-<step>.npz`: the last states inside the stage that is running, to resume from;
     - `stages/<stage>.npz`: the weights at the end of each stage.
 
@@ -136,28 +140,42 @@ class RunDirectory:
         planned = stages_of(self.space, self.recipe, trained=bool(self.initial))
         return [stage.name for stage in planned if self.stage_weights(stage.name).is_file()]
 
-    def load_dataset(self, dataset: str | None = None, data_dir: str | None = None) -> ImageDataset:
+    def load_dataset(
+        self,
+        dataset: str | None = None,
+        data_dir: str | None = None,
+        validation: float | None = None,
+        *,
+        other_classes: bool = False,
+    ) -> ImageDataset:
         """The run's images, or others of the same classes.
 
         Args:
             dataset: as for `data.load`; the run's unless given.
             data_dir: the folder they are in; the run's unless given.
+            validation: how many training images are held out; as in the run where the images are the run's, else as
+                `data.load` does, unless given.
+            other_classes: whether they may be of other classes, too.
         """
-        arguments = {key: value for key, value in self.dataset.items() if key not in ("class_names", "digest")}
-        others = dataset is not None or data_dir is not None
-        if dataset is not None and dataset != arguments["dataset"]:
-            arguments |= {"dataset": dataset, "data_dir": None, "validation": None}
-        if data_dir is not None:
-            arguments["data_dir"] = data_dir
-        images = load(**arguments)
+        others = dataset is not None or data_dir is not None or validation is not None
+        if data_dir is None and dataset in (None, self.dataset["dataset"]):
+            data_dir = self.dataset.get("data_dir")
+        arguments = {
+            "seed": self.dataset.get("seed", 0),
+            "known": self.dataset,
+            "lost": [] if others else lost_images(self.path),
+        }
+        images = load(dataset or self.dataset["dataset"], data_dir, validation, **arguments)
         if list(images.class_names) != list(self.dataset["class_names"]):
+            if other_classes:
+                return images
             raise InputError(
-                f"{arguments['data_dir'] or images.name}: has the classes {_few(images.class_names)}, the run was "
+                f"{data_dir or images.name}: has the classes {_few(images.class_names)}, the run was "
                 f"trained on {_few(self.dataset['class_names'])}; give the data the run was trained on"
             )
         if images.digest != self.dataset["digest"]:
             # Drawn from other images, the validation split may hold what was trained on.
-            problem = f"{arguments['data_dir'] or images.name}: training and validation images are not those of the run"
+            problem = f"{data_dir or images.name}: training and validation images are not those of the run"
             if not others:
                 raise InputError(f"{problem}; restore the folder, or give --data_dir to use it as other images")
             warnings.warn(f"{problem}; its validation split may hold images that were trained on", stacklevel=2)
@@ -197,6 +215,25 @@ class RunDirectory:
             # Its last piece is empty, or the half line of a killed writer.
             kept = path.read_text(encoding="utf-8").split("\n")[:-1][:lines]
             write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def lost_images(path: str | os.PathLike) -> list[str]:
+    """The images that a run in a folder found to be damaged, by their paths from the data set's folder."""
+    log = pathlib.Path(path) / _LOST
+    return [str(line.get("image")) for line in read_json_lines(log) if isinstance(line, dict)] if log.is_file() else []
+
+
+def remembering(path: str | os.PathLike, dataset: ImageDataset) -> ImageDataset:
+    """The data set, whose images are noted in the run's folder when they are found to be damaged.
+
+    They can then be removed, and the run goes on with the same batches.
+    """
+
+    def note(image: str) -> None:
+        append_json_line(pathlib.Path(path) / _LOST, {"image": image})
+
+    splits = {name: dataclasses.replace(split, noted=note) for name, split in dataset.splits.items()}
+    return dataclasses.replace(dataset, splits=splits)
 
 
 def _check_dataset(dataset: Any, initial: Any) -> None:

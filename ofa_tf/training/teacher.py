@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError
-from ofa_tf.data import PUBLISHED, ImageDataset, Preprocessing, calibration_batches
+from ofa_tf.data import PUBLISHED, ImageDataset, Preprocessing, calibration_batches, evaluation_batches
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.training.checkpoint import weights_digest
@@ -28,19 +28,26 @@ INPUTS = ("pixels", "normalized")
 class SupernetTeacher:
     """The largest network of a trained supernet, with batch-norm statistics of its own.
 
+    Those of a published network (`PackedSupernet.is_native`) are what it was published with; of any other supernet,
+    whose moving statistics are a mixture of sub-networks, they are calibrated on the run's images.
+
     Args:
         packed: the supernet; its own preprocessing normalizes what it is asked.
+        resolution: image side in pixels at which it is asked; None for that of the step.
 
     Example:
         Trainer(run, dataset, teacher=SupernetTeacher(PackedSupernet.load("big.npz"))).train()
     """
 
     packed: PackedSupernet
+    resolution: int | None = None
 
     @property
     def identity(self) -> dict[str, str]:
         """What a run records of it."""
-        return {"kind": "supernet", "space": self.packed.net.space.name, "digest": weights_digest(self.packed.net)}
+        net = self.packed.net
+        resolution = {} if self.resolution is None else {"resolution": str(self.resolution)}
+        return {"kind": "supernet", "space": net.space.name, "digest": weights_digest(net), **resolution}
 
     def check(self, dataset: ImageDataset) -> None:
         """Raises `InputError` unless its classes are those of the images."""
@@ -49,24 +56,33 @@ class SupernetTeacher:
             raise _other_classes(classes, names, dataset)
 
     def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:
-        """Calibrates it at each image size of the run, and returns what a step asks."""
+        """Where needed, calibrates it at each image size at which it is asked; returns what a step asks."""
+        if self.resolution is not None:
+            if recipe.jit_compile:
+                raise InputError("--teacher_resolution: XLA cannot resize images; leave jit_compile out")
+            resolutions = (self.resolution,)
         net, largest = self.packed.net, self.packed.net.space.largest()
         own = dict(self.packed.preprocessing)
         preprocessing = Preprocessing.from_config(own) if own else PUBLISHED
-        evaluator = Evaluator(
-            net,
-            dataset,
-            preprocessing=preprocessing,
-            augmentation=recipe.augmentation,
-            calibration_images=recipe.calibration_images,
-            batch_size=min(200, recipe.calibration_images),
-        )
-        statistics = np.stack([evaluator.calibrate(dataclasses.replace(largest, r=r)) for r in resolutions])
+        statistics = None
+        if not self.packed.is_native:
+            evaluator = Evaluator(
+                net,
+                dataset,
+                preprocessing=preprocessing,
+                augmentation=recipe.augmentation,
+                calibration_images=recipe.calibration_images,
+                batch_size=min(200, recipe.calibration_images),
+            )
+            statistics = np.stack([evaluator.calibrate(dataclasses.replace(largest, r=r)) for r in resolutions])
         sizes = net.space.to_array(largest)
 
         def answers(images: tf.Tensor) -> tf.Tensor:
-            nearest = tf.argmin(tf.abs(tf.constant(list(resolutions)) - tf.shape(images)[1]))
-            of_size = tf.gather(tf.constant(statistics), nearest)
+            images = images if self.resolution is None else _resized(images, self.resolution)
+            of_size = None
+            if statistics is not None:
+                nearest = tf.argmin(tf.abs(tf.constant(list(resolutions)) - tf.shape(images)[1]))
+                of_size = tf.gather(tf.constant(statistics), nearest)
             inputs = tf.cast(preprocessing.normalize(images), PRECISIONS[recipe.precision])
             return tf.nn.softmax(net(inputs, arch=tf.constant(sizes), statistics=of_size))
 
@@ -150,12 +166,7 @@ class KerasTeacher:
         def answers(images: tf.Tensor) -> tf.Tensor:
             images = tf.cast(images, tf.float32)
             if side is not None and images.shape[1] != side:
-                images = tf.cond(
-                    tf.equal(tf.shape(images)[1], side),
-                    lambda: images,
-                    lambda: tf.image.resize(images, (side, side), antialias=True),
-                )
-                images = tf.ensure_shape(images, (None, side, side, 3))
+                images = _resized(images, side)
             if self.inputs == "normalized":
                 images = recipe.preprocessing.normalize(images)
             outputs = tf.cast(self.model(images, training=False), tf.float32)
@@ -179,6 +190,37 @@ def top1_on_training_images(answers: Answers, dataset: ImageDataset, recipe: Rec
         )
     ]
     return float(tf.reduce_mean(tf.cast(tf.concat(right, 0), tf.float32)))
+
+
+def _resized(images: tf.Tensor, side: int) -> tf.Tensor:
+    """Images (batch, r, r, 3) as float32 (batch, side, side, 3)."""
+    images = tf.cast(images, tf.float32)
+    resized = tf.cond(
+        tf.equal(tf.shape(images)[1], side),
+        lambda: images,
+        lambda: tf.image.resize(images, (side, side), antialias=True),
+    )
+    return tf.ensure_shape(resized, (None, side, side, 3))
+
+
+def labelled_by(teacher: SupernetTeacher, dataset: ImageDataset, recipe: Recipe, resolution: int) -> ImageDataset:
+    """The images with the teacher's classes: its answers are validation's labels; of the others none are known."""
+    space, splits = teacher.packed.net.space, {}
+    for name, split in dataset.splits.items():
+        splits[name] = dataclasses.replace(split, labels=np.zeros_like(split.labels))
+    names = teacher.packed.class_names or tuple(map(str, range(space.num_classes)))
+    dataset = dataclasses.replace(dataset, class_names=names, splits=splits)
+    asked = tf.function(
+        teacher.answers(dataset, recipe, [resolution]),
+        autograph=False,
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)],
+    )
+    batches = evaluation_batches(
+        dataset, "validation", resolution=resolution, batch_size=100, crop_fraction=recipe.preprocessing.crop_fraction
+    )
+    answers = np.concatenate([tf.argmax(asked(images), 1, tf.int32).numpy() for images, _ in batches])
+    splits["validation"] = dataclasses.replace(splits["validation"], labels=answers)
+    return dataclasses.replace(dataset, splits=splits)
 
 
 def _first_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -77,6 +77,7 @@ class TrainStep:
         momentum: Nesterov momentum.
         weight_decay: coupled L2, on everything but batch norms and biases.
         label_smoothing: see `distillation_loss`.
+        label_ratio: weight of the labels; 0 where only the teacher knows anything.
         precision: see `Recipe`.
         jit_compile: XLA compiles the step, once for each image size, batch and number of sub-networks. Masks take the
             place of slices then (`layers.masks`): every sub-network costs what the largest does, but for skipped
@@ -100,6 +101,7 @@ class TrainStep:
         momentum: float = 0.9,
         weight_decay: float = 3e-5,
         label_smoothing: float = 0.1,
+        label_ratio: float = 1.0,
         precision: str = "float32",
         jit_compile: bool = False,
         recompute: bool = False,
@@ -120,6 +122,7 @@ class TrainStep:
         self._recompute = recompute
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
+        self.label_ratio = label_ratio
         self.optimizer = FusedSGD(0.0, momentum=momentum, nesterov=True)
         self.optimizer.build(net.trainable_variables)
         self._largest = net.space.to_array(net.space.largest())
@@ -217,7 +220,7 @@ class TrainStep:
                     teacher,
                     label_smoothing=self.label_smoothing,
                     kd_ratio=tf.where(taught, 1.0, kd_ratio),
-                    label_ratio=tf.where(taught, 0.0, 1.0),
+                    label_ratio=tf.where(taught, 0.0, self.label_ratio),
                 )
                 own_share = loss / replicas  # the optimizer sums over the replicas
             new = tape.gradient(own_share, [variable.value for variable in variables])

@@ -19,6 +19,7 @@ from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.spaces import Arch
 from ofa_tf.training.checkpoint import FORMAT, initialize, load_checkpoint, save_checkpoint
 from ofa_tf.training.cluster import Cluster
+from ofa_tf.training.event_files import EventFiles
 from ofa_tf.training.run_directory import RunDirectory
 from ofa_tf.training.schedule import curves
 from ofa_tf.training.stage import Stage, find_stage, sort_channels, stages_of
@@ -96,6 +97,7 @@ class Trainer:
             differ.
         cluster: the devices; one unless given.
         teacher: the trained network that the run's description names, None for none.
+        event_files: whether the logs' figures are written for TensorBoard, too, in the run's folder `tensorboard`.
 
     Source: Cai et al., section 3.3; docs/method.md, "Progressive shrinking".
 
@@ -111,6 +113,8 @@ class Trainer:
         initial: PackedSupernet | None = None,
         cluster: Cluster | None = None,
         teacher: Teacher | None = None,
+        *,
+        event_files: bool = True,
     ):
         self.run = run
         self.dataset = dataset
@@ -144,12 +148,15 @@ class Trainer:
                 momentum=recipe.momentum,
                 weight_decay=recipe.weight_decay,
                 label_smoothing=recipe.label_smoothing,
+                label_ratio=float(recipe.labels == "data"),
                 precision=recipe.precision,
                 jit_compile=recipe.jit_compile,
                 recompute=recipe.recompute,
             )
         self._traced = False
         self._stop = StopSignals()
+        epochs = {stage.name: recipe.stages[stage.name].total_epochs for stage in self.stages}
+        self._events = EventFiles(run.path / "tensorboard", epochs) if event_files and self.cluster.is_chief else None
 
     def train(
         self,
@@ -252,6 +259,8 @@ class Trainer:
     def _answers_of(self, teacher: Teacher) -> Answers:
         sizes = self.run.space.resolutions
         answers = teacher.answers(self.dataset, self.recipe, sizes)
+        if self.recipe.labels == "teacher":
+            return answers
         top1 = top1_on_training_images(answers, self.dataset, self.recipe, sizes[-1])
         if self.cluster.is_chief:
             print(f"the teacher's top-1 on augmented training images, {sizes[-1]} pixels: {top1:.3f}", file=sys.stderr)
@@ -345,6 +354,8 @@ class Trainer:
     def _log(self, name: str, line: dict) -> None:
         if self.cluster.is_chief:
             self.run.log(name, line)
+        if self._events:
+            self._events.write(line)
 
     def _log_epoch(self, stage: Stage, epoch: int, epoch_steps: int, rate: float, progress: _Progress) -> None:
         means = {"loss": progress.loss_sum / epoch_steps, "top1": progress.top1_sum / epoch_steps}

@@ -110,6 +110,8 @@ def specialized(name: str) -> SpecializedNet:
         net = zoo.specialized("note10_lat-22ms_top1-76.6_finetune-25")
         net.latency_ms, net.top1, net.macs
     """
+    # The authors' own code writes @ in these names, and - in those of the files.
+    name = name.replace("@", "-")
     if name not in _networks():
         close = [known for known in names() if known.split("_")[0] == name.split("_")[0]] or names()[:3]
         raise InputError(f"specialized network {name!r} is unknown; zoo.names() has 50, such as {', '.join(close)}")

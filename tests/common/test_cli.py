@@ -1,5 +1,6 @@
 """Every binary starts and ends through `cli.run`: checked on small real binaries, each in a process of its own."""
 
+import ast
 import os
 import pathlib
 import signal
@@ -22,7 +23,8 @@ from ofa_tf.common import InputError, OfaError, cli
 
 _COUNT = flags.DEFINE_integer("count", 3, "how far to count")
 _NAME = flags.DEFINE_string("name", None, "who counts", required=True)
-_DO = flags.DEFINE_enum("do", "count", ["count", "input", "ofa", "bug", "sleep", "pipe", "tensorflow"], "what to do")
+_WORK = ["count", "input", "ofa", "bug", "sleep", "pipe", "open", "tensorflow"]
+_DO = flags.DEFINE_enum("do", "count", _WORK, "what to do")
 
 def main(argv):
     if _DO.value == "input":
@@ -33,6 +35,8 @@ def main(argv):
         raise ZeroDivisionError("a bug")
     if _DO.value == "pipe":
         raise BrokenPipeError("not stdout's")
+    if _DO.value == "open":
+        open(_NAME.value)
     if _DO.value == "sleep":
         print("asleep", flush=True)
         time.sleep(60)
@@ -191,6 +195,39 @@ def test_tensorflow_loads_without_chatter(counter):
     assert (done.returncode, done.stdout, done.stderr) == (0, "4.0\n", "stderr is back")
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("~/x.json", "/home/ann/x.json"),
+        ("~", "/home/ann"),
+        ("a,~/b c,d~e", "a,/home/ann/b c,d~e"),
+        ("~root/x", os.path.expanduser("~root/x")),
+        ("a~/x", "a~/x"),
+        ("~backups9", "~backups9"),
+    ],
+)
+def test_a_tilde_is_the_home_folder(counter, monkeypatch, name, found):
+    """Behind "=", where shells leave it, in a list, of another user; anywhere else it is a letter."""
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert counter(f"--name={name}", "--count=1").stdout == f"{found} 0\n"
+    assert counter("--name", name, "--count=1").stdout == f"{found} 0\n"
+
+
+def test_a_path_that_is_not_utf8_is_printed(counter):
+    """With escapes, as stderr has them."""
+    assert counter(os.fsdecode(b"--name=caf\xe9"), "--count=1").stdout == "caf\\udce9 0\n"
+
+
+def test_a_tilde_of_nobody_is_one_line(counter):
+    assert_one_line(counter("--name=~nobody9/x"), 2, "~nobody9/x: there is no user 'nobody9'")
+
+
+def test_a_path_that_the_system_refuses_is_one_line(counter):
+    """Of a path that a flag gave, wherever it is used: too long, not allowed, a file where a folder is meant."""
+    done = counter("--name=" + "a" * 300, "--do=open")
+    assert_one_line(done, 2, "aaa: File name too long; check the path")
+
+
 @pytest.fixture(name="configured")
 def _configured(tmp_path):
     (tmp_path / "settings.py").write_text(
@@ -208,6 +245,33 @@ def _configured(tmp_path):
 def test_config_fields_are_overridden_by_flags(configured):
     assert configured("settings.py").stdout == "64\n"
     assert configured(None, "--config=settings.py", "--config.batch_size=8").stdout == "8\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--config.resolutions=(160,)"], {"resolutions": (160,)}),
+        (["--config.resolutions=[160, 192]", "--config.seed=3"], {"resolutions": [160, 192], "seed": 3}),
+        (["--config.schedule=joint"], {"schedule": "joint"}),
+        (["--config.augmentation.flip=False"], {"augmentation": {"flip": False}}),
+        (["--config.stages.full.warmup_epochs=0.5"], {"stages": {"full": {"warmup_epochs": 0.5}}}),
+        (["--config.decay=run", "--config.jit_compile"], {"decay": "run", "jit_compile": True}),
+        (["--config.decay=None"], {"decay": None}),
+        (["--config.batch_size=8"], {"batch_size": 8}),
+    ],
+)
+def test_fields_that_a_file_leaves_out_are_overridden_too(configured, tmp_path, arguments, found):
+    """Of those that the binary knows; they need not stand in the file."""
+    (tmp_path / "optional.py").write_text(
+        CONFIGURED.format(default="settings.py")
+        .replace('"the experiment"', '"", FIELDS')
+        .replace(".batch_size", ".to_dict()")
+        .replace("import cli", "import cli\nfrom ofa_tf.configs import FIELDS")
+    )
+    command = [sys.executable, "optional.py", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ast.literal_eval(done.stdout) == {"batch_size": 64, **found}
 
 
 def test_a_default_config_is_found_from_any_folder(configured):

@@ -31,3 +31,10 @@ def write_folder(root: pathlib.Path, counts: dict[str, int], size: tuple[int, in
             (root / name / f"{number:03}.jpg").write_bytes(encoded(gradient(*size, seed), "JPEG", quality=95))
             seed += 1
     return root
+
+
+def exif(orientation: int) -> PIL.Image.Exif:
+    """What a camera writes about how an image is turned, for `encoded(..., exif=...)`."""
+    tags = PIL.Image.Exif()
+    tags[0x0112] = orientation
+    return tags

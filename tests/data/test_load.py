@@ -1,5 +1,7 @@
 """Data sets by name: folders, digits, and how images are held out."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -48,13 +50,32 @@ def test_validation_is_drawn_by_the_seed(photos):
 
 @pytest.mark.parametrize("name", ["validation", "holdout"])
 def test_a_folder_with_its_own_validation_split(photos, name):
-    """Its images decide, all others are trained on; a number of images beside that is refused."""
+    """Its images decide, against a default too; a number that is given beats it, and that is said."""
     write_folder(photos / name, {"ant": 2, "dog": 1})
-    dataset = data.load("folder", photos)
-    assert [len(dataset.split(name)) for name in ("train", "validation", "test")] == [40, 3, 5]
-    assert dataset.split("validation").labels.tolist() == [0, 0, 2]
-    with pytest.raises(InputError, match=rf"validation=5: .*{name} says already"):
-        data.load("folder", photos, validation=5)
+    for default in (None, 0.1, 1000):
+        dataset = data.load("folder", photos, default=default)
+        assert [len(dataset.split(name)) for name in ("train", "validation", "test")] == [40, 3, 5]
+        assert dataset.split("validation").labels.tolist() == [0, 0, 2]
+        assert dataset.validation is None
+        assert f"3 for validation (its folder {name}), 5 for the test" in dataset.found()
+    dataset = data.load("folder", photos, validation=5)
+    assert [len(dataset.split(name)) for name in ("train", "validation", "test")] == [35, 5, 5]
+    assert dataset.validation == 5
+    assert f"its folder {name} is not used" in dataset.found()
+
+
+def test_a_split_goes_with_its_images(photos, tmp_path_factory):
+    """What was known of a data set holds for the same images, wherever they lie, and for no others."""
+    first = data.load("folder", photos, validation=11, seed=3)
+    known = {"validation": 11, "seed": 3, "digest": first.digest}
+    moved = tmp_path_factory.mktemp("moved") / "photos"
+    shutil.copytree(photos, moved)
+    assert data.load("folder", moved, known=known).digest == first.digest
+    assert len(data.load("folder", moved, validation=4, known=known).split("validation")) == 4
+    write_folder(moved / "train", {"dog": 13})
+    assert len(data.load("folder", moved, known=known).split("validation")) == 4
+    # A number that leaves none of these images is no error of theirs.
+    assert len(data.load("folder", moved, known=known | {"validation": 1000}).split("validation")) == 4
 
 
 def test_former_names(photos):
@@ -69,21 +90,6 @@ def test_former_names(photos):
     write_folder(photos / "val", {"cat": 1})
     with pytest.raises(InputError, match="folders test and val, which both name the test split"):
         data.load("folder", photos)
-
-
-def test_only_images_count_in_any_case_of_suffix(photos):
-    """Hidden files, other files and sub-folders are ignored; .JPEG and .PNG are images."""
-    cat = photos / "train" / "cat"
-    (cat / "000.jpg").rename(cat / "000.JPEG")
-    (cat / "001.jpg").rename(cat / "001.Png")
-    for name in (".DS_Store", "._000.jpg", "notes.txt", "Thumbs.db"):
-        (cat / name).write_bytes(b"x")
-    (cat / "more.jpg").mkdir()
-    (photos / "train" / ".cache").mkdir()
-    (photos / "train" / "README.md").write_text("x")
-    dataset = data.load("folder", photos)
-    assert dataset.num_classes == 3
-    assert len(dataset.split("train")) + len(dataset.split("validation")) == 40
 
 
 def damage_nothing(root):
@@ -108,6 +114,10 @@ def damage_class_without_images(root):
     (root / "train" / "bee").mkdir()
 
 
+def damage_file(root):
+    return root / "train" / "cat" / "000.jpg"
+
+
 def damage_unknown_val_class(root):
     write_folder(root / "val", {"bee": 1})
 
@@ -126,6 +136,7 @@ def damage_empty_val(root):
     [
         (damage_nothing, "nowhere: no such folder"),
         (damage_train, "no folder train"),
+        (damage_file, "is a file, expected a folder"),
         (damage_empty, "no class folders"),
         (damage_one_class, "only one class"),
         (damage_class_without_images, "bee: no images"),
@@ -140,7 +151,7 @@ def test_bad_folder_is_one_line(photos, damage, words):
     with pytest.raises(InputError, match=words) as caught:
         data.load("folder", root)
     assert "\n" not in str(caught.value)
-    assert str(root) in str(caught.value)
+    assert str(photos) in str(caught.value)
 
 
 def test_folder_needs_data_dir():

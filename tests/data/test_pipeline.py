@@ -1,5 +1,6 @@
 """Batches: addressed by step, resumable, one resolution each, complete, and clear about unreadable images."""
 
+import dataclasses
 import itertools
 import pathlib
 
@@ -238,7 +239,7 @@ def test_a_resumed_run_passes_over_the_same_images(tmp_path):
     arguments = {"batch_size": 8, "resolutions": (16,), "augmentation": AUGMENTATION, "seed": 3}
     with pytest.warns(UserWarning, match="passed over"):
         whole = list(data.training_batches(dataset, steps=8, **arguments))
-    again = data.load("folder", tmp_path, validation=1)
+    again = dataclasses.replace(dataset, splits={"train": dataclasses.replace(split, damaged={})})
     with pytest.warns(UserWarning, match="passed over"):
         rest = list(data.training_batches(again, first_step=3, steps=5, **arguments))
     for (images, labels), (same_images, same_labels) in zip(whole[3:], rest, strict=True):
@@ -257,7 +258,7 @@ def test_too_many_unreadable_images_end_the_run(tmp_path):
     seen = []
     with (
         pytest.warns(UserWarning, match="1 of 20 so far"),
-        pytest.raises(InputError, match="2th of 20 images that cannot be read, and more than 1%") as caught,
+        pytest.raises(InputError, match="2nd of 20 images that cannot be read, and more than 1%") as caught,
     ):
         seen.extend(len(labels) for _, labels in batches)
     assert len(seen) <= 2  # not those of the third batch, which has the second one
@@ -317,8 +318,8 @@ def test_images_of_different_sizes_are_read_for_every_batch(tmp_path):
 def test_a_damaged_image_is_passed_over_in_memory_too(tmp_path):
     """It is named in a warning while the images are decoded, and another stands in its place."""
     write_folder(tmp_path / "train", {"ant": 120, "bee": 90}, size=(8, 8))
-    (tmp_path / "train" / "ant" / "007.jpg").write_bytes(b"no image")
     photos = data.load("folder", tmp_path, validation=0.01)
+    (tmp_path / "train" / "ant" / "007.jpg").write_bytes(b"no image")
     with pytest.warns(UserWarning, match=r"007\.jpg: not a readable image"):
         batches = list(training(photos, batch_size=50, augmentation=PADDED, resolutions=(8,), steps=8))
     assert photos.split("train").in_memory.kind == "pixels"

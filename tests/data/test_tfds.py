@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 
 from ofa_tf import data
 from ofa_tf.common import InputError
+from tests.data.image_files import encoded, exif, gradient, write_folder
 
 IMAGES = {"train": 20, "validation": 5, "test": 4}
 
@@ -97,6 +98,29 @@ def test_an_unprepared_set_is_prepared(tmp_path):
     """A set that is not there yet is prepared for random access."""
     dataset = data.load("tiny_photos", tmp_path, validation=4)
     assert dataset.split("train").kind == "random_access"
+
+
+@pytest.mark.parametrize("below", ["", "tiny_photos", "tiny_photos/1.0.0"])
+def test_a_prepared_folder_goes_by_its_path(prepared, below):
+    """As --data_dir of a folder or as --dataset, with its version or without."""
+    path = prepared[1] / below
+    for dataset in (data.load("folder", path, validation=4), data.load(str(path), validation=4)):
+        assert dataset.class_names == ("ant", "bee")
+        assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 16, "validation": 4, "test": 5}
+
+
+def test_a_folder_of_images_goes_by_its_path(tmp_path):
+    """What TFDS's `ImageFolder` reads is read from here, too."""
+    write_folder(tmp_path / "train", {"ant": 5, "bee": 5})
+    write_folder(tmp_path / "test", {"ant": 2})
+    for dataset in (data.load(str(tmp_path)), data.load("image_folder", tmp_path), data.load("ImageFolder", tmp_path)):
+        assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 9, "validation": 1, "test": 2}
+
+
+def test_images_of_a_set_are_turned_upright(tmp_path):
+    """What a camera wrote into the files of a prepared set counts."""
+    split = data.Split.make("one", "encoded", [encoded(gradient(20, 30), "JPEG", exif=exif(6))] * 2, [0, 1])
+    assert data.decode_image(split.read(tf.constant(0, tf.int64))).shape == (30, 20, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,18 @@
 import functools
 import importlib
 import pathlib
+import zipfile
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
+from scipy.special import softmax
 
 from ofa_tf import deploy
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.data.preprocessing import PUBLISHED, SYMMETRIC
+from ofa_tf.deploy.model_file import _plain
 
 # How far the logits of a file may be from the Keras model's, in units of their spread.
 LOGITS_TOLERANCE = {"float32": 1e-4, "float16": 0.02, "dynamic": 0.2, "int8": 0.6, "int16x8": 0.3}
@@ -18,9 +22,10 @@ def _network(subnet, preprocessing=SYMMETRIC, **options):
     return deploy.Network.of_subnet(subnet.net, subnet.arch, preprocessing, subnet.statistics, **options)
 
 
-def _export(subnet, path, precision="int8", preprocessing=SYMMETRIC, max_drop=0.2, facts=None, **options):
+def _export(subnet, path, precision="int8", preprocessing=SYMMETRIC, facts=None, **options):
     network = _network(subnet, preprocessing, facts=facts)
-    return network.export(path, precision, representative_images=subnet.images, max_drop=max_drop, **options)
+    options = {"max_drop": 0.2, "outputs": "logits", **options}
+    return network.export(path, precision, representative_images=subnet.images, **options)
 
 
 @pytest.fixture(scope="module", name="exported")
@@ -90,8 +95,57 @@ def test_other_borders_compute_the_same(subnet, exported, tmp_path, precision, i
     assert np.abs(found - expected).max() <= 0.02 * np.ptp(expected)
 
 
+@pytest.mark.parametrize("precision", deploy.PRECISIONS)
+def test_probabilities_are_the_softmax_of_the_logits(subnet, exported, precision):
+    """Protects apps' confidences, and what the logits file promises: types, partitions, top-1."""
+    logits, report = exported(precision), exported(precision, outputs="probabilities")
+    runner = deploy.Runner(report.path)
+    found, expected = runner.predict(subnet.images), softmax(deploy.Runner(logits.path).predict(subnet.images), -1)
+    step = 1 / 256 if precision == "int8" else 1e-6
+    assert np.abs(found - expected).max() <= 2 * step
+    assert np.abs(found.sum(-1) - 1).max() <= found.shape[-1] * step
+    assert (report.input_type, report.output_type) == (logits.input_type, logits.output_type)
+    # What is another class has next to the same probability.
+    chosen = np.take_along_axis(expected, found.argmax(-1)[:, None], axis=-1)[:, 0]
+    assert np.all(chosen >= expected.max(-1) - 2 * step)
+    if precision == "int8":
+        assert runner.output_details["quantization"] == (1 / 256, 0)
+    # What XNNPACK runs of int16x8 files is little, and then the softmax.
+    assert report.partitions == logits.partitions + (precision == "int16x8")
+    assert deploy.read_description(report.path)["output"]["values"] == report.outputs == "probabilities"
+    assert deploy.read_description(logits.path)["output"]["values"] == logits.outputs == "logits"
+    classify = Interpreter(model_path=report.path).get_signature_runner("classify")
+    assert list(classify.get_output_details()) == ["probabilities"]
+
+
+def test_a_probability_can_be_a_float_in_an_int8_file(subnet, exported, tmp_path):
+    """Protects those who need more than 256 steps: the softmax is of float numbers then."""
+    report = _export(subnet, tmp_path / "m.tflite", outputs="probabilities", output_type="float32")
+    found = deploy.Runner(report.path).predict(subnet.images)
+    expected = softmax(deploy.Runner(exported("int8").path).predict(subnet.images), -1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert report.partitions == 1
+
+
+def test_dense_weights_have_one_scale(subnet, exported):
+    """Protects runtimes up to 2.9, which read one scale whatever the file says, and answer by chance."""
+    for precision in ("int8", "int16x8", "dynamic"):
+        model = flatbuffer_utils.read_model(exported(precision).path)
+        (graph,) = model.subgraphs
+        dense = [
+            it for it in graph.operators if flatbuffer_utils.opcode_to_name(model, it.opcodeIndex) == "FULLY_CONNECTED"
+        ]
+        scales = [graph.tensors[it.inputs[1]].quantization.scale for it in dense]
+        assert len(dense) > 1
+        assert all(scale is None or len(scale) == 1 for scale in scales)
+
+
 def test_unusable_borders_are_refused(subnet, tmp_path):
     """Protects against a file that silently takes something else than was asked for."""
+    with pytest.raises(InputError, match="outputs is 'scores', expected one of probabilities, logits"):
+        _export(subnet, tmp_path / "m.tflite", outputs="scores")
+    with pytest.raises(InputError, match="2 names for 4 classes"):
+        _export(subnet, tmp_path / "m.tflite", facts={"names": ["cat", "dog"]})
     with pytest.raises(InputError, match="float32: input_type is 'int8', expected one of uint8, float32"):
         _export(subnet, tmp_path / "m.tflite", "float32", input_type="int8")
     with pytest.raises(InputError, match="int16x8: output_type is 'int8', expected one of float32"):
@@ -113,7 +167,8 @@ def test_a_file_says_what_it_is(subnet, tmp_path):
     """Protects the description inside the file, its signature, and the model card beside it."""
     labels = _keras_logits(subnet, PUBLISHED).argmax(-1)
     facts = {
-        "labels": ["cat", "dog", "bird", "fish"],
+        "labels": ["n1", "n2", "n3", "n4"],
+        "names": ["cat", "dog", "bird", "fish"],
         "checked": {"split": "holdout"},
         "provenance": {"supernet": "a test"},
     }
@@ -126,7 +181,9 @@ def test_a_file_says_what_it_is(subnet, tmp_path):
         facts=facts,
     )
     found = deploy.read_description(report.path)
-    assert found["labels"] == facts["labels"]
+    assert (found["labels"], found["names"]) == (facts["labels"], facts["names"])
+    with zipfile.ZipFile(report.path) as archive:
+        assert archive.read("labels.txt").decode().split() == facts["names"]
     assert found["arch"] == subnet.arch.to_dict()
     assert found["preprocessing"] == PUBLISHED.to_config()
     assert found["input"] == {"type": "uint8", "shape": [1, 32, 32, 3], "scale": 1 / 128, "zero_point": 128}
@@ -142,8 +199,23 @@ def test_a_file_says_what_it_is(subnet, tmp_path):
     logits = classify(images=subnet.images[:1])["logits"]
     assert logits.argmax() == deploy.Runner(report.path).predict(subnet.images[:1]).argmax()
     card = (tmp_path / "model.md").read_text(encoding="utf-8")
-    for words in ("cat, dog, bird, fish", f"{100 * report.tflite_top1:.1f}%", "int8", "split holdout", "a test"):
+    for words in (
+        "Images are upright",
+        "cat, dog, bird, fish",
+        f"{100 * report.tflite_top1:.1f}%",
+        "int8",
+        "split holdout",
+        "a test",
+    ):
         assert words in card
+
+
+def test_names_of_others_are_text_in_a_card():
+    """Whatever a folder is called: the description has it as it is, and a card has no HTML and no markup of it."""
+    labels = ["<script>alert(1)</script>", "new\nline", "*bold* [link](x)", "caf\u00e9 \U0001f41c", "a_b"]
+    shown = [_plain(label) for label in labels]
+    assert shown[0] == "&lt;script&gt;alert(1)&lt;/script&gt;"
+    assert shown[1:] == ["new&#10;line", "\\*bold\\* \\[link\\](x)", "caf\u00e9 \U0001f41c", "a_b"]
 
 
 def test_split_form_is_one_partition(subnet, exported, tmp_path):
@@ -183,3 +255,30 @@ def test_bad_images_are_named(subnet, tmp_path):
     with pytest.raises(InputError, match="'int4' is unknown; known are float32"):
         network.export(path, "int4", representative_images=subnet.images)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_backbone_gives_its_feature_maps(subnet, tmp_path, precision):
+    """Protects `outputs="features"`: names, shapes, Keras's values, what the file says, and the check."""
+    network = _network(subnet, PUBLISHED, facts={"names": ["cat", "dog", "bird", "fish"]})
+    path = tmp_path / "backbone.tflite"
+    report = network.export(path, precision, representative_images=subnet.images, outputs="features")
+    assert (report.outputs, report.agreement, report.partitions) == ("features", None, 1)
+    expected = network.model(outputs="features")(PUBLISHED.normalize(subnet.images), training=False)
+    found = deploy.Runner(path).predict_all(subnet.images)
+    assert len(found) == len(expected)
+    with pytest.raises(InputError, match="outputs, expected one; use predict_all"):
+        deploy.Runner(path).predict(subnet.images)
+    for values, maps in zip(found, expected.values(), strict=True):
+        error = np.sqrt(np.mean(np.square(values - maps))) / np.std(maps)
+        assert error <= {"float32": 1e-4, "int8": 0.3}[precision]
+    output = deploy.read_description(path)["output"]
+    shapes = {name: [1, *maps.shape[1:]] for name, maps in expected.items()}
+    assert output == {"values": "features", "type": "float32", "shapes": shapes}
+    extract = Interpreter(model_path=str(path)).get_signature_runner("extract")
+    maps = extract(images=subnet.images[:1])
+    np.testing.assert_allclose(maps["P2"], found[0][:1], atol=1e-5)
+    assert not zipfile.is_zipfile(path)
+    assert "P2" in path.with_suffix(".md").read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="features as uint8, expected float32"):
+        network.export(path, precision, check_images=subnet.images, outputs="features", output_type="uint8")

@@ -17,9 +17,17 @@ FAMILIES = {
     "proxyless": lambda: spaces.proxyless(0.35, num_classes=4, ks=(5,), e=(3,), d=(2,)),
     "resnet50": lambda: spaces.resnet50((0.125,), num_classes=4, e=(0.25,), d=(0,)),
     "efficientnet_v2": lambda: spaces.efficientnet_v2(0.35, num_classes=4, ks=(3,), e=(3,), d=(2,)),
+    "efficientnet_lite": lambda: spaces.efficientnet_lite(num_classes=4).restricted(ks=(5,), e=(3,), d=(1, 2)),
 }
 # XNNPACK does not take int8 average pools, of which three ResNet stages have one in their shortcut.
-INT8_PARTITIONS = {"mobilenet_v3": 1, "mobilenet_v3 of ReLU6": 1, "proxyless": 1, "resnet50": 4, "efficientnet_v2": 1}
+INT8_PARTITIONS = {
+    "mobilenet_v3": 1,
+    "mobilenet_v3 of ReLU6": 1,
+    "proxyless": 1,
+    "resnet50": 4,
+    "efficientnet_v2": 1,
+    "efficientnet_lite": 1,
+}
 
 # Ranges leave out the ends of a tenth of the images, which costs this toy network: 0.973, with the ends over 0.98
 # (docs/results/int8.md).
@@ -60,7 +68,7 @@ def test_files_agree_with_keras(tmp_path, family):
     for precision, drop in (("float32", 0.0), ("int8", 0.05)):
         path = tmp_path / f"{precision}.tflite"
         network = deploy.Network.of_subnet(net, arch, PUBLISHED, statistics.numpy())
-        report = network.export(path, precision, representative_images=images, max_drop=drop)
+        report = network.export(path, precision, representative_images=images, outputs="logits", max_drop=drop)
         assert report.partitions == (1 if precision == "float32" else INT8_PARTITIONS[family])
         logits = deploy.Runner(path).predict(images).astype(np.float64)
         if precision == "float32":
@@ -90,7 +98,7 @@ def test_random_subnets_agree_with_keras(tmp_path, family):
         expected = net.extract(arch, statistics.numpy())(PUBLISHED.normalize(images), training=False).numpy()
         path = tmp_path / f"{place}.tflite"
         network = deploy.Network.of_subnet(net, arch, PUBLISHED, statistics.numpy())
-        network.export(path, "float32", check_images=images, max_drop=1.0)
+        network.export(path, "float32", check_images=images, outputs="logits", max_drop=1.0)
         np.testing.assert_allclose(
             deploy.Runner(path).predict(images), expected, atol=1e-4 * np.abs(expected).max(), rtol=0
         )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ai_edge_litert.tools import flatbuffer_utils
 
 from ofa_tf.common import InputError
 from ofa_tf.deploy import Runner, read_description
@@ -19,6 +20,14 @@ def test_a_description_comes_back_and_is_replaced(int8_models):
     assert abs(len(again) - len(first)) < 64
     images = np.random.default_rng(0).integers(0, 256, (4, *Runner(data).input_shape[1:]), np.uint8)
     np.testing.assert_array_equal(Runner(again).predict(images), Runner(data).predict(images))
+
+
+@pytest.mark.parametrize(("precision", "version"), [("int8", b"1.15.0"), ("int16x8", b"2.4.0")])
+def test_the_oldest_runtime_is_the_one_that_was_found(int8_models, precision, version):
+    """Protects apps that ask the file: the converter's own entry is too old for some (docs/deployment.md)."""
+    model = flatbuffer_utils.read_model_from_bytearray(described(int8_models["folded"], {"precision": precision}))
+    (entry,) = [entry for entry in model.metadata if entry.name == b"min_runtime_version"]
+    assert bytes(bytearray(model.buffers[entry.buffer].data)).rstrip(b"\0") == version
 
 
 def test_files_without_a_description_are_told_apart(int8_models, tmp_path):

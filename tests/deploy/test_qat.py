@@ -79,6 +79,7 @@ def test_the_file_is_all_integers_and_one_partition(done):
     assert runner.operations.count("DEPTHWISE_CONV_2D") > 3
     assert runner.input_details["quantization"] == (1 / 128, 128)
     assert (runner.input_type, runner.output_type) == ("uint8", "uint8")
+    assert runner.output_details["quantization"] == (1 / 256, 0)
 
 
 def test_the_file_does_what_the_float_network_does(done):
@@ -137,7 +138,7 @@ def test_every_family_and_form_is_all_integers(task, tmp_path, family, form):
     batches = calibration_batches(task["dataset"], resolution=64, augmentation=task["augmentation"], images=200)
     ((images, _),) = [(np.asarray(images), labels) for images, labels in batches]
     _, statistics = net.batch_statistics(PUBLISHED.normalize(images), arch)
-    options = {"check_images": images, "check_labels": None, "form": form, "max_drop": 1.0}
+    options = {"check_images": images, "check_labels": None, "form": form, "outputs": "logits", "max_drop": 1.0}
     options["recipe"] = deploy.QuantizationRecipe(epochs=1, batch_size=200, range_images=200)
     options["network"] = deploy.Network.of_subnet(net, arch, PUBLISHED, statistics.numpy())
     path = tmp_path / "model.tflite"

@@ -62,7 +62,7 @@ def test_ranges_hold_what_matters(graph, ranges, inputs):
     for name, (low, high) in ranges.items():
         least, greatest = (function([function(tensors[name]) for tensors in written]) for function in (np.min, np.max))
         assert min(least, 0) - 1e-6 <= low <= 0 <= high <= max(greatest, 0) + 1e-6
-    for tensor in (graph.input, graph.output):
+    for tensor in (graph.input, *graph.outputs):
         assert ranges[tensor][1] == pytest.approx(max(tensors[tensor].max() for tensors in written))
 
 
@@ -76,7 +76,7 @@ def test_what_hard_swish_ignores_gets_no_range(graph, ranges):
 def test_inner_tensors_are_the_networks(graph, inputs):
     """Protects the comparison of layers: what is read without XNNPACK is what the file computes with it."""
     expected = deploy.Runner(graph.data).predict(inputs[:3])
-    found = np.concatenate([tensors[graph.output] for tensors in inner_tensors(graph.data, inputs[:3])])
+    found = np.concatenate([tensors[graph.outputs[0]] for tensors in inner_tensors(graph.data, inputs[:3])])
     np.testing.assert_allclose(found, expected, atol=1e-4 * expected.std())
 
 

@@ -1,12 +1,15 @@
 """PyTorch files: numbers come out as numbers, and whatever else a file holds is one line."""
 
+import argparse
+
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ofa_tf import interop, spaces
 from ofa_tf.common import InputError
-from ofa_tf.interop.ofa_checkpoint import read_state_dict
+from ofa_tf.interop.ofa_checkpoint import canonical_key, keyed_tensors, read_state_dict
 from tests.reference import shared
 
 
@@ -82,3 +85,27 @@ def test_damage_is_an_input_error(tmp_path, torch, noise, place, cut):
         said = str(error)
     assert said.count("fuzzed.pth") >= 1
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model", "net"])
+def test_checkpoints_of_a_training(tmp_path, torch, key):
+    """With numbers and arrays of NumPy beside the state, under any usual key, behind the prefix of several GPUs."""
+    state = {"first_conv.conv.weight": torch.ones(2), "classifier.linear.weight": torch.ones(3, 2)}
+    beside = {"epoch": 4, "best_acc": np.mean([70.0, 71.0]), "last": np.float32(1), "history": np.arange(3)}
+    plain = tmp_path / "plain.pth"
+    torch.save({key: state, **beside}, plain)
+    shared_out = tmp_path / "module.pth"
+    torch.save({key: {f"module.{name}": value for name, value in state.items()}, **beside}, shared_out)
+    found, other = keyed_tensors(plain), keyed_tensors(shared_out)
+    assert found.keys() == other.keys() == {canonical_key(name) for name in state}
+
+
+def test_what_may_run_code_is_not_read(tmp_path, torch):
+    """It is named, with a way to save the tensors alone; a file without tensors tells its keys."""
+    path = tmp_path / "x.pth"
+    torch.save({"state_dict": {"a": torch.ones(1)}, "args": argparse.Namespace(lr=0.1)}, path)
+    with pytest.raises(InputError, match=r"holds argparse.Namespace beside .*torch.save\(model.state_dict\(\)"):
+        read_state_dict(path)
+    torch.save({"weights": {"a": torch.ones(1)}, "epoch": 3}, path)
+    with pytest.raises(InputError, match="its keys are weights, epoch"):
+        read_state_dict(path)

@@ -5,13 +5,15 @@ import pytest
 import tensorflow as tf
 
 from ofa_tf.layers.depthwise import depthwise_conv2d
+from ofa_tf.spaces import PADDINGS
 
 SIZES = (1, 3, 5, 7)
 
 
+@pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("height", "width"), [(9, 8), (1, 1), (2, 5), (4, 4)])
-def test_values_and_gradients_are_those_of_the_plain_operation(height, width, stride):
+def test_values_and_gradients_are_those_of_the_plain_operation(height, width, stride, padding):
     """Images larger and smaller than the kernel; one trace for all sizes."""
     rng = np.random.default_rng(0)
     inputs = tf.constant(rng.normal(size=(2, height, width, 6)).astype(np.float32))
@@ -20,7 +22,9 @@ def test_values_and_gradients_are_those_of_the_plain_operation(height, width, st
     def own(kernel, index):
         with tf.GradientTape() as tape:
             tape.watch([inputs, kernel])
-            outputs = depthwise_conv2d(inputs, kernel, kernel_sizes=SIZES, kernel_index=index, stride=stride)
+            outputs = depthwise_conv2d(
+                inputs, kernel, kernel_sizes=SIZES, kernel_index=index, stride=stride, padding=padding
+            )
             loss = tf.reduce_sum(outputs * outputs)
         return outputs, *tape.gradient(loss, [inputs, kernel])
 
@@ -29,8 +33,11 @@ def test_values_and_gradients_are_those_of_the_plain_operation(height, width, st
         pad = size // 2
         with tf.GradientTape() as tape:
             tape.watch([inputs, kernel])
-            framed = tf.pad(inputs, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
-            outputs = tf.nn.depthwise_conv2d(framed, kernel, [1, stride, stride, 1], "VALID")
+            if padding == "same":
+                outputs = tf.nn.depthwise_conv2d(inputs, kernel, [1, stride, stride, 1], "SAME")
+            else:
+                framed = tf.pad(inputs, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+                outputs = tf.nn.depthwise_conv2d(framed, kernel, [1, stride, stride, 1], "VALID")
             loss = tf.reduce_sum(outputs * outputs)
         expected = outputs, *tape.gradient(loss, [inputs, kernel])
         for value, other in zip(own(kernel, index), expected, strict=True):

@@ -58,6 +58,8 @@ def test_extraction_is_exact(count):
         spaces.get("ofa_micro").replace(resolutions=(32, 48)),
         fused_space(),
         fused_space(activation="relu6"),
+        spaces.native_space("MobileNetV3Small", num_classes=10, resolutions=(48, 63))[0],
+        fused_space(activation="relu6").replace(padding="same", gates="efficientnet", ks=(3, 5), name="same"),
     ],
     ids=lambda space: space.name,
 )
@@ -91,9 +93,11 @@ FORMED = {
     "resnet50": lambda: spaces.resnet50((0.0625,), num_classes=10, e=(0.25,), d=(0,), resolutions=(33,)),
     "proxyless": lambda: spaces.proxyless(0.2, num_classes=10, ks=(5,), e=(3,), d=(2,), resolutions=(33,)),
     "efficientnet_v2": lambda: fused_space(resolutions=(33,)),
+    # Padded as TensorFlow pads, with 7x7 kernels and the gates of EfficientNet.
+    "same": lambda: micro_space().replace(padding="same", gates="efficientnet"),
 }
 # Without hard-swish, and with small kernels, the others are one of these.
-DIFFERENT = {"mobilenet_v3": FORMS} | dict.fromkeys(
+DIFFERENT = dict.fromkeys(("mobilenet_v3", "same"), FORMS) | dict.fromkeys(
     ("resnet50", "proxyless", "efficientnet_v2"), ("fused-same", "folded")
 )
 
@@ -246,3 +250,36 @@ def test_states_of_other_spaces_are_refused():
         net.load_state(dict(list(before.items())[:-1]), source="weights.npz")
     for name, value in net.state().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    ("space", "names"),
+    [
+        (spaces.proxyless(0.2, num_classes=10, d=(1, 2), resolutions=(64,)), ["P2", "P3", "P4", "P5"]),
+        (
+            spaces.resnet50((0.0625, 0.09375, 0.125), num_classes=10, d=(0, 1), resolutions=(64,)),
+            ["P2", "P3", "P4", "P5"],
+        ),
+        (spaces.mobilenet_v3(0.35, num_classes=10, d=(1, 2), resolutions=(64,)), ["P2", "P3", "P4", "P5"]),
+        (fused_space(resolutions=(64,)), ["P2", "P3"]),
+    ],
+    ids=["proxyless", "resnet50", "mobilenet_v3", "few strides"],
+)
+def test_features_are_the_maps_before_each_stride(space, names):
+    """Protects backbones: strides and names as keras_hub has them, and the very maps that the classifier is fed."""
+    net = networks.build(space)
+    arch = space.sample(np.random.default_rng(0))
+    backbone, images = net.extract(arch, outputs="features"), random_images(2, 64)
+    features = backbone(images, training=False)
+    assert list(features) == names
+    assert [features[name].shape[1] for name in names] == [64 // 2 ** int(name[1]) for name in names]
+    plain = net.extract(arch)
+    head = [layer for layer in plain.layers if layer.name.startswith("head")]
+    before = keras.Model(plain.input, head[0].input)(images, training=False)
+    # A ResNet's head begins with the pooling, which has no name of its own.
+    last = features[names[-1]] if len(before.shape) == 4 else tf.reduce_mean(features[names[-1]], axis=(1, 2))
+    np.testing.assert_allclose(last, before, atol=1e-5)
+    # A segmentation head gets gradients through all of it.
+    assert all(weight.path.partition("_")[0] != "head" for weight in backbone.weights)
+    with pytest.raises(InputError, match="outputs is 'maps', expected logits or features"):
+        net.extract(arch, outputs="maps")

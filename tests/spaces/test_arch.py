@@ -104,3 +104,12 @@ def test_scalars_lists_and_defaults():
     assert SPACE.arch(ks=[3] * 20, e=np.full(20, 3), d=np.array([2] * 5), r=np.int64(128)) == SPACE.smallest()
     assert SPACE.arch(r=132).r == 132
     assert SPACE.smallest().ks == (3, 3, 0, 0) * 5
+
+
+def test_what_the_authors_search_writes():
+    """A field that is null says nothing, and a list of one resolution is that resolution."""
+    plain = Arch.from_json('{"ks": [3, 0], "e": [2, 0], "d": [1], "r": 192}')
+    assert Arch.from_json('{"wid": null, "w": null, "ks": [3, 0], "e": [2, 0], "d": [1], "r": [192]}') == plain
+    for text in ('{"wid": [1], "ks": [3], "e": [2], "d": [1], "r": 1}', '{"ks": [3], "e": [2], "d": [1], "r": [1, 2]}'):
+        with pytest.raises(InputError, match="architecture: "):
+            Arch.from_json(text)

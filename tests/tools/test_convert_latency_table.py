@@ -1,13 +1,41 @@
 """Latency tables merged and converted from the command line."""
 
+import json
+
+import yaml
+
 from ofa_tf import interop, spaces
 from ofa_tf.predictors import BlockLatency, LatencyTable
 from ofa_tf.spaces.population import distinct_blocks
+from ofa_tf.specialize import open_latency_predictor
 from tests.binaries import run_binary
 
 
 def run(*arguments):
     return run_binary("tools.convert_latency_table", *arguments)
+
+
+def test_published_tables_of_any_ending(tmp_path):
+    """The same entries as YAML and as JSON, one file or a folder; what is ours in that folder is passed over."""
+    space = spaces.get("ofa_tiny")
+    blocks = {block.key: BlockLatency(1.0 + place, None, 0.5, 50) for place, block in enumerate(distinct_blocks(space))}
+    ours = LatencyTable("phone", "float32", 1, "fused", blocks=blocks)
+    files = interop.save_ofa_latency_table(ours, space, tmp_path / "yaml")
+    for ending in ("yml", "json"):
+        (tmp_path / ending).mkdir()
+        for file in files:
+            entries = yaml.safe_load(file.read_text())
+            text = json.dumps(entries, indent="\t") if ending == "json" else file.read_text()
+            (tmp_path / ending / f"{file.stem}.{ending}").write_text(text)
+    ours.save(tmp_path / "json" / "ours.json")
+    expected = open_latency_predictor(str(tmp_path / "yaml")).at_resolution
+    for folder in ("yml", "json"):
+        assert open_latency_predictor(str(tmp_path / folder)).at_resolution == expected
+    one = open_latency_predictor(str(tmp_path / "json" / f"{files[0].stem}.json"))
+    assert one.at_resolution == open_latency_predictor(str(files[0])).at_resolution
+    assert open_latency_predictor(str(tmp_path / "json" / "ours.json")).blocks == blocks
+    done = run(f"--tables={tmp_path / 'json'}", f"--output={tmp_path / 'out.json'}")
+    assert done.returncode == 0, done.stderr
 
 
 def test_tables_are_merged_and_converted(tmp_path):

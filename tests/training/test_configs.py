@@ -1,5 +1,6 @@
 """Every experiment that ships: readable, in line with the stages of its space, and comparable where it says so."""
 
+import dataclasses
 import importlib
 import json
 import pathlib
@@ -9,7 +10,9 @@ import pytest
 from benchmarks import cifar10_config
 from ofa_tf import configs, spaces
 from ofa_tf.common import InputError
-from ofa_tf.training import Recipe, open_experiment
+from ofa_tf.data import PUBLISHED, Augmentation, Preprocessing
+from ofa_tf.spaces.arch import FIELDS
+from ofa_tf.training import Recipe, StageRecipe, open_experiment
 from ofa_tf.training.stage import stages_of
 
 NAMES = sorted(path.stem for path in pathlib.Path(configs.__file__).parent.glob("[!_]*.py"))
@@ -32,6 +35,27 @@ def test_configs_are_experiments(name):
     """Each names a space that there is, and stages that this space has, in a recipe without unknown fields."""
     _, recipe, stages = planned(name)
     assert {stage.name for stage in stages} == set(recipe.stages)
+
+
+def test_the_command_line_knows_all_fields():
+    """What an experiment can have is what its parts have, no more and no less."""
+    parts = {"": Recipe, "augmentation.": Augmentation, "preprocessing.": Preprocessing, "stages.*.": StageRecipe}
+    expected = {f"{start}{field.name}" for start, part in parts.items() for field in dataclasses.fields(part)}
+    expected |= {*SOURCE, *(f"choices.{field}" for field in FIELDS if field != "r")}
+    assert set(configs.FIELDS) == expected - {"augmentation", "preprocessing", "stages"}
+
+
+def test_fields_of_the_command_line_reach_the_experiment(tmp_path):
+    """One value stands for a list of one, and a part of the preprocessing leaves the rest at its default."""
+    config = importlib.import_module("ofa_tf.configs.digits").get_config().to_dict()
+    config |= {"space": "ofa_cifar_s", "stages": {"full": {"epochs": 1}}, "resolutions": 28, "choices": {"ks": 3}}
+    config |= {"preprocessing": {"crop_fraction": 0.5}, "choices": {"ks": 3, "e": (3,), "d": 2}}
+    run, dataset = open_experiment(tmp_path / "run", config, validation=77)
+    assert (run.space.resolutions, run.recipe.preprocessing.crop_fraction) == ((28,), 0.5)
+    assert run.recipe.preprocessing.mean == PUBLISHED.mean
+    assert len(dataset.split("validation")) == run.dataset["validation"] == 77
+    with pytest.raises(InputError, match=r"config: resolutions is .*expected whole numbers"):
+        open_experiment(tmp_path / "other", {**config, "resolutions": "large"})
 
 
 def test_the_rows_of_cifar10_are_comparable():

@@ -76,6 +76,28 @@ def test_an_interrupted_one_ends_like_the_uninterrupted_one(tmp_path, digits):
         np.testing.assert_allclose(left.numpy(), right.numpy(), atol=1e-5)
 
 
+def test_the_classifier_may_learn_first(digits):
+    """In its passes nothing else changes, neither weights nor statistics; afterwards all of it does."""
+    net = micro_net()
+    model = net.extract(net.space.arch(r=24))
+    before = [value.numpy() for value in model.variables]
+    after_epochs = []
+
+    def look(*_):
+        after_epochs.append([value.numpy() for value in model.variables])
+
+    recipe = dataclasses.replace(RECIPE, epochs=2, head_epochs=1)
+    finetune(model, digits, recipe, after_epoch=look)
+    classifier = {id(variable) for variable in model.layers[-1].variables}
+    for index, variable in enumerate(model.variables):
+        changed = not np.array_equal(before[index], after_epochs[0][index])
+        assert changed == (id(variable) in classifier), variable.path
+        if variable.path.endswith("kernel"):
+            assert not np.array_equal(after_epochs[0][index], after_epochs[1][index]), variable.path
+    with pytest.raises(InputError, match="head_epochs is 4"):
+        FinetuneRecipe(epochs=3, head_epochs=4)
+
+
 def test_weight_decay_is_for_kernels(model, digits):
     """With a rate so small that the loss moves nothing visible, only the decay does: not on batch norms and biases."""
     before = {weight.path: weight.numpy() for weight in model.trainable_weights}

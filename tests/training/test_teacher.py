@@ -69,6 +69,57 @@ def test_a_supernet_is_asked_with_statistics_of_each_image_size(digits):
     assert np.abs(found[0] - found[1]).max() > 1e-3
 
 
+def test_a_supernet_is_asked_at_an_image_size_of_its_own(digits):
+    """Whatever the size of the step's images; its run records that size."""
+    packed = PackedSupernet(micro_net(1), SYMMETRIC.to_config(), class_names=digits.class_names)
+    teacher = SupernetTeacher(packed, resolution=24)
+    answers = teacher.answers(digits, RECIPE, (16, 24))
+    pixels = tf.constant(images(16))
+    larger = tf.image.resize(tf.cast(pixels, tf.float32), (24, 24), antialias=True)
+    whole = SupernetTeacher(packed).answers(digits, RECIPE, (24,))
+    np.testing.assert_allclose(answers(pixels), whole(larger), atol=1e-5)
+    np.testing.assert_allclose(answers(tf.constant(images(24))), whole(tf.constant(images(24))), atol=1e-5)
+    assert teacher.identity != SupernetTeacher(packed).identity
+
+
+def test_labels_may_be_the_teachers(tmp_path):
+    """Photos of any folders: the run has the teacher's classes, validation counts its answers, and the step learns."""
+    names = tuple(f"class {number}" for number in range(7))
+    packed = PackedSupernet(micro_net(3, num_classes=7), SYMMETRIC.to_config(), class_names=names)
+    teacher = SupernetTeacher(packed)
+    config = {**CONFIG, "labels": "teacher", "stages": {"full": {"epochs": 1}}}
+    run, dataset = open_experiment(tmp_path / "run", config, teacher=teacher)
+    assert run.space.num_classes == 7
+    assert dataset.class_names == names == tuple(run.dataset["class_names"])
+    assert run.dataset["digest"] == load("digits", validation=1000).digest
+    evaluator = Evaluator(
+        packed.net,
+        dataset,
+        preprocessing=SYMMETRIC,
+        augmentation=Augmentation(),
+        calibration_images=100,
+        batch_size=100,
+    )
+    arch = packed.net.space.arch(r=24)
+    assert evaluator.evaluate(arch, split="validation").top1 > 0.9
+    Trainer(run, dataset, teacher=teacher).train()
+    losses = [line["loss"] for line in run.read_log("metrics") if line["split"] == "train"]
+    assert np.isfinite(losses).all()
+
+
+def test_labels_of_no_teacher_are_one_line(tmp_path):
+    """Without a teacher, or with one whose classes its file does not say."""
+    config = {**CONFIG, "labels": "teacher"}
+    with pytest.raises(InputError, match="--teacher: not given"):
+        open_experiment(tmp_path / "run", config)
+    keras_teacher = KerasTeacher.load(keras_file(tmp_path / "a.keras", keras.layers.Rescaling(1 / 255)))
+    with pytest.raises(InputError, match="give a supernet"):
+        open_experiment(tmp_path / "run", config, teacher=keras_teacher)
+    with pytest.raises(InputError, match="labels is 'none'"):
+        Recipe({"joint": StageRecipe(1)}, schedule="joint", labels="none")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_keras_model_gets_what_its_input_is(tmp_path, digits):
     """Pixels where it rescales them itself, the run's normalization where that is said, resized to a fixed input."""
     rescaling = keras.layers.Rescaling(1 / 255)

@@ -11,6 +11,7 @@ from ofa_tf.data import SYMMETRIC, Augmentation, load
 from ofa_tf.training import Recipe, RunDirectory, StageRecipe, Trainer
 from ofa_tf.training.checkpoint import load_checkpoint, save_checkpoint
 from tests.micro import nano_net, nano_space
+from tests.training.scalars import scalars
 
 STAGES = ("full", "kernel", "depth1")
 
@@ -47,6 +48,22 @@ def _finished(tmp_path_factory, digits):
     """An uninterrupted run, not to be changed, and its supernet."""
     run = open_run(tmp_path_factory.mktemp("runs") / "whole", digits)
     return run, Trainer(run, digits).train(evaluate=evaluate)
+
+
+def test_the_curves_are_written_for_tensorboard_unless_that_is_refused(tmp_path, digits, finished):
+    """Protects `RUN/tensorboard`: a folder for each stage, with what the logs have."""
+    whole, _ = finished
+    assert {path.name for path in (whole.path / "tensorboard").iterdir()} == set(STAGES)
+    lines = [line for name in ("metrics", "timing") for line in whole.read_log(name)]
+    tags = {f"top1/{line['subnet']}" for line in lines if "subnet" in line}
+    tags |= {f"{name}/train" for name in ("loss", "top1", "learning_rate", "images_per_second")}
+    found = scalars(whole.path / "tensorboard")
+    assert {tag for _, tag, _ in found} == tags
+    losses = [found[key] for key in sorted(found, key=lambda key: key[2]) if key[1] == "loss/train"]
+    assert losses == pytest.approx([line["loss"] for line in lines if "loss" in line])
+    run = open_run(tmp_path / "without", digits)
+    Trainer(run, digits, event_files=False).train(["full"])
+    assert not (run.path / "tensorboard").exists()
 
 
 def test_interrupted_run_ends_like_the_uninterrupted_one(tmp_path, digits, finished):

@@ -7,10 +7,11 @@ import pathlib
 import numpy as np
 import pytest
 
-from ofa_tf import zoo
+from ofa_tf import interop, spaces, zoo
 from ofa_tf.common import InputError
 from tests.reference import shared
 from tests.zoo import make_specialized
+from tools.opening import read_arch, read_specialized
 
 
 def test_all_fifty_have_the_published_sizes():
@@ -73,3 +74,34 @@ def test_unknown_names():
     """The message names some that there are, of the same device where it can."""
     with pytest.raises(InputError, match=r"'note10_fast' is unknown; zoo\.names\(\) has 50, such as note10_lat-"):
         zoo.specialized("note10_fast")
+
+
+def test_the_authors_own_spelling():
+    """Their code writes @ where their files have -."""
+    assert zoo.specialized("note10_lat@22ms_top1@76.6_finetune@25") is zoo.specialized(
+        "note10_lat-22ms_top1-76.6_finetune-25"
+    )
+    assert interop.published_name("ofa_supernet_mbv3_w10") == "ofa_mbv3_d234_e346_k357_w1.0"
+    assert {interop.published_name(name) for name in interop.published_names()} == set(interop.published_names())
+
+
+def test_a_description_is_an_architecture_of_ones_own_supernet(tmp_path):
+    """Of the same stages with other widths, at the image size beside it or at one that is given."""
+    name = "note10_lat-22ms_top1-76.6_finetune-25"
+    net = zoo.specialized(name)
+    file = shared(f"data/ofa_official/ofa/ofa_specialized/{name}") / "net.config"
+    assert read_arch(net.space, str(file)) == net.arch
+    own = spaces.get("ofa_mbv3_d234_e346_k357_w0.5")
+    found = read_arch(own, str(file))
+    assert (found.ks, found.e, found.d) == (net.arch.ks, net.arch.e, net.arch.d)
+    alone = tmp_path / "net.config"
+    alone.write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"says no image size.* give --resolution"):
+        read_arch(own, str(alone))
+    assert read_arch(own, str(alone), 160).r == 160
+    with pytest.raises(InputError, match="has stages of"):
+        read_arch(spaces.get("ofa_tiny"), str(file))
+    assert read_specialized(str(file)).arch == net.arch
+    alone.write_text('{"name": "MobileNetV3", "blocks": [{"x": 1}]}', encoding="utf-8")
+    with pytest.raises(InputError, match=r"expected a net.config of the authors"):
+        interop.read_net_config(alone)

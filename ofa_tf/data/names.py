@@ -1,0 +1,50 @@
+"""What people call the classes of a data set, whose own names are often ids."""
+
+import functools
+import pathlib
+
+from ofa_tf.common import InputError, read_json
+from ofa_tf.data.dataset import FILES, ImageDataset
+
+NAMES_FILE = "names.json"
+_IMAGENET = pathlib.Path(__file__).parent / "imagenet_names.json"
+
+
+@functools.cache
+def _imagenet_names() -> dict[str, str]:
+    """Of ImageNet's 1,000 classes the first of WordNet's words; of the two pairs that have one word, another."""
+    return read_json(_IMAGENET, "names of ImageNet's classes")
+
+
+def label_facts(dataset: ImageDataset) -> dict[str, list[str]]:
+    """What exported files say of the classes: `labels`, as the data set has them, and `names`, which people read.
+
+    The names are those of `names.json` in the images' folder, else WordNet's for ImageNet's ids, else the labels.
+
+    Args:
+        dataset: the data set.
+
+    Raises:
+        InputError: `names.json` is no object of one-line texts.
+
+    Example:
+        label_facts(load("folder", zoo.photos("ofa_imagenette_mbv3")))["names"][0]  # "tench", of "n01440764"
+    """
+    path = _folder(dataset) / NAMES_FILE
+    known = read_json(path, "names of classes") if path.exists() else {}
+    if not isinstance(known, dict):
+        raise InputError(f'{path}: expected an object such as {{"n01440764": "tench"}}; mend or remove it')
+    names = [known.get(label) or _imagenet_names().get(label, label) for label in dataset.class_names]
+    for label, name in zip(dataset.class_names, names, strict=True):
+        if not isinstance(name, str) or len(name.splitlines()) != 1:
+            raise InputError(f"{path}: class {label} is called {name!r}, expected a text of one line; mend it")
+    return {"labels": list(dataset.class_names), "names": names}
+
+
+def _folder(dataset: ImageDataset) -> pathlib.Path:
+    """The folder that has train/<class>/; where the images are no files, one that has nothing."""
+    train = dataset.split("train")
+    path = pathlib.Path(train.describe(int(train.indices[0])) if train.kind == FILES else "")
+    # The first of them is the class, whatever that is called.
+    outside = list(path.parents)[1:]
+    return next((parent.parent for parent in outside if parent.name == "train"), path / "nothing")
