@@ -13,13 +13,14 @@ from typing import Any
 
 from ofa_tf.common import InputError
 from ofa_tf.data import ImageDataset, load
-from ofa_tf.data.load import VALIDATION_FOLDERS
+from ofa_tf.data.folder import printable
 from ofa_tf.spaces import Space
 from ofa_tf.specialize.opened import Opened, read_initial
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.trained import train_supernet
 from ofa_tf.specialize.work import say
 from ofa_tf.training import progressive_stages
+from ofa_tf.training.run_directory import lost_images
 
 # What is begun with, unless the user names another one.
 SUPERNET = "ofa_imagenette_mbv3"
@@ -106,17 +107,18 @@ def supernet_of_photos(
     """
     folder, name = pathlib.Path(photos), os.fspath(supernet or SUPERNET)
     try:
-        dataset = load("folder", folder)
+        dataset = load("folder", folder, lost=lost_images(run_dir))
     except InputError as error:
         # The flag by which `load` is told of the folder elsewhere.
         raise InputError(str(error).replace("--data_dir", "--photos")) from error
-    own_validation = any((folder / each).is_dir() for each in VALIDATION_FOLDERS)
-    count = _check_classes(folder, dataset, own_validation)
+    own_validation = dataset.validation is None
+    shown = printable(str(folder))
+    count = _check_classes(shown, dataset, own_validation)
     initial = read_initial(name)
     space = initial.net.space
     config = {**experiment(space, count, own_validation=own_validation), "data_dir": str(folder)}
     pairs = pair_count(count)
-    _tell(folder, dataset, count, own_validation, name, config, pairs)
+    _tell(shown, dataset, count, own_validation, name, config, pairs)
     sides = {side for target in targets for side in target.resolutions or space.resolutions}
     tables = {target.device for target in targets if "latency_ms" in target.limits and not target.latency_table}
     seconds = _TABLE_SECONDS * len(tables) * len(sides) + _TARGET_SECONDS * len(targets)
@@ -124,25 +126,25 @@ def supernet_of_photos(
     return lambda: train_supernet(run_dir, config, initial=initial, pairs=pairs, limit=PAIR_IMAGES, then=steps)[0]
 
 
-def _check_classes(folder: pathlib.Path, dataset: ImageDataset, own_validation: bool) -> int:
+def _check_classes(shown: str, dataset: ImageDataset, own_validation: bool) -> int:
     """The number of photos in `train/`, which each class has enough of."""
     parts = ("train",) if own_validation else ("train", "validation")
     labels = collections.Counter(int(label) for part in parts for label in dataset.split(part).labels)
     for label, name in enumerate(dataset.class_names):
         if labels[label] < FEWEST_OF_A_CLASS:
             raise InputError(
-                f"--photos={folder}: class {name} has {labels[label]} photo in train, expected at least "
+                f"--photos={shown}: class {printable(name)} has {labels[label]} photo in train, expected at least "
                 f"{FEWEST_OF_A_CLASS}, one to learn from and one to decide; add some, or remove the folder"
             )
     if labels.total() < FEWEST_PHOTOS:
         raise InputError(
-            f"--photos={folder}: {labels.total()} photos in train, expected at least {FEWEST_PHOTOS}; add some"
+            f"--photos={shown}: {labels.total()} photos in train, expected at least {FEWEST_PHOTOS}; add some"
         )
     return labels.total()
 
 
 def _tell(
-    folder: pathlib.Path,
+    shown: str,
     dataset: ImageDataset,
     photos: int,
     own_validation: bool,
@@ -157,7 +159,7 @@ def _tell(
     else:
         decide = f"{photos - held_out} to learn from, {held_out} held out, which decide"
     test = f"{len(dataset.split('test'))} others are" if "test" in dataset.splits else "none is"
-    say(f"{folder}: {photos} photos of {dataset.num_classes} classes in train: {decide}; {test} for the report alone")
+    say(f"{shown}: {photos} photos of {dataset.num_classes} classes in train: {decide}; {test} for the report alone")
     first, rest = config["stages"].values()
     say(
         f"begins with {name}: {first['epochs'] + first['warmup_epochs']:.0f} passes over the photos for its largest "

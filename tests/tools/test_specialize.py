@@ -95,8 +95,8 @@ def test_photos_in_one_command(tmp_path, photos):  # noqa: F811
     assert found["status"] == "verified"
     assert (found["images"], found["test_images"]) == (42, 30)
     assert f"test top-1 {100 * found['test_top1']:.1f}% on 30" in said
-    # After some passes over three kinds of digits, chance is far below.
-    assert found["test_top1"] > 0.6
+    # Of three kinds of digits, chance knows a third.
+    assert found["test_top1"] > 0.5
     report = json.loads((output / "report.json").read_text())
     assert f"only reported: mine {100 * found['test_top1']:.1f}% of 30" in report["notes"]["decisions"]
     assert report["metrics"]
