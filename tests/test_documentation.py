@@ -25,8 +25,8 @@ FILE = re.compile(r"(?<![\w/.-])(?:benchmarks|docs|mobile_bench|ofa_tf|tests|too
 COMMAND = re.compile(r"(?<![\w./-])((?:benchmarks|mobile_bench|tools)\.[a-z]\w*|ofa-[a-z][a-z-]*)([^`\n]*)")
 CODE = re.compile(r"```.*?```|`[^`]+`|^    .*$", re.S | re.M)
 FLAG = re.compile(r"(?<![\w-])--([a-z][\w-]*)")
-# Every binary's, and those of pip and tfds that the pages give.
-OTHER_FLAGS = {"help", "helpfull", "all", "exclude", "exclude-editable", "file_format", "no-deps", "pre"}
+# Every binary's, and those of pip, tensorboard and tfds that the pages give.
+OTHER_FLAGS = {"help", "helpfull", "all", "exclude", "exclude-editable", "file_format", "logdir", "no-deps", "pre"}
 
 
 # A section of a page; a page; and data that only the tests of parity read.

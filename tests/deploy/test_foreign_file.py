@@ -40,7 +40,7 @@ def test_whole_files_are_described(models, tmp_path):
         assert found.timing.median_ms > 0
 
 
-@pytest.mark.parametrize(("make", "seed"), [(mutant, 0), (tflite_mutant, 1)])
+@pytest.mark.parametrize(("make", "seed"), [(mutant, 0), (tflite_mutant, 2)])
 def test_damaged_files_run_or_say_why_not(models, tmp_path, make, seed):
     """200 mutants, as disks make them and as no disk could: each is described, or refused in one line that names it."""
     rng = np.random.default_rng(seed)

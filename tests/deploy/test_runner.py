@@ -63,12 +63,12 @@ def test_threads_are_checked(model_bytes, threads):
 
 
 def test_an_int8_file_of_one_partition(int8_models):
-    """Protects "all in int8, all in XNNPACK": only the borders' conversions stand outside."""
+    """Protects "all in int8, all in XNNPACK": only the borders stand outside, conversions and softmax."""
     summary = summarize(Runner(int8_models["folded"]))
     assert summary.partitions == 1
     assert summary.int8_share == 1.0
     assert summary.float_tensors == 0
-    assert summary.outside_xnnpack == {"QUANTIZE": 2}
+    assert summary.outside_xnnpack == {"QUANTIZE": 2, "SOFTMAX": 1}
     assert summary.operations["DEPTHWISE_CONV_2D"] == 3
     assert sum(summary.operations.values()) == len(Runner(int8_models["folded"]).operations) - 1
 
@@ -78,7 +78,7 @@ def test_what_xnnpack_leaves_is_named(int8_models):
     summary = summarize(Runner(int8_models["fused"]))
     assert summary.partitions > 1
     assert summary.outside_xnnpack["HARD_SWISH"] == summary.operations["HARD_SWISH"] > 0
-    assert set(summary.outside_xnnpack) == {"HARD_SWISH", "QUANTIZE"}
+    assert set(summary.outside_xnnpack) == {"HARD_SWISH", "QUANTIZE", "SOFTMAX"}
 
 
 def test_float_files_have_no_int8(float_model):
