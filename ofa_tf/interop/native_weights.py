@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ofa_tf import networks
 from ofa_tf.common import InputError
 from ofa_tf.interop.ofa_checkpoint import MappedTensor, read_state_dict
-from ofa_tf.networks import PackedSupernet
 from ofa_tf.spaces import NATIVE_NETWORKS, Operation, native_space, operations
 from ofa_tf.spaces.block import WITH_KERNEL
 
 if TYPE_CHECKING:
     import keras
+
+    from ofa_tf.networks import PackedSupernet
 
 # Those that `keras.applications` has.
 KERAS_NETWORKS = tuple(name for name in NATIVE_NETWORKS if name != "EfficientNetLite0")
@@ -26,7 +26,7 @@ _LITE_PREPROCESSING = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3, "crop_fr
 _Layer = tuple[str, list[np.ndarray]]
 
 
-def load_keras_network(name: str | os.PathLike, *, seed: int = 0) -> PackedSupernet:
+def load_keras_network(name: str | os.PathLike, *, seed: int = 0) -> "PackedSupernet":
     """A network of `keras.applications` as a supernet, in which it is one sub-network.
 
     Args:
@@ -54,7 +54,7 @@ def load_keras_network(name: str | os.PathLike, *, seed: int = 0) -> PackedSuper
 
 def load_efficientnet_lite0(
     path: str | os.PathLike, *, class_names: Sequence[str] = (), seed: int = 0
-) -> tuple[PackedSupernet, list[MappedTensor]]:
+) -> "tuple[PackedSupernet, list[MappedTensor]]":
     """The published EfficientNet-Lite0 of PyTorch as a supernet of `spaces.efficientnet_lite`.
 
     Args:
@@ -220,8 +220,11 @@ def _supernet(
     class_names: Sequence[str] = (),
     seed: int = 0,
     name: str | None = None,
-) -> PackedSupernet:
+) -> "PackedSupernet":
     """The supernet that begins with a network's layers, which are in the order in which they run."""
+    # Loads TensorFlow, which a search does without.
+    from ofa_tf import networks
+
     num_classes = layers[-1][1][-1].size
     listed = _named_operations(network, num_classes)
     if len(listed) != len(layers):
@@ -240,7 +243,7 @@ def _supernet(
     space, native = native_space(network, num_classes=num_classes, name=name)
     net = networks.build(space, seed=seed)
     networks.embed(net, native, weights)
-    return PackedSupernet(
+    return networks.PackedSupernet(
         net,
         preprocessing=preprocessing,
         class_names=tuple(class_names),
