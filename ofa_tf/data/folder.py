@@ -47,7 +47,7 @@ _AT_ONCE = 64
 _THREADS = 8
 # What of the message is told name by name; it is to fit on one screen.
 _NAMED_CLASSES = 8
-_NAMED_CHARACTERS = 800
+_NAMED_CHARACTERS = 400
 
 _HINTS = {".heic": "pip install pillow-heif reads .heic"}
 
