@@ -47,7 +47,7 @@ _AT_ONCE = 64
 _THREADS = 8
 # What of the message is told name by name; it is to fit on one screen.
 _NAMED_CLASSES = 8
-_NAMED_CHARACTERS = 800
+_NAMED_CHARACTERS = 400
 
 _HINTS = {".heic": "pip install pillow-heif reads .heic"}
 
@@ -137,22 +137,23 @@ def scan(
         InputError: a class to train on, or a whole split, has no readable image, or too many images are unreadable.
     """
     label_of = {name: label for label, name in enumerate(class_names)}
-    with (
-        warnings.catch_warnings(),
-        tqdm.tqdm(desc=f"{root}: reading headers", unit="file", delay=3, leave=False) as bar,
-    ):
-        # Of damaged files Pillow warns, too.
+    # Of damaged files Pillow warns, too.
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        with (
+            tqdm.tqdm(desc=f"{root}: reading headers", unit="file", delay=3, leave=False) as bar,
+            concurrent.futures.ThreadPoolExecutor(_THREADS) as pool,
+        ):
             found = [
                 _inspected(pool, bar, root / split, name, directory, label_of[name])
                 for split, names in folders.items()
                 for name, directory in names.items()
             ]
-    for path in lost:
-        _keep_place(root, found, path)
-    _decode_all(root, [file for kind in found for file in kind.images if not (file.unreadable or file.lost)])
-    _tell(root, found, {split: _strays(root / split) for split in folders})
+        for path in lost:
+            _keep_place(root, found, path)
+        _decode_all(root, [file for kind in found for file in kind.images if not (file.unreadable or file.lost)])
+        strays = {split: _strays(root / split) for split in folders}
+    _tell(root, found, strays)
     return {split: _split(root / split, [kind for kind in found if kind.split == split]) for split in folders}
 
 
