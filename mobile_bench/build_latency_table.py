@@ -10,8 +10,8 @@ a phone, named by its serial (python -m mobile_bench.devices lists them), LiteRT
 
 The table is written every few seconds, for phones after every block. After an interruption, rerun to resume. The last
 line names what is doubtful: drift, blocks of varying time, blocks measured on a hot phone.
-Several phones at once: --device=SERIAL1,SERIAL2 or --device=all, a process and a table for each, with its serial in the
-table's name (phone-SERIAL1.json).
+Several phones at once: --device=SERIAL1,SERIAL2 or --device=all, a process and a table for each, with its serial number
+in the table's name (phone-SERIAL1.json). A phone that adb reaches in two ways, by USB and Wi-Fi, is measured once.
 With --form=auto, a network is measured in every form first, and the form that is fastest on the device is taken.
 How well the table predicts whole networks: python -m mobile_bench.verify.
 """
@@ -22,7 +22,7 @@ from absl import flags
 
 from ofa_tf.common import InputError, cli
 from ofa_tf.common.form import FORMS, PRECISIONS
-from ofa_tf.devices import HOST, device_flags
+from ofa_tf.devices import HOST, KINDS, device_flags, kind_of
 from ofa_tf.devices.device_flags import ADB
 
 _AUTO, _ALL = "auto", "all"
@@ -61,11 +61,17 @@ def main(argv):
     space = spaces.get(_SPACE.value, _NUM_CLASSES.value)
     resolutions = _resolutions(_RESOLUTIONS.value)
     names = _names(_DEVICE.value)
-    if len(names) > 1 or _DEVICE.value == [_ALL]:
-        from ofa_tf.devices.phone_workers import run_workers
+    if len(names) != 1:
+        from ofa_tf.devices.adb import Adb
+        from ofa_tf.devices.phone_workers import outputs_of, run_workers
 
+        adb = None if names and all(kind_of(name) is not KINDS["android"] for name in names) else Adb(ADB.value)
+        outputs = outputs_of(_OUTPUT.value, names, adb, lambda note: print(note, file=sys.stderr, flush=True))
+        if not outputs:
+            # Without any, asking for one says what to do.
+            adb.device()
         arguments = [*sys.argv[1:], "--progress=lines"]
-        run_workers(f"{__package__}.build_latency_table", arguments, names, _OUTPUT.value)
+        run_workers(f"{__package__}.build_latency_table", arguments, outputs)
         return
 
     from ofa_tf.devices.table_file import table_summary
@@ -113,15 +119,13 @@ def _form(space, device) -> str | None:
 
 
 def _names(devices: list[str]) -> list[str]:
-    """What is measured on, one by one."""
-    from ofa_tf.devices.adb import Adb
-
+    """What is measured on, one by one; none for all phones."""
     if devices == [_ALL]:
-        adb = Adb(ADB.value)
-        # Without any, asking for one says what to do.
-        return list(adb.states()) or [adb.device().serial]
+        return []
     if not devices or (HOST in devices and len(devices) > 1):
         raise InputError(f"--device={','.join(devices)}: expected {HOST!r} alone, names of devices, or {_ALL!r}")
+    if len(set(devices)) < len(devices):
+        raise InputError(f"--device={','.join(devices)}: a phone is there twice; give each once")
     return devices
 
 

@@ -3,8 +3,8 @@
     python -m mobile_bench.devices
 
 One device a line: its name for --device, then model, processor, version of Android, ABI, cores with their highest
-frequency, governor and temperature, or its state and what to do where it cannot be used. --output writes the same as
-JSON.
+frequency, governor and temperature, or its state and what to do where it cannot be used; of a phone that adb reaches in
+two ways, by USB and Wi-Fi, which other serial is the same phone. --output writes the same as JSON.
 A phone needs USB debugging (Settings, Developer options) and its owner's consent to this computer.
 """
 
@@ -21,17 +21,22 @@ _OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the list, none un
 def main(argv):
     del argv
     from ofa_tf.devices import HOST, host
-    from ofa_tf.devices.adb import Adb, check_state
+    from ofa_tf.devices.adb import Adb
     from ofa_tf.devices.phone_facts import PhoneFacts
 
     this = host.describe()
     found = {HOST: {"state": "device", **this}}
     print(f"{HOST}: {this['cpu']}, {this['cores']} cores, {this['os']}")
-    adb = Adb(ADB.value)
-    for serial, state in adb.states().items():
+    for it in Adb(ADB.value).listed():
+        serial, state = it.serial, it.state
+        if it.same_as:
+            found[serial] = {"state": state, "same_as": it.same_as}
+            print(f"{serial}: the same phone as {it.same_as}{'' if it.device else f' ({state})'}")
+            continue
         try:
-            check_state(serial, state)
-            facts = PhoneFacts.read(adb.device(serial))
+            if it.device is None:
+                raise it.error
+            facts = PhoneFacts.read(it.device)
         except OfaError as error:
             # Those that cannot be used are listed, too: that is what this is called for.
             found[serial] = {"state": state, "error": str(error)}

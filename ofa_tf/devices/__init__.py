@@ -98,7 +98,7 @@ def _open_ssh(name: str, options: BenchmarkOptions, settings: Settings) -> "Devi
 def _is_attached_phone(name: str, settings: Settings) -> bool:
     from ofa_tf.devices.adb import Adb
 
-    return Adb(settings.adb).states().get(name) == "device"
+    return Adb(settings.adb).is_usable(name)
 
 
 # By name; the first whose names fit opens a device, so that the serials of phones, which can be any text, come last.
@@ -119,7 +119,7 @@ def open(name: str, options: BenchmarkOptions | None = None, settings: Settings 
     """A device, to be entered.
 
     Args:
-        name: "host", the serial of a phone ("" for the one that is there), or "ssh:USER@HOST".
+        name: "host", a phone's serial or serial number ("" for the one that is there), or "ssh:USER@HOST".
         options: how models are measured.
         settings: where programs and logs are.
 

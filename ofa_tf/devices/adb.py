@@ -10,8 +10,10 @@ push that found no room says nothing but "FAIL", and the time-out of `shell2` be
 """
 
 import contextlib
+import dataclasses
 import os
 import pathlib
+import re
 import secrets
 import shlex
 import shutil
@@ -28,14 +30,41 @@ _PROBE_SECONDS = 2.0
 _PUSH_BYTES_PER_SECOND = 1e6
 
 
+_ASK_IDENTITY = "getprop ro.serialno; cat /proc/sys/kernel/random/boot_id 2>/dev/null || true"
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """Which phone it is, whatever it is reached by: its serial number, and its boot id, which a restart changes.
+
+    Either is "" where the phone does not tell it. Emulators, and some cheap phones, share a serial number; the boot id
+    tells them apart while they run.
+    """
+
+    serial_number: str = ""
+    boot_id: str = ""
+
+    def is_same(self, other: "Identity") -> bool:
+        """Whether two serials lead to one phone."""
+        return self == other != Identity()
+
+
 class AdbDevice:
-    """The `Connection` with one phone; made by `Adb.device`."""
+    """The `Connection` with one phone; made by `Adb.device`, which opens it.
+
+    `serial` is what adb reaches it by, and may become another one of the same phone (`wait`); `identity` says which.
+    """
 
     def __init__(self, adb: "Adb", serial: str):
-        self.adb, self.serial = adb, serial
+        self.adb, self.serial, self.identity = adb, serial, Identity()
 
-    def check_features(self) -> None:
-        """Raises `InputError` for a phone whose exit codes are lost."""
+    @property
+    def name(self) -> str:
+        """What tables call the phone, under whatever serial it is reached: its serial number, where it tells one."""
+        return self.identity.serial_number or self.serial
+
+    def open(self) -> "AdbDevice":
+        """Asks which phone it is; raises `InputError` for one whose exit codes are lost."""
         features = self.adb.run(["-s", self.serial, "features"])
         if features.returncode:
             raise LostError(f"phone {self.serial}: {brief(features.stderr) or 'does not tell its features'}")
@@ -44,6 +73,13 @@ class AdbDevice:
                 f"phone {self.serial}: its adb has no shell_v2, without which exit codes are lost; expected Android 7 "
                 f"or later: take another phone"
             )
+        self.identity = self._ask_identity()
+        return self
+
+    def _ask_identity(self, timeout_seconds: float = CALL_SECONDS) -> Identity:
+        lines = self.shell(_ASK_IDENTITY, timeout_seconds=timeout_seconds).splitlines()
+        number, boot_id = (*(line.strip() for line in lines), "", "")[:2]
+        return Identity("" if number == "unknown" else number, boot_id)
 
     def shell(self, command: str, *, timeout_seconds: float = CALL_SECONDS) -> str:
         """As `Connection.shell`."""
@@ -104,7 +140,7 @@ class AdbDevice:
             raise LostError(f"phone {self.serial}: {source.name} arrived damaged, or not at all") from error
 
     def wait(self, seconds: float) -> None:
-        """As `Connection.wait`."""
+        """As `Connection.wait`; a phone that comes back under another serial is gone on with under that one."""
         end = time.monotonic() + seconds
         while True:
             left = end - time.monotonic()
@@ -112,13 +148,23 @@ class AdbDevice:
                 if ":" in self.serial:
                     # A phone by its address: adb's server gives up on those after a while.
                     self.adb.run(["connect", self.serial])
-                # A frozen phone is listed, too; only an answer shows that it is there.
-                if self.adb.states().get(self.serial) == "device":
-                    self.shell("true", timeout_seconds=_PROBE_SECONDS)
+                if self._is_back():
                     return
             if left <= 0:
                 raise LostError(f"phone {self.serial}: did not come back within {seconds:g} s; plug it in again")
             time.sleep(min(0.2, left))
+
+    def _is_back(self) -> bool:
+        usable = [serial for serial, state in self.adb.states().items() if state == "device"]
+        for serial in sorted(usable, key=lambda serial: serial != self.serial):
+            # A frozen phone is listed, too; only an answer shows that it is there.
+            with contextlib.suppress(LostError, CommandError):
+                found = AdbDevice(self.adb, serial)._ask_identity(_PROBE_SECONDS)
+                restarted = serial == self.serial and found.serial_number == self.identity.serial_number
+                if restarted or found.is_same(self.identity):
+                    self.serial = serial
+                    return True
+        return False
 
     def _broken(self, words: str) -> LostError:
         said = f" ({brief(words)})" if words.strip() else ""
@@ -172,6 +218,24 @@ def find_adb(path: str | os.PathLike | None = None) -> pathlib.Path:
     raise InputError("no adb found; pip install adbutils brings one, or give yours with --adb=PATH")
 
 
+# Serial and state: a tab between them, or spaces, which some names and one state have inside, too.
+_LISTED = re.compile(r"([^\t]+)\t(.+)|(.+?)\s+(no permissions.*|\S+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """What adb lists under one serial: its state, and the opened device or why there is none.
+
+    `same_as` is the serial of the same phone that counts, "" where this one does.
+    """
+
+    serial: str
+    state: str
+    device: AdbDevice | None
+    error: OfaError | None
+    same_as: str = ""
+
+
 class Adb:
     """The adb program (see `find_adb`), called with more variables than this process has, and its server."""
 
@@ -196,28 +260,72 @@ class Adb:
         if listed.returncode:
             raise OfaError(f"{self.path} devices: failed ({brief(listed.stderr)}); see whether adb itself works")
         lines = listed.stdout.partition("List of devices attached")[2].splitlines()
-        pairs = (line.partition("\t") for line in lines)
-        return {serial.strip(): state.strip() for serial, _, state in pairs if state.strip()}
+        found = [_LISTED.fullmatch(line.strip()) for line in lines]
+        return {(it[1] or it[3]).strip(): (it[2] or it[4]).strip() for it in found if it}
 
-    def device(self, serial: str | None = None) -> AdbDevice:
-        """The device of a serial, or the only one; `InputError` says what to do where it cannot be used."""
+    def listed(self) -> list[Listed]:
+        """Every serial that adb lists, asked which phone it is; of the serials of one phone the cable's comes first."""
+        found = [self._listed(serial, state) for serial, state in self.states().items()]
+        found.sort(key=lambda it: (it.device is None, it.device and it.serial != it.device.name))
+        first: list[Listed] = []
+        for number, it in enumerate(found):
+            same = next((one.serial for one in first if _is_same(one.device, it)), "")
+            found[number] = dataclasses.replace(it, same_as=same)
+            first += [it] if it.device and not same else []
+        return found
+
+    def is_usable(self, name: str) -> bool:
+        """Whether a phone of this name, adb's serial or the phone's own number, can be measured on now."""
+        states = self.states()
+        if name in states:
+            return states[name] == "device"
+        return any(it.device and it.device.name == name for it in self.listed())
+
+    def _listed(self, serial: str, state: str) -> Listed:
+        try:
+            check_state(serial, state)
+            return Listed(serial, state, AdbDevice(self, serial).open(), None)
+        except OfaError as error:
+            return Listed(serial, state, None, error)
+
+    def device(self, name: str | None = None) -> AdbDevice:
+        """The phone of a name, adb's serial or the phone's own serial number, or the only one.
+
+        Raises:
+            InputError: it cannot be used; the message says what to do.
+        """
         states = self.states()
         if not states:
             raise InputError(
                 "no phone: adb sees none; connect one by USB and switch on USB debugging in its developer options"
             )
-        if serial is None:
-            if len(states) > 1:
-                raise InputError(f"{len(states)} phones: {', '.join(states)}; choose one with --device=SERIAL")
-            serial = next(iter(states))
-        if serial not in states:
+        if name in states or (name is None and len(states) == 1):
+            serial = name or next(iter(states))
+            check_state(serial, states[serial])
+            return AdbDevice(self, serial).open()
+        found = [it for it in self.listed() if not it.same_as]
+        if name is not None:
+            found = [it for it in found if it.device and it.device.name == name]
+        if not found:
             raise InputError(
-                f"phone {serial}: adb does not see it, but {', '.join(states)}; connect it, or take one of these"
+                f"phone {name}: adb does not see it, but {', '.join(states)}; connect it, or take one of these"
             )
-        check_state(serial, states[serial])
-        device = AdbDevice(self, serial)
-        device.check_features()
-        return device
+        if len(found) > 1:
+            called = f" with the serial number {name}" if name else ""
+            raise InputError(
+                f"{len(found)} phones{called}: {', '.join(it.serial for it in found)}; choose one with --device=SERIAL"
+            )
+        if found[0].device is None:
+            raise found[0].error
+        return found[0].device
+
+
+def _is_same(device: AdbDevice, other: Listed) -> bool:
+    if other.device:
+        return device.identity.is_same(other.device.identity)
+    # What cannot be asked; the names that adb finds in a Wi-Fi have the number inside.
+    number = device.identity.serial_number
+    return bool(number) and (other.serial == number or other.serial.startswith(f"adb-{number}-"))
 
 
 def check_state(serial: str, state: str) -> None:

@@ -43,7 +43,8 @@ measure() {{
         waited=$((waited + {step}))
         read_temperature
     done
-    printf '\\n%s begin %s %s\\n' $word "$1" "$thermal/$battery"
+    # Where adbd itself ended, nobody says HUP, and nobody hears this.
+    printf '\\n%s begin %s %s\\n' $word "$1" "$thermal/$battery" || stop
     {command} --graph="$2" </dev/null &
     child=$!
     wait $child

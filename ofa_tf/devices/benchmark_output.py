@@ -36,6 +36,8 @@ _UNKNOWN_OPTIONS = re.compile(r"Unconsumed cmdline flags: (.+)")
 _NOT_DELEGATED = re.compile(
     r"will not be executed by the delegate|Failed to apply .*delegate|acceleration is unsupported", re.I
 )
+# The clock of a phone may be coarser than a microsecond, but never so that a run of this length takes 0 of it.
+_COARSEST_MS = 1.0
 # Of what is printed with two decimals.
 _ROUNDING_MS = 0.011
 _QUOTED_CHARACTERS = 400
@@ -68,13 +70,15 @@ class BenchmarkOutput:
     delegated: bool = True
 
     def __post_init__(self):
-        if self.min_ms == 0:
+        if self.mean_ms == 0:
             raise ValueError("0 ms: the model is too fast for the tool's clock")
+        if self.min_ms == 0 and self.mean_ms >= _COARSEST_MS:
+            raise ValueError(f"0 ms as the shortest time, {self.mean_ms:g} ms as the mean: no clock is so coarse")
         # NaN fails every one of these.
         ordered = [self.min_ms, *(value for value in (self.median_ms, self.p95_ms) if value is not None), self.max_ms]
         if not (
             self.count >= 1
-            and 0 < self.min_ms <= self.mean_ms * (1 + 1e-5)
+            and 0 <= self.min_ms <= self.mean_ms * (1 + 1e-5)
             and self.mean_ms <= self.max_ms * (1 + 1e-5)
             and all(low <= high for low, high in itertools.pairwise(ordered))
             and 0 <= self.std_ms < math.inf
@@ -83,10 +87,15 @@ class BenchmarkOutput:
             raise ValueError(f"its numbers contradict one another: {dataclasses.asdict(self)}")
 
     @property
+    def below_clock(self) -> bool:
+        """Whether most runs took less than the tool's clock can tell: the median is 0, and only the mean a time."""
+        return self.median_ms == 0
+
+    @property
     def latency(self) -> BlockLatency:
-        """The same for a latency table; where the tool tells no median, the mean takes its place."""
-        median_ms = self.mean_ms if self.median_ms is None else self.median_ms
-        return BlockLatency(median_ms, self.p95_ms, self.std_ms, self.count)
+        """The same for a latency table; where the tool tells no median, or 0, the mean takes its place."""
+        median_ms = self.median_ms or self.mean_ms
+        return BlockLatency(median_ms, self.p95_ms or None, self.std_ms, self.count)
 
 
 def read_run(text: str, code: int, options: BenchmarkOptions) -> tuple[BenchmarkOutput, tuple["OperationTime", ...]]:

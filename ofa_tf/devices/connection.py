@@ -86,6 +86,7 @@ def lines_of(
     silent_seconds: float,
     device: str,
     environment: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
 ) -> Iterator[str]:
     """The whole lines that a program of this machine writes, without their ends; it is killed when no more are wanted.
 
@@ -95,7 +96,7 @@ def lines_of(
     child = subprocess.Popen(
         command,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         preexec_fn=_end_with_parent,

@@ -84,6 +84,11 @@ class Device(abc.ABC):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def table_name(self) -> str:
+        """What tables call it, whatever it is reached by."""
+        return self.name
+
     @abc.abstractmethod
     def describe(self) -> dict[str, str]:
         """What a measurement depends on, by name, as tables record it; "cpu" is among them."""

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from ofa_tf.common import OfaError
+from ofa_tf.common import OfaError, brief
 from ofa_tf.devices import Settings
 from ofa_tf.devices.adb import Adb, AdbDevice
 from ofa_tf.devices.benchmark_model import ON_PROCESSOR, VERSION, BenchmarkBinary, BenchmarkOptions, find_binary
-from ofa_tf.devices.phone_facts import PhoneFacts, PhoneLock, core_mask
+from ofa_tf.devices.connection import CommandError
+from ofa_tf.devices.phone_facts import PhoneFacts, core_mask
+from ofa_tf.devices.phone_lock import HeldError, PhoneLock
 from ofa_tf.devices.remote import RemoteDevice
 from ofa_tf.predictors.latency_table import PHONE_CONDITIONS
 
@@ -28,18 +30,15 @@ class Phone(RemoteDevice):
     def __init__(self, device: AdbDevice, binary: BenchmarkBinary, options: BenchmarkOptions, **session: Any):
         super().__init__(device.serial, device, options, **session)
         self.binary, self.tool = binary, binary.path
-        self._lock = PhoneLock(device.serial)
+        self._lock = PhoneLock(device, self.note)
 
     def __enter__(self) -> "Phone":
         self._lock.acquire()
         try:
             self.facts = PhoneFacts.read(self.connection)
             self.abi = self.facts.abi
-            mask = core_mask(self.facts.cores, self.options.threads) if self.facts.cores else 0
-            # A delegate's own processor has nothing to do with cores.
-            self.core_mask = mask if self.options.delegate in ON_PROCESSOR else 0
-            self.prefix = ["taskset", f"{self.core_mask:x}"] if self.core_mask else []
-            self.prepare()
+            self._choose_cores()
+            super().prepare()
         except BaseException:
             self.__exit__()
             raise
@@ -50,9 +49,49 @@ class Phone(RemoteDevice):
             )
         return self
 
+    def _choose_cores(self) -> None:
+        facts = self.facts
+        if facts.cores_off:
+            self.note(
+                f"{self}: {facts.cores_off} of its {len(facts.cores) + facts.cores_off} cores are switched off; the "
+                f"times will be those of the others ({facts.core_text})"
+            )
+        mask = core_mask(facts.cores, self.options.threads) if facts.cores else 0
+        # A delegate's own processor has nothing to do with cores.
+        self.core_mask = mask if self.options.delegate in ON_PROCESSOR else 0
+        if self.core_mask:
+            try:
+                self.connection.shell(f"taskset {self.core_mask:x} true")
+            except CommandError as error:
+                self.note(
+                    f"{self}: taskset does not give it the cores {self.core_mask:x} ({brief(error.output)}); the times "
+                    f"will be those of whichever cores it takes, recorded as core mask 'all'"
+                )
+                self.core_mask = 0
+        self.prefix = ["taskset", f"{self.core_mask:x}"] if self.core_mask else []
+
+    def prepare(self) -> None:
+        """As `RemoteDevice.prepare`, after the connection broke, and the lock with it."""
+        self._lock.release()
+        self._lock.acquire()
+        if self.connection.serial != self.name:
+            self.note(f"{self}: goes on as {self.connection.serial}, the same phone")
+            self.name = self.connection.serial
+        super().prepare()
+
+    def confirm(self) -> None:
+        """As `RemoteDevice.confirm`: the lock is held."""
+        self._lock.confirm()
+
     def __exit__(self, *_) -> None:
         try:
+            if not self._lock.held:
+                # It was lost with the connection.
+                self._lock.acquire()
             self.clean()
+        except HeldError:
+            # What is there is another's by now.
+            pass
         except OfaError as error:
             # The next session does it.
             self.note(f"{self}: {self.folder} may be left on it ({error})")
@@ -61,6 +100,11 @@ class Phone(RemoteDevice):
 
     def __str__(self) -> str:
         return f"phone {self.name}"
+
+    @property
+    def table_name(self) -> str:
+        """As `Device.table_name`."""
+        return self.connection.name
 
     def describe(self) -> dict[str, str]:
         """As `Device.describe`."""
@@ -79,7 +123,7 @@ class Phone(RemoteDevice):
 
 
 def open_phone(serial: str, options: BenchmarkOptions, settings: Settings) -> Phone:
-    """A session on the phone of a serial, "" for the one that is there; to be entered."""
+    """A session on the phone of a name, "" for the one that is there; to be entered."""
     device = Adb(settings.adb).device(serial or None)
     binary = find_binary(
         PhoneFacts.read(device).abi, settings.benchmark_binary, version=settings.litert_version or VERSION

@@ -1,11 +1,7 @@
-"""What a phone is and how warm it is; and the lock of the one process that measures on it."""
+"""What a phone is, how warm it is, and which of its cores measure."""
 
 import dataclasses
-import fcntl
-import os
-import pathlib
 import re
-import tempfile
 from collections.abc import Sequence
 
 from ofa_tf.common import InputError
@@ -32,6 +28,8 @@ _COMMAND = "\n".join(
         '    if [ "$(cat $core/online 2>/dev/null)" != 0 ]; then',
         "        top=$(cat $core/cpufreq/cpuinfo_max_freq 2>/dev/null)",
         '        echo "core=${core##*/cpu} ${top:-0} $(cat $core/cpufreq/scaling_governor 2>/dev/null)"',
+        "    else",
+        '        echo "off=${core##*/cpu}"',
         "    fi",
         "done",
         READ_TEMPERATURE,
@@ -83,15 +81,20 @@ class Core:
 
 @dataclasses.dataclass(frozen=True)
 class PhoneFacts:
-    """What a phone tells of itself; texts are empty where it does not."""
+    """What a phone tells of itself; texts are empty where it does not.
+
+    `serial` is what adb reaches it by, `serial_number` its own; `cores` are those that are switched on.
+    """
 
     serial: str
+    serial_number: str
     model: str
     soc: str
     android: str
     abi: str
     fingerprint: str
     cores: tuple[Core, ...]
+    cores_off: int
     reading: Reading
 
     @staticmethod
@@ -102,12 +105,14 @@ class PhoneFacts:
         cores = [_CORE.fullmatch(value.strip()) for name, value in pairs if name == "core"]
         return PhoneFacts(
             serial=device.serial,
+            serial_number=device.identity.serial_number,
             model=f"{found.get('manufacturer', '')} {found.get('model', '')}".strip(),
             soc=found.get("soc") or found.get("platform", ""),
             android=found.get("android", ""),
             abi=found.get("abi", ""),
             fingerprint=found.get("fingerprint", ""),
             cores=tuple(sorted((_core(match) for match in cores if match), key=lambda core: core.index)),
+            cores_off=sum(name == "off" for name, _ in pairs),
             reading=Reading.of(found.get("temperature", "")),
         )
 
@@ -118,10 +123,12 @@ class PhoneFacts:
 
     @property
     def core_text(self) -> str:
-        """Its cores, for people: "4 x 1.80 GHz + 3 x 2.40 GHz + 1 x 3.00 GHz"."""
+        """Its cores, for people: "4 x 1.80 GHz + 3 x 2.40 GHz + 1 x 3.00 GHz", and how many are switched off."""
         tops = sorted({core.top_khz for core in self.cores})
         counted = [(sum(core.top_khz == top for core in self.cores), top) for top in tops]
-        return " + ".join(f"{count} x {top / 1e6:.2f} GHz" if top else f"{count} x unknown" for count, top in counted)
+        text = " + ".join(f"{count} x {top / 1e6:.2f} GHz" if top else f"{count} x unknown" for count, top in counted)
+        off = f", {self.cores_off} of {len(self.cores) + self.cores_off} switched off" if self.cores_off else ""
+        return text + off
 
 
 def core_mask(cores: Sequence[Core], threads: int) -> int:
@@ -131,7 +138,7 @@ def core_mask(cores: Sequence[Core], threads: int) -> int:
     Raises `InputError` where there are fewer cores than threads.
     """
     if threads > len(cores):
-        raise InputError(f"--threads={threads}: the phone has {len(cores)} cores; give at most as many")
+        raise InputError(f"--threads={threads}: the phone has {len(cores)} cores switched on; give at most as many")
     fastest = sorted(cores, key=lambda core: (-core.top_khz, core.index))
     for top in sorted({core.top_khz for core in cores}, reverse=True):
         kind = [core for core in fastest if core.top_khz == top]
@@ -145,48 +152,3 @@ def core_mask(cores: Sequence[Core], threads: int) -> int:
 
 def _core(match: re.Match) -> Core:
     return Core(int(match[1]), int(match[2]), match[3])
-
-
-class PhoneLock:
-    """Held by the process that measures on a phone; it is gone with that process, whatever ends it."""
-
-    def __init__(self, serial: str):
-        self._serial = serial
-        name = re.sub(r"[^A-Za-z0-9.-]", "_", serial)
-        self._path = pathlib.Path(tempfile.gettempdir()) / f"ofa_tf-phone-{name}.lock"
-        self._descriptor: int | None = None
-
-    def acquire(self) -> None:
-        """Takes it.
-
-        Raises:
-            InputError: another process has it, or its file cannot be opened.
-        """
-        descriptor = self._open()
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise InputError(
-                f"phone {self._serial}: another process measures on it; wait for its end, or take another phone"
-            ) from None
-        self._descriptor = descriptor
-
-    def _open(self) -> int:
-        try:
-            try:
-                # Another user's file in a shared folder may be opened, but not by a call that would create it.
-                return os.open(self._path, os.O_RDONLY)
-            except FileNotFoundError:
-                return os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise InputError(
-                f"{self._path}: cannot be opened ({error.strerror}), which keeps others off phone {self._serial}; "
-                f"delete it, or have its owner make it readable"
-            ) from error
-
-    def release(self) -> None:
-        """Gives it back."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None

@@ -75,6 +75,7 @@ class RemoteDevice(Device):
         self.name, self.connection, self.options, self.threads = name, connection, options, options.threads
         self._log_folder = None if log_folder is None else pathlib.Path(log_folder)
         self.patience_seconds, self.note = patience_seconds, on_note
+        self._told_of_clock = False
         self._silent_seconds = 2 * options.max_seconds + 30 if silent_seconds is None else silent_seconds
 
     def prepare(self) -> None:
@@ -88,6 +89,9 @@ class RemoteDevice(Device):
         # It ends with an error when asked for help.
         said = self.connection.shell(f"{shlex.quote(self._program)} --help 2>&1 || true")
         self._arguments = self.options.arguments(known_options(said, self.tool, str(self), self.abi))
+
+    def confirm(self) -> None:
+        """What must be so before a batch is measured; here nothing."""
 
     def clean(self) -> None:
         """Ends what runs in the folder, and removes it."""
@@ -112,6 +116,7 @@ class RemoteDevice(Device):
             try:
                 if interruptions:
                     self.prepare()
+                self.confirm()
                 for event in self._events(batch):
                     if isinstance(event, Begun):
                         running = event.index
@@ -182,7 +187,14 @@ class RemoteDevice(Device):
             return None if again else _failed(job, f"{error}{where}")
         limits = self.options.hot_status, self.options.hot_celsius
         hot = ended.before.is_hot(*limits) or ended.after.is_hot(*limits)
-        facts = {**dataclasses.asdict(output), "battery_celsius": ended.after.battery_celsius}
+        if output.below_clock and not self._told_of_clock:
+            self._told_of_clock = True
+            self.note(
+                f"{self}: {job.name}: half of its runs or more took 0 us by benchmark_model's clock; its mean is taken "
+                f"for its median, here and wherever that is so"
+            )
+        told = {"below_clock": output.below_clock, "battery_celsius": ended.after.battery_celsius}
+        facts = {**dataclasses.asdict(output), **told}
         new = Measurement(job.name, output.latency, hot=hot, state=str(ended.after), facts=facts, operations=operations)
         order = hot, ended.after.warmth
         if job.best is None or order < job.order:

@@ -23,7 +23,7 @@ from ofa_tf.devices.table_file import (
     start_table,
     version_number,
 )
-from ofa_tf.predictors.latency_table import DRIFT, HOT, UNFINISHED, BlockLatency, LatencyTable
+from ofa_tf.predictors.latency_table import BELOW_CLOCK, DRIFT, HOT, UNFINISHED, BlockLatency, LatencyTable
 from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.population import distinct_blocks
 
@@ -53,7 +53,7 @@ def build_table(
     form = form_of(precision, form)
     resolutions = space.resolutions if resolutions is None else resolutions
     blocks = distinct_blocks(space, resolutions)
-    table = start_table(output, conditions(device, precision, form), device.conditions, resolutions)
+    table = start_table(output, conditions(device, precision, form), device, resolutions)
     missing = table.missing(blocks)
     if not missing and not _unfinished(table, space)[1]:
         return table
@@ -85,7 +85,7 @@ def build_table(
 
 def conditions(device: Device, precision: str, form: str) -> LatencyTable:
     """A table without blocks that says what is measured and how."""
-    return LatencyTable(device.name, precision, device.threads, form, versions=device.describe())
+    return LatencyTable(device.table_name, precision, device.threads, form, versions=device.describe())
 
 
 @dataclasses.dataclass
@@ -211,18 +211,23 @@ class _Build:
         if not good:
             return
         batch.keys += [key for key in good if key not in batch.keys]
-        hot = {key for key, measurement in good.items() if measurement.hot}
-        hot |= set(self.table.versions.get(HOT, "").split()) - set(good)
-        heat = {HOT: " ".join(sorted(hot))} if self.device.tells_heat else {}
+        doubts = {HOT: self._named(HOT, good, lambda it: it.hot)} if self.device.tells_heat else {}
+        if below := self._named(BELOW_CLOCK, good, lambda it: it.facts.get("below_clock")):
+            doubts[BELOW_CLOCK] = below
         latencies = [_without_call(measurement.latency, self._empty_ms) for measurement in good.values()]
         versions = {
             **self.device.describe(),
             "method": self._method(),
-            **heat,
+            **doubts,
             **self._references(),
         }
         self.table = extended(self.table, [blocks[key] for key in good], latencies, versions)
         self._save({})
+
+    def _named(self, name: str, good: dict[str, Measurement], is_so: Callable[[Measurement], bool]) -> str:
+        """What a table names: those of the new blocks, and of the others those that it named before."""
+        before = set(self.table.versions.get(name, "").split()) - set(good)
+        return " ".join(sorted(before | {key for key, measurement in good.items() if is_so(measurement)}))
 
     def _references(self) -> dict[str, str]:
         batches = [(batch.level_ms, batch.keys) for batch in self.batches if math.isfinite(batch.level_ms)]
@@ -258,7 +263,7 @@ def time_networks(
     device: Device, table: LatencyTable, space: Space, archs: Sequence[Arch], *, path: str, seed: int
 ) -> tuple[list[float], float]:
     """As `Device.time_networks`, by whole files in turns."""
-    check_conditions(path, table, conditions(device, table.precision, table.form), device.conditions)
+    check_conditions(path, table, conditions(device, table.precision, table.form), device)
     cache = ModelCache()
     networks = [middle(space), *archs]
     files = [

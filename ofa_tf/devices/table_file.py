@@ -7,37 +7,41 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from ofa_tf.common import InputError
-from ofa_tf.predictors.latency_table import DRIFT, HOT, BlockLatency, LatencyTable
+from ofa_tf.devices.device import Device
+from ofa_tf.predictors.latency_table import BELOW_CLOCK, DRIFT, HOT, BlockLatency, LatencyTable
 from ofa_tf.spaces import Block, Space
 
-_CONDITIONS = ("device", "precision", "threads", "form")
+_CONDITIONS = ("precision", "threads", "form")
 
 
 def start_table(
-    output: str | os.PathLike | None, new: LatencyTable, versions: Sequence[str], resolutions: Sequence[int]
+    output: str | os.PathLike | None, new: LatencyTable, device: Device, resolutions: Sequence[int]
 ) -> LatencyTable:
     """The table at a path, to go on with, or the new one, without blocks, where there is none.
 
     Raises:
-        InputError: the table there was measured under other conditions: precision, form, or one of these versions.
+        InputError: the table there was measured under other conditions: precision, form, or one of the device's.
     """
     new = dataclasses.replace(new, date=_now()).for_resolutions(resolutions)
     if output is None or not pathlib.Path(output).exists():
         return new
     old = LatencyTable.load(output)
-    check_conditions(output, old, new, versions)
-    table = old.for_resolutions(resolutions)
+    check_conditions(output, old, new, device)
+    table = dataclasses.replace(old, device=new.device).for_resolutions(resolutions)
     if table != old:
         # At once: there may be no block left to measure.
         table.save(output)
     return table
 
 
-def check_conditions(path: str | os.PathLike, old: LatencyTable, new: LatencyTable, versions: Sequence[str]) -> None:
+def check_conditions(path: str | os.PathLike, old: LatencyTable, new: LatencyTable, device: Device) -> None:
     """Raises `InputError` where a table from a file was measured under other conditions than the new one."""
+    # Older tables of a phone have what it was reached by.
+    if old.device != device.name:
+        _compare(path, "device", old.device, new.device)
     for name in _CONDITIONS:
         _compare(path, name, getattr(old, name), getattr(new, name))
-    for name in versions:
+    for name in device.conditions:
         _compare(path, name, old.versions.get(name), new.versions[name])
 
 
@@ -102,9 +106,10 @@ def table_summary(table: LatencyTable) -> str:
     if DRIFT in table.versions:
         parts.append(f"reference network at most {table.versions[DRIFT]} of its fastest time")
     parts.append(f"{len(spread)} blocks with a p95 above {_SPREAD:g} of the median{_some(widest, spread)}")
-    if HOT in table.versions:
-        hot = table.versions[HOT].split()
-        parts.append(f"{len(hot)} measured hot{_some(hot)}")
+    for name, words in ((HOT, "measured hot"), (BELOW_CLOCK, "known by their mean only, below the clock")):
+        if name in table.versions:
+            keys = table.versions[name].split()
+            parts.append(f"{len(keys)} {words}{_some(keys)}")
     return "; ".join(parts)
 
 

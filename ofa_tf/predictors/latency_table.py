@@ -60,8 +60,9 @@ _CONDITIONS = ("device", "precision", "threads", "form")
 # What else must be the same, by the names in `versions`: of this machine's tables, and of phones'.
 HOST_CONDITIONS = ("cpu", "ai-edge-litert")
 PHONE_CONDITIONS = ("fingerprint", "abi", "delegate", "core mask", "benchmark_model")
-# Names in `versions` of what is doubtful: how much slower than its best a device became, and blocks measured hot.
-DRIFT, HOT = "drift", "hot blocks"
+# Names in `versions` of what is doubtful: how much slower than its best a device became, blocks measured hot, and
+# blocks whose runs were too short for the device's clock, so that their mean stands for the median.
+DRIFT, HOT, BELOW_CLOCK = "drift", "hot blocks", "blocks below the clock"
 # How names in `versions` begin that hold the state of a build that goes on; of merged tables none does.
 UNFINISHED = "unfinished build of "
 
@@ -148,9 +149,10 @@ class LatencyTable:
     def _doubts(self, other: "LatencyTable") -> dict[str, str]:
         """What is doubtful of either table, but for blocks that the other measured anew."""
         found = {}
-        if HOT in self.versions or HOT in other.versions:
-            mine, theirs = (set(table.versions.get(HOT, "").split()) for table in (self, other))
-            found[HOT] = " ".join(sorted((mine - set(other.blocks)) | theirs))
+        for name in (HOT, BELOW_CLOCK):
+            if name in self.versions or name in other.versions:
+                mine, theirs = (set(table.versions.get(name, "").split()) for table in (self, other))
+                found[name] = " ".join(sorted((mine - set(other.blocks)) | theirs))
         drifts = [table.versions[DRIFT] for table in (self, other) if DRIFT in table.versions]
         return {**found, DRIFT: max(drifts, key=float)} if drifts else found
 

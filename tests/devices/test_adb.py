@@ -72,6 +72,34 @@ def test_each_state_has_its_message(adb_server, phone):
         adb.device()
 
 
+LISTS = {
+    "tabs": (
+        "R5CT1234ABC\tdevice\n0123\tno permissions (user in plugdev group; are your udev rules wrong?)\n",
+        {"R5CT1234ABC": "device", "0123": "no permissions (user in plugdev group; are your udev rules wrong?)"},
+    ),
+    "spaces": (
+        "R5CT1234ABC            device\nadb-R5CT1234ABC-Qx1yZz (2)._adb-tls-connect._tcp   offline\n"
+        "0123 no permissions; see\n",
+        {
+            "R5CT1234ABC": "device",
+            "adb-R5CT1234ABC-Qx1yZz (2)._adb-tls-connect._tcp": "offline",
+            "0123": "no permissions; see",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("separators", LISTS)
+def test_lists_with_tabs_or_spaces(separators, tmp_path):
+    """Some adbs print spaces; a name found in a Wi-Fi, and one state, have spaces inside."""
+    text, states = LISTS[separators]
+    (tmp_path / "list").write_text(f"* daemon started successfully\nList of devices attached\n{text}\n")
+    program = tmp_path / "adb"
+    program.write_text(f"#!/bin/sh\ncat '{tmp_path}/list'\n")
+    program.chmod(0o755)
+    assert Adb(program).states() == states
+
+
 @pytest.mark.parametrize("state", ["bootloader", "no permissions (user in plugdev group)", "host", "recovery"])
 def test_other_states(state):
     with pytest.raises(InputError, match="phone S: "):

@@ -112,7 +112,7 @@ def test_mutated_outputs_are_refused_or_still_right(seed):
         if operations is not None and mutation is not _lines_swapped:
             assert operations == read_operations(TEXTS[name])
     else:
-        assert output.min_ms > 0
+        assert output.latency.median_ms > 0
         assert min(output.count, output.mean_ms, output.max_ms) > 0
         digits = "".join(character for character in text if character.isdigit())
         assert str(output.count) in digits
@@ -147,7 +147,11 @@ def test_a_missing_number_is_an_error(field):
         ("", "0 lines 'count=...'"),
         ("Segmentation fault\n", "0 lines 'count=...'"),
         ("WARN: Unconsumed cmdline flags: --use_npu=true\nINFO: count=1", "the tool does not know --use_npu=true"),
-        (TEXTS["tflite_new_cpu.txt"].replace("min=20437", "min=0"), "too fast for the tool"),
+        (TEXTS["tflite_new_cpu.txt"].replace("min=20437", "min=0"), "no clock is so coarse"),
+        (
+            TEXTS["tflite_new_one_microsecond.txt"].replace("curr=1(", "curr=0("),
+            "too fast for the tool",
+        ),
         (TEXTS["tflite_new_cpu.txt"].replace("Inference (avg): 2", "Inference (avg): 3"), "in one place and"),
         (TEXTS["tflite_new_cpu.txt"] * 2, "4 lines"),
     ],
@@ -155,6 +159,13 @@ def test_a_missing_number_is_an_error(field):
 def test_what_is_wrong_is_said(text, said):
     with pytest.raises(OutputError, match=said):
         read_output(text)
+
+
+def test_where_the_median_is_zero_the_mean_counts():
+    """And a tool that tells no median gives its mean, as always; both are told apart."""
+    below, old = read_output(TEXTS["tflite_new_below_clock.txt"]), read_output(TEXTS["tflite_2020_fast.txt"])
+    assert (below.below_clock, below.latency.median_ms, below.latency.p95_ms) == (True, below.mean_ms, 0.001)
+    assert (old.below_clock, old.latency.median_ms) == (False, old.mean_ms)
 
 
 def test_profiles_that_cannot_be_read():

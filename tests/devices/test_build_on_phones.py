@@ -64,7 +64,7 @@ def begin(phone, tool, path):
         "benchmark_model": f"SHA-256 {find_binary(phone.abi, tool).sha256}",
     }
     blocks = {key: BlockLatency(1.0, 1.0, 0.0, 50) for key in KEYS[LEFT:]}
-    LatencyTable(phone.serial, "int8", 1, "folded-rows", versions, blocks=blocks).save(path)
+    LatencyTable(phone.serial_number, "int8", 1, "folded-rows", versions, blocks=blocks).save(path)
 
 
 def test_many_phones(adb_server, phone, environment, tmp_path):
@@ -88,6 +88,22 @@ def test_many_phones(adb_server, phone, environment, tmp_path):
     assert done.returncode == 1
     assert "it has not accepted this computer" in done.stderr
     assert f"error: 1 of 3 phones failed, see above: {locked.serial}" in done.stderr.splitlines()[-1]
+
+
+def test_a_phone_under_two_serials(adb_server, phone, environment, tmp_path):
+    """Measured once, with one table, which is gone on with under the other."""
+    tool, output = phone.write_tool(tmp_path / "tool"), tmp_path / "table.json"
+    begin(phone, tool, output_of(str(output), phone.serial_number))
+    with adb_server.connected_twice(phone):
+        done = run(command("all", tool, output), environment)
+        assert done.returncode == 0, done.stderr
+        assert f"phone {phone.other_serial}: the same phone as {phone.serial}" in done.stderr
+        assert [path.name for path in tmp_path.glob("*.json")] == [f"table-{phone.serial_number}.json"]
+        assert len(phone.models_run()) == LEFT + 3
+        both = f"{phone.other_serial},{phone.serial}"
+        again = run(command(both, tool, output), environment)
+        assert (again.returncode, len(phone.models_run())) == (0, LEFT + 3), again.stderr
+    assert phone.files() == []
 
 
 def test_mistakes_with_phones(phone, environment, tmp_path):

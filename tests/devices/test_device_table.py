@@ -21,7 +21,7 @@ from ofa_tf.devices.table_builder import conditions
 from ofa_tf.devices.table_file import table_summary
 from ofa_tf.devices.verification import verify_table
 from ofa_tf.predictors import BlockLatency, LatencyTable
-from ofa_tf.predictors.latency_table import UNFINISHED
+from ofa_tf.predictors.latency_table import BELOW_CLOCK, UNFINISHED
 from ofa_tf.spaces import costs
 from ofa_tf.spaces.population import distinct_blocks
 from tests.phone.loopback_phone import LoopbackPhone
@@ -69,7 +69,7 @@ def test_a_table_says_what_was_measured_and_how(phone, build, keys, tmp_path):
     assert sorted(blocks_run(phone)) == sorted(keys)
     assert all(latency.count >= 5 and latency.p95_ms >= latency.median_ms > 0 for latency in table.blocks.values())
     assert (table.device, table.precision, table.threads, table.form) == (
-        phone.serial,
+        phone.serial_number,
         "int8",
         1,
         "folded-rows",
@@ -293,6 +293,37 @@ def test_a_phone_that_stays_hot(phone, build, keys):
     table = build(options=options)
     assert set(table.versions["hot blocks"].split()) == keys
     assert f"{len(keys)} measured hot (" in table_summary(table)
+
+
+def test_blocks_below_the_clock_are_named(phone, build, keys):
+    """In the table, and in its last line; a table of other blocks names none."""
+    phone.faults.coarse_clock = True
+    table = build()
+    assert set(table.versions[BELOW_CLOCK].split()) == keys
+    assert f"{len(keys)} known by their mean only, below the clock (" in table_summary(table)
+    assert "below the clock" not in table_summary(dataclasses.replace(table, versions={}))
+
+
+def test_a_table_is_gone_on_with_under_another_address(adb_server, phone, build, binary, space, cache, keys, tmp_path):
+    """Nothing is measured twice; also where an older version called the phone by the address it still has."""
+    path = tmp_path / "table.json"
+    table = build()
+    before = len(blocks_run(phone))
+    with adb_server.connected_twice(phone):
+        other = adb_server.adb.device(phone.other_serial)
+        for named in (phone.serial_number, phone.other_serial):
+            dataclasses.replace(table, device=named).save(path)
+            with Phone(other, binary, QUICK) as opened:
+                options = {"resolutions": RESOLUTIONS, "cache": cache, "progress": False, "tolerance": math.inf}
+                assert opened.build_table(space, "int8", path, **options).blocks == table.blocks
+            assert LatencyTable.load(path).device == phone.serial_number
+        assert len(blocks_run(phone)) == before
+        dataclasses.replace(table, device="another phone").save(path)
+        with (
+            Phone(other, binary, QUICK) as opened,
+            pytest.raises(InputError, match=f"table with device 'another phone', .* '{phone.serial_number}' was"),
+        ):
+            opened.build_table(space, "int8", path, **options)
 
 
 def test_a_tool_for_another_abi(phone, device, space, cache, tmp_path):

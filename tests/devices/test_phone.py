@@ -1,9 +1,5 @@
 """Sessions on a phone through the real adb: what is sent, measured and told, and what a hot phone does."""
 
-import errno
-import os
-import subprocess
-import sys
 import time
 
 import pytest
@@ -11,7 +7,6 @@ import pytest
 from ofa_tf.common import InputError
 from ofa_tf.devices.benchmark_model import BenchmarkOptions, find_binary
 from ofa_tf.devices.phone import Phone
-from ofa_tf.devices.phone_facts import PhoneLock
 from tests.phone.loopback_phone import LoopbackPhone
 
 
@@ -27,7 +22,8 @@ def test_models_are_measured_in_one_batch(phone, session, model):
     assert all(not measurement.error and not measurement.hot and measurement.attempts == 1 for measurement in measured)
     assert measured[0].facts["battery_celsius"] == 28.5
     assert measured[0].latency.median_ms == measured[0].facts["median_ms"]
-    assert phone.masks() == ["70"] * 5
+    # Once more, before: whether the phone lets it.
+    assert phone.masks() == ["70"] * 6
     assert {"--num_runs=20", "--min_secs=0.01", "--num_threads=2", "--use_xnnpack=true"} <= set(phone.tool_runs[-1])
     assert phone.files() == []
     assert phone.is_idle()
@@ -185,41 +181,47 @@ def test_a_governor_that_varies_is_warned_of(phone, session):
     assert "governor is schedutil, not performance" in session.notes[0]
 
 
-def test_two_processes_do_not_measure_on_one_phone(phone, device, session):
-    code = (
-        "import sys, time; from ofa_tf.devices.phone_facts import PhoneLock\n"
-        "PhoneLock(sys.argv[1]).acquire(); print('held', flush=True); time.sleep(60)"
-    )
-    other = subprocess.Popen([sys.executable, "-c", code, device.serial], stdout=subprocess.PIPE, text=True)
-    assert other.stdout.readline() == "held\n"
-    with pytest.raises(InputError, match="another process measures on it"), session():
-        pass
-    other.kill()
-    other.communicate()
-    with session():
-        pass
+def test_cores_that_are_switched_off_are_told(phone, session, model):
+    """Their frequencies are not known, and the times will not be theirs: a note, and the table's facts say so."""
+    phone.switch_cores((4, 5, 6, 7), on=False)
+    with session() as opened:
+        assert opened.describe()["cores"] == "4 x 1.80 GHz, 4 of 8 switched off"
+        assert opened.measure([("block", model)])[0].error == ""
+    assert phone.masks()[-1] == "f"
+    assert "4 of its 8 cores are switched off; the times will be those of the others" in session.notes[0]
+    phone.switch_cores((4, 5, 6, 7), on=True)
+    with session() as opened:
+        assert opened.describe()["cores"].endswith("1 x 3.00 GHz")
 
 
-def test_another_users_lock_is_opened_and_not_made(tmp_path, monkeypatch):
-    """As where fs.protected_regular is on: who opens another user's file so that it may be made is refused."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    real = os.open
+@pytest.mark.parametrize(
+    "script",
+    [
+        'echo "taskset: failed to set pid $$\'s affinity: Invalid argument" >&2; exit 1',
+        "echo 'sh: taskset: inaccessible or not found' >&2; exit 127",
+    ],
+)
+def test_without_taskset_models_are_measured_on_any_core(phone, session, model, script):
+    """Which the note names with the mask and what was said, and the table as its core mask."""
+    phone.replace_program("taskset", script)
+    with session() as opened:
+        assert opened.measure([("block", model)])[0].error == ""
+        assert opened.describe()["core mask"] == "all"
+    assert "taskset does not give it the cores 80 (" in session.notes[0]
+    assert ("Invalid argument" in session.notes[0]) != ("not found" in session.notes[0])
 
-    def refusing(path, flags, *mode):
-        if flags & os.O_CREAT and os.path.exists(path):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return real(path, flags, *mode)
 
-    monkeypatch.setattr(os, "open", refusing)
-    for _ in range(2):
-        (lock := PhoneLock("a phone")).acquire()
-        lock.release()
-    [path] = tmp_path.iterdir()
-    path.unlink()
-    path.symlink_to(path)
-    with pytest.raises(InputError, match=r"a_phone\.lock: cannot be opened") as error:
-        PhoneLock("a phone").acquire()
-    assert "\n" not in str(error.value)
+def test_times_of_zero_are_told(phone, session, model):
+    """Once a session, and with each model: the mean is taken for the median."""
+    phone.faults.coarse_clock = True
+    with session() as opened:
+        measured = opened.measure([("first", model), ("second", model)])
+    assert all(it.error == "" and it.facts["below_clock"] for it in measured)
+    assert all(it.latency.median_ms == it.facts["mean_ms"] > 0 for it in measured)
+    assert [note for note in session.notes if "took 0 us by benchmark_model's clock" in note] == session.notes[:1]
+    phone.faults.coarse_clock = False
+    with session() as opened:
+        assert not opened.measure([("third", model)])[0].facts["below_clock"]
 
 
 def test_overhead_of_a_batch(phone, session, model):

@@ -27,8 +27,8 @@ sys.exit(serial == "bad")
 """
 CALL = """
 import sys
-from ofa_tf.devices.phone_workers import run_workers
-run_workers("worker", [], sys.argv[2:], sys.argv[1])
+from ofa_tf.devices.phone_workers import output_of, run_workers
+run_workers("worker", [], {name: output_of(sys.argv[1], name) for name in sys.argv[2:]})
 """
 
 

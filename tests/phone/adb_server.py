@@ -39,13 +39,23 @@ class AdbServer:
         self.adb.run(["kill-server"])
         shutil.rmtree(self._home, ignore_errors=True)
 
-    def connect(self, phone: LoopbackPhone, state: str = "device") -> None:
-        """Makes the phone known, and waits until it has the state."""
-        self.adb.run(["connect", phone.serial])
+    def connect(self, phone: LoopbackPhone, state: str = "device", *, serial: str | None = None) -> None:
+        """Makes the phone known, under its other address where that is given, and waits until it has the state."""
+        serial = serial or phone.serial
+        self.adb.run(["connect", serial])
         end = time.monotonic() + 10
-        while (found := self.adb.states().get(phone.serial)) != state:
-            assert time.monotonic() < end, f"{phone.serial} is {found}, expected {state}"
+        while (found := self.adb.states().get(serial)) != state:
+            assert time.monotonic() < end, f"{serial} is {found}, expected {state}"
             time.sleep(0.02)
+
+    @contextlib.contextmanager
+    def connected_twice(self, phone: LoopbackPhone):
+        """Makes a connected phone known under its other address, too."""
+        try:
+            self.connect(phone, serial=phone.other_serial)
+            yield
+        finally:
+            self.adb.run(["disconnect", phone.other_serial])
 
     @contextlib.contextmanager
     def connected(self, *phones: LoopbackPhone):

@@ -130,6 +130,8 @@ class Run:
             if now - listened > 0.02:
                 listened = now
                 self._listen(0)
+        if self._faults["coarse_clock"]:
+            times = [*[0] * (len(times) - 1), min(900, max(times))]
         self._say(self._statistics(np.array(times)))
         self._write("\n")
         return times

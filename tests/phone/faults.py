@@ -20,6 +20,7 @@ class Faults:
         garbled_runs: its output is damaged in so many of its next runs,
         partial_runs: or ends in the middle.
         slow_first_seconds: the first run of a model takes this much longer.
+        coarse_clock: it prints a time of 0 for every run but the longest.
         unknown_options: options that the tool does not know.
         style: of the output: "tflite", "old" (TFLite, years ago), "litert" (LiteRT 2).
     """
@@ -36,5 +37,6 @@ class Faults:
     garbled_runs: int = 0
     partial_runs: int = 0
     slow_first_seconds: float = 0.0
+    coarse_clock: bool = False
     unknown_options: tuple[str, ...] = ()
     style: str = "tflite"

@@ -1,32 +1,31 @@
 """`LoopbackPhone`: a small adb device on this machine, for the real adb client and server to talk to.
 
-Its commands are run literally by this machine's shell, in a folder that stands for the whole phone: /data/local/tmp and
-/sys in commands, and in scripts that `sh` is given, are that folder's. Its own programs (`tests/phone/bin`) come first
-in the PATH, this machine's behind them.
+Its commands are run literally by this machine's shell, in a folder that stands for the whole phone: /data/local/tmp,
+/sys and /proc/sys in commands, the first two in scripts that `sh` is given, too, are that folder's. Its own programs
+(`replace_program`, `tests/phone/bin`) come first in the PATH, this machine's behind them.
 
 What it is not: other absolute paths are this machine's own; names with "/data/local/tmp" or "/sys/" inside are changed;
 there is one user, no permissions, and no interactive shell.
 """
 
-import atexit
 import contextlib
-import functools
-import json
 import os
 import pathlib
+import re
+import secrets
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 
-from tests.phone.faults import Faults
 from tests.phone.file_service import serve_files
 from tests.phone.shell_service import serve_shell
+from tests.phone.tool_host import ToolHost, helper_address
 from tests.phone.transport import ClosedError, Stream, Transport
 
 _HERE = pathlib.Path(__file__).parent
@@ -35,32 +34,12 @@ _CORES_KHZ = (1_800_000,) * 4 + (2_400_000,) * 3 + (3_000_000,)
 _TEMPORARY = "data/local/tmp"
 
 
-@functools.cache
-def _start_helper() -> str:
-    """Starts the process that runs models, for all phones, until this one ends; the address of its socket."""
-    folder = tempfile.mkdtemp(prefix="phone")
-    address = f"{folder}/helper"
-    code = f"from tests.phone.benchmark_helper import main; main({address!r})"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    )
-    process.stdout.readline()
-
-    def end() -> None:
-        process.kill()
-        process.communicate()
-        shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(end)
-    return address
-
-
-class LoopbackPhone:
-    """A phone that adb reaches by `adb connect`; a context manager.
+class LoopbackPhone(ToolHost):
+    """A phone that adb reaches by `adb connect`, under each of its two addresses; a context manager.
 
     Args:
         model: its name.
+        serial_number: its own, whatever its address is; one that no other has unless given, "" for none.
         abi: of its processor.
         cores_khz: top frequency of each core.
 
@@ -70,40 +49,46 @@ class LoopbackPhone:
             phone.faults.drop_after = 100_000
     """
 
-    def __init__(self, model: str = "Pixel 0", *, abi: str = "arm64-v8a", cores_khz: Sequence[int] = _CORES_KHZ):
-        self.faults = Faults()
-        self.abi = abi
+    def __init__(
+        self,
+        model: str = "Pixel 0",
+        *,
+        serial_number: str | None = None,
+        abi: str = "arm64-v8a",
+        cores_khz: Sequence[int] = _CORES_KHZ,
+    ):
         # A short path: that of a Unix socket may have 107 bytes.
-        self.root = pathlib.Path(tempfile.mkdtemp(prefix="phone"))
+        super().__init__(pathlib.Path(tempfile.mkdtemp(prefix="phone")))
+        self.serial_number = f"LOOP{secrets.token_hex(4)}" if serial_number is None else serial_number
+        self.abi = abi
         self.temporary = self.root / _TEMPORARY
         self.temporary.mkdir(parents=True)
         self._model, self._port = model, 0
         self._write_files(cores_khz)
         self._transports: list[Transport] = []
-        # The options of every run of the tool, in order.
-        self.tool_runs: list[list[str]] = []
 
     def __enter__(self) -> "LoopbackPhone":
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
             # Under nohup. Commands would ignore it, too, and it is what ends them; a handler they do not inherit.
             signal.signal(signal.SIGHUP, lambda *_: None)
-        self._asked = socket.socket(socket.AF_UNIX)
-        self._asked.bind(str(self.root / "faults"))
-        self._asked.listen()
-        threading.Thread(target=self._tell_faults, daemon=True).start()
+        self.listen()
         self.come_back()
         return self
 
     def __exit__(self, *_) -> None:
         self.leave()
-        self._asked.shutdown(socket.SHUT_RDWR)
-        self._asked.close()
+        self.stop_listening()
         shutil.rmtree(self.root, ignore_errors=True)
 
     @property
     def serial(self) -> str:
         """Its serial, and its address."""
         return f"127.0.0.1:{self._port}"
+
+    @property
+    def other_serial(self) -> str:
+        """Its other address."""
+        return f"localhost:{self._port}"
 
     def leave(self) -> None:
         """Breaks all connections and takes no new ones."""
@@ -134,6 +119,23 @@ class LoopbackPhone:
         """Sets how the frequency of the cores is chosen."""
         for folder in self.root.glob("sys/devices/system/cpu/cpu*/cpufreq"):
             (folder / "scaling_governor").write_text(f"{governor}\n")
+
+    def switch_cores(self, cores: Sequence[int], *, on: bool) -> None:
+        """Switches cores off, as some phones do while they idle, or on."""
+        for core in cores:
+            (self.root / f"sys/devices/system/cpu/cpu{core}/online").write_text(f"{int(on)}\n")
+
+    def replace_program(self, name: str, script: str) -> None:
+        """One of its programs does something else from now on."""
+        path = self.root / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def restart(self) -> None:
+        """A new boot id; `leave` and `come_back` are what else is seen of it."""
+        (self.root / "proc/sys/kernel/random").mkdir(parents=True, exist_ok=True)
+        (self.root / "proc/sys/kernel/random/boot_id").write_text(f"{uuid.uuid4()}\n")
 
     def write_tool(self, path: pathlib.Path, abi: str | None = None) -> pathlib.Path:
         """Writes a `benchmark_model` that runs on this phone, or one for another ABI, which does not."""
@@ -169,11 +171,6 @@ class LoopbackPhone:
         """Everything in its temporary folder."""
         return sorted(path.relative_to(self.temporary).as_posix() for path in self.temporary.rglob("*"))
 
-    def models_run(self) -> list[str]:
-        """The models that the tool was run on, in order, by the names that they were given."""
-        graphs = [argument for run in self.tool_runs for argument in run if argument.startswith("--graph=")]
-        return [graph.partition(" ")[2] for graph in graphs]
-
     def masks(self) -> list[str]:
         """The core masks that `taskset` was called with."""
         path = self.root / "masks"
@@ -189,7 +186,9 @@ class LoopbackPhone:
             "ro.build.version.release": "14",
             "ro.build.fingerprint": "loopback/phone/phone:14/TEST/1:user/release-keys",
             "ro.product.cpu.abi": self.abi,
+            "ro.serialno": self.serial_number,
         }
+        self.restart()
         (self.root / "properties").write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         for core, frequency in enumerate(cores_khz):
             folder = self.root / f"sys/devices/system/cpu/cpu{core}/cpufreq"
@@ -206,26 +205,6 @@ class LoopbackPhone:
                 self._transports.append(transport)
                 threading.Thread(target=transport.run, daemon=True).start()
 
-    def _tell_faults(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                with self._asked.accept()[0] as connection:
-                    arguments = json.loads(connection.makefile(encoding="utf-8").readline())[1:]
-                    self.tool_runs.append(arguments)
-                    connection.sendall(json.dumps(self._faults_of_run(arguments)).encode() + b"\n")
-
-    def _faults_of_run(self, arguments: Sequence[str]) -> dict:
-        faults = self.faults
-        told = {name: getattr(faults, name) for name in ("style", "slow_first_seconds", "unknown_options")}
-        graph = next((argument for argument in arguments if argument.startswith("--graph=")), None)
-        for name in ("killed", "hanging", "garbled", "partial"):
-            left = getattr(faults, f"{name}_runs") if graph else 0
-            told[name] = left > 0
-            if told[name]:
-                setattr(faults, f"{name}_runs", left - 1)
-        told["killed"] |= bool(graph and faults.killed_model and faults.killed_model in graph)
-        return told
-
     def _serve(self, name: str, stream: Stream) -> None:
         kind, _, command = name.partition(":")
         if kind == "sync":
@@ -237,14 +216,12 @@ class LoopbackPhone:
             raise ClosedError
 
     def _on_host(self, text: str) -> str:
-        for folder in (f"/{_TEMPORARY}", "/sys/"):
-            text = text.replace(folder, f"{self.root}{folder}")
-        return text
+        return re.sub(f"/{_TEMPORARY}|/proc/sys/|/sys/", lambda found: f"{self.root}{found[0]}", text)
 
     def _environment(self) -> dict[str, str]:
         return {
-            "PATH": f"{_HERE / 'bin'}:/usr/bin:/bin",
+            "PATH": f"{self.root / 'bin'}:{_HERE / 'bin'}:/usr/bin:/bin",
             "PHONE_ROOT": str(self.root),
             "PHONE_ABI": self.abi,
-            "PHONE_HELPER": _start_helper(),
+            "PHONE_HELPER": helper_address(),
         }
