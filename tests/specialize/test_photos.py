@@ -67,7 +67,7 @@ def test_more_photos_are_passed_over_less_often(count):
 
 def test_the_page_tells_what_is_chosen():
     """The table of docs/training.md, "Photos in one command", row by row."""
-    rows = re.findall(r"^\| ([\d,]+) \|(.*)\|$", (ROOT / "docs" / "training.md").read_text(encoding="utf-8"), re.M)
+    rows = re.findall(r"^\| ([\d,]+) \|(.*)\|$", (ROOT / "docs/training.md").read_text(encoding="utf-8"), re.M)
     assert len(rows) >= 5
     for photo_count, told in rows:
         count = int(photo_count.replace(",", ""))
