@@ -107,7 +107,8 @@ def supernet_of_photos(
     """
     folder, name = pathlib.Path(photos), os.fspath(supernet or SUPERNET)
     try:
-        dataset = load("folder", folder, lost=lost_images(run_dir))
+        # The default tells a part that is held out, for now, from a validation split of the folder's own.
+        dataset = load("folder", folder, default=0.1, lost=lost_images(run_dir))
     except InputError as error:
         # The flag by which `load` is told of the folder elsewhere.
         raise InputError(str(error).replace("--data_dir", "--photos")) from error
