@@ -20,7 +20,7 @@ from ofa_tf.common.splits import FORMER_SPLITS, split_name
 from . import source_flags
 
 _SOURCE = source_flags.define()
-_ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
+_ARCH = flags.DEFINE_string("arch", None, "largest, smallest, native, or an architecture's JSON file", required=True)
 _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
 _SPLIT = flags.DEFINE_enum(
     "split",

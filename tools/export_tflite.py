@@ -23,7 +23,7 @@ from ofa_tf.common.form import FORMS, INPUT_OUTPUT_TYPES, OUTPUTS, PRECISIONS
 from . import source_flags
 
 _SOURCE = source_flags.define()
-_ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
+_ARCH = flags.DEFINE_string("arch", None, "largest, smallest, native, or an architecture's JSON file", required=True)
 _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
 _PRECISION = flags.DEFINE_enum(
     "precision", None, list(PRECISIONS), "of the file; what a search's result says, or int8, unless given"

@@ -22,7 +22,7 @@ from ofa_tf.common.form import PRECISIONS
 from . import source_flags
 
 _SOURCE = source_flags.define()
-_ARCH = flags.DEFINE_string("arch", None, "with a run or a supernet: largest, smallest, or a JSON file")
+_ARCH = flags.DEFINE_string("arch", None, "with a run or a supernet: largest, smallest, native, or a JSON file")
 _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
 _SPECIALIZED = flags.DEFINE_string("specialized", None, "a published specialized network: a name, or a net.config")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "the specialized network's PyTorch file; fetched unless given")

@@ -1,6 +1,6 @@
 """Fits the accuracy predictor to collected pairs, and reports its errors on pairs it was not fitted to.
 
-python -m tools.fit_accuracy_predictor --pairs=RUN/accuracy.jsonl --output=RUN/accuracy_predictor.npz
+python -m tools.fit_accuracy_predictor --pairs=RUN/accuracy.jsonl --output=RUN/predictor.npz
 """
 
 import json

@@ -110,8 +110,10 @@ def _import_supernet(path, given, named, source):
 
 def _import_lite(path, source):
     from ofa_tf import interop
+    from ofa_tf.data.names import imagenet_names
 
-    packed, report = interop.load_efficientnet_lite0(path)
+    # ImageNet's ids, sorted, are the network's classes.
+    packed, report = interop.load_efficientnet_lite0(path, class_names=tuple(sorted(imagenet_names())))
     provenance = {**packed.provenance, **source, "licence": "Apache-2.0"}
     dataclasses.replace(packed, provenance=provenance).save(_OUTPUT.value)
     return report

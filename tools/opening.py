@@ -22,6 +22,10 @@ def read_teacher(text: str, inputs: str | None, resolution: int | None = None) -
     return SupernetTeacher(read_initial(text), resolution)
 
 
+# What an `--arch` flag names besides a file.
+ARCH_WORDS = ("largest", "smallest", "native")
+
+
 def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
     """The architecture that an `--arch` flag names: "largest", "smallest", "native" or a JSON file.
 
@@ -68,7 +72,7 @@ def written_as(text: str, precision: str | None, form: str | None) -> tuple[str,
         precision: of a flag, None where it was not given.
         form: likewise.
     """
-    found = {} if text in ("largest", "smallest") else read_json(text, "architecture")
+    found = {} if text in ARCH_WORDS else read_json(text, "architecture")
     chosen = {name: found.get(name) for name in ("precision", "form")} if isinstance(found, dict) else {}
     if precision not in (None, chosen.get("precision")):
         # Another precision's form would be a poor one.

@@ -19,7 +19,7 @@ from ofa_tf.common.form import FORMS, OUTPUTS
 from . import source_flags
 
 _SOURCE = source_flags.define()
-_ARCH = flags.DEFINE_string("arch", None, "largest, smallest, or a JSON file with an architecture", required=True)
+_ARCH = flags.DEFINE_string("arch", None, "largest, smallest, native, or an architecture's JSON file", required=True)
 _RESOLUTION = flags.DEFINE_integer("resolution", None, "image side in pixels; the architecture's unless given")
 _EPOCHS = flags.DEFINE_integer("epochs", 2, "passes over the training images", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "images per step", lower_bound=1)

@@ -1,11 +1,11 @@
 """Searches the architecture with the best predicted accuracy inside a budget, in seconds and without training.
 
-    python -m tools.search --predictor=RUN/accuracy_predictor.npz --latency_table=host_int8.json --max_latency_ms=1.5 \\
+    python -m tools.search --predictor=RUN/predictor.npz --latency_table=host_int8.json --max_latency_ms=1.5 \\
         --output=arch.json
-    python -m tools.search --predictor=RUN/accuracy_predictor.npz --max_macs=3e6 --output=arch.json
-    python -m tools.search --predictor=RUN/accuracy_predictor.npz --latency_table=host_int8.json --max_latency_ms=5 \\
+    python -m tools.search --predictor=RUN/predictor.npz --max_macs=3e6 --output=arch.json
+    python -m tools.search --predictor=RUN/predictor.npz --latency_table=host_int8.json --max_latency_ms=5 \\
         --front --output=front.json
-    python -m tools.search --predictor=RUN/accuracy_predictor.npz --max_peak_memory_bytes=150e3 \\
+    python -m tools.search --predictor=RUN/predictor.npz --max_peak_memory_bytes=150e3 \\
         --max_model_bytes=900e3 --output=arch.json
 
 Any combination of limits may be given. The output holds the architecture under "arch", for tools.evaluate and

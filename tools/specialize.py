@@ -151,6 +151,11 @@ def _check_alone() -> None:
 
 def _check_photos_alone() -> None:
     """Photos say which images, and make a run and a predictor of their own."""
+    if _SOURCE.validation.value is not None:
+        raise InputError(
+            "--validation: with --photos the number follows from that of the photos; leave it out, or put those that "
+            "decide into a folder validation/ beside train/"
+        )
     for flag in (_SOURCE.run_dir, _SOURCE.stage, _SOURCE.dataset, _SOURCE.data_dir, _PREDICTOR):
         if flag.value is not None:
             raise InputError(f"--{flag.name}: --photos makes a run of its own from its photos; leave --{flag.name} out")

@@ -39,7 +39,9 @@ _VALIDATION = source_flags.define_validation()
 _SPACE = flags.DEFINE_string(
     "space", None, "a space by name or as a .json file (docs/spaces.md); the config's unless given"
 )
-_INIT_FROM = flags.DEFINE_string("init_from", None, "a trained supernet to begin with: a name, a run or a file")
+_INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "a trained supernet to begin with: a name, a run, a file, or keras:MobileNetV3Large"
+)
 _TEACHER = flags.DEFINE_string(
     "teacher", None, "a trained network that teaches in every stage: a supernet by name, a run, an .npz or .keras file"
 )

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 becomes a once-for-all network: how `ofa_efficientnet_lite`, which ships, was made.
+"""EfficientNet-Lite0 becomes a once-for-all network, `ofa_efficientnet_lite`, that knows ImageNet's classes.
 
     python -m tools.import_ofa --checkpoint=efficientnet-lite0-57934424.pth --space=ofa_efficientnet_lite \\
         --output=lite0.npz

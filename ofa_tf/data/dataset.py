@@ -222,7 +222,7 @@ class Split:
             self.noted(f"{os.path.basename(self.folder)}/{self.identity(index)}")
         count = int(np.isin(self.indices, list(self.damaged)).sum())
         problem = f"{brief(self.describe(index))}: not a readable image ({reason}); expected {READABLE}"
-        if count > max(1, int(MAX_DAMAGED_SHARE * len(self))):
+        if count > max(1, int(MAX_DAMAGED_SHARE * len(self))) or count == len(self):
             raise InputError(
                 f"{problem}. It is the {ordinal(count)} of {len(self)} images that cannot be read, and more than "
                 f"{MAX_DAMAGED_SHARE:.0%} after all were checked is no accident: replace or remove them"

@@ -3,7 +3,7 @@
 import functools
 import pathlib
 
-from ofa_tf.common import InputError, read_json
+from ofa_tf.common import InputError, brief, read_json
 from ofa_tf.data.dataset import FILES, ImageDataset
 
 NAMES_FILE = "names.json"
@@ -11,7 +11,7 @@ _IMAGENET = pathlib.Path(__file__).parent / "imagenet_names.json"
 
 
 @functools.cache
-def _imagenet_names() -> dict[str, str]:
+def imagenet_names() -> dict[str, str]:
     """Of ImageNet's 1,000 classes the first of WordNet's words; of the two pairs that have one word, another."""
     return read_json(_IMAGENET, "names of ImageNet's classes")
 
@@ -34,10 +34,16 @@ def label_facts(dataset: ImageDataset) -> dict[str, list[str]]:
     known = read_json(path, "names of classes") if path.exists() else {}
     if not isinstance(known, dict):
         raise InputError(f'{path}: expected an object such as {{"n01440764": "tench"}}; mend or remove it')
-    names = [known.get(label) or _imagenet_names().get(label, label) for label in dataset.class_names]
-    for label, name in zip(dataset.class_names, names, strict=True):
-        if not isinstance(name, str) or len(name.splitlines()) != 1:
-            raise InputError(f"{path}: class {label} is called {name!r}, expected a text of one line; mend it")
+    for label, name in known.items():
+        if not isinstance(name, str) or len(name.splitlines()) != 1 or not name.isprintable():
+            raise InputError(
+                f"{path}: class {brief(label)} is called {brief(repr(name))}, expected a text of one line; mend it"
+            )
+    # A folder's name may have several lines, a label of the standard not.
+    names = [
+        known.get(label) or imagenet_names().get(label) or " ".join(label.split()) or label
+        for label in dataset.class_names
+    ]
     return {"labels": list(dataset.class_names), "names": names}
 
 

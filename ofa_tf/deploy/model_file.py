@@ -193,7 +193,7 @@ def _use(name: str, facts: Mapping[str, Any]) -> str:
         lines.append(
             f"- Images are to be prepared as those it was checked on: the short side resized to "
             f"{math.ceil(side / fraction)} pixels (bilinear, low-pass filtered), the centre {side}x{side} cropped. "
-            f"MediaPipe stretches whole photos instead, which costs one to two points of top-1 on the photos that ship "
+            f"MediaPipe stretches whole photos instead, which costs about two points of top-1 on the photos that ship "
             f"with ofa_tf: give it the centre square, {fraction:g} of the short side, as `region_of_interest`."
         )
     if values == "features":

@@ -162,7 +162,8 @@ class AdbDevice:
                 found = AdbDevice(self.adb, serial)._ask_identity(_PROBE_SECONDS)
                 restarted = serial == self.serial and found.serial_number == self.identity.serial_number
                 if restarted or found.is_same(self.identity):
-                    self.serial = serial
+                    # A phone that restarted has another boot id.
+                    self.serial, self.identity = serial, found
                     return True
         return False
 

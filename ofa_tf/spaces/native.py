@@ -203,7 +203,7 @@ def native_space(
 
 
 def native_arch(space: Space) -> Arch | None:
-    """The published network as an architecture of a space around it; None where the space is around none.
+    """The published network as an architecture of a space around it, at the space's largest image side; else None.
 
     Args:
         space: with any number of classes and any image sides.
@@ -214,7 +214,7 @@ def native_arch(space: Space) -> Arch | None:
     for network in NATIVE_NETWORKS:
         around, arch = native_space(network, num_classes=space.num_classes)
         if around.same_weights(space):
-            return arch
+            return dataclasses.replace(arch, r=space.resolutions[-1])
     return None
 
 

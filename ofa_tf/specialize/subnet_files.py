@@ -126,7 +126,7 @@ def file_top1(opened: Opened, path: str | os.PathLike, resolution: int, *, split
 
 
 def _network(opened: Opened, arch: Arch, split: str, weights: Weights | None) -> Network:
-    statistics = opened.evaluator.calibrate(arch) if weights is None else None
+    statistics = opened.statistics(arch) if weights is None else None
     return Network.of_subnet(
         opened.net, arch, opened.evaluator.preprocessing, statistics, weights=weights, facts=opened.facts(split)
     )

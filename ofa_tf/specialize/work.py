@@ -159,5 +159,10 @@ def test(work: Work, opened: Opened) -> None:
     if result.path is None or result.test_top1 is not None:
         return
     work.say("test images, for the report")
-    top1, images = file_top1(opened, result.path, result.arch.r, split="test")
+    try:
+        top1, images = file_top1(opened, result.path, result.arch.r, split="test")
+    except OfaError as error:
+        # The file is there and checked; the report only lacks a figure.
+        work.say(f"test images: {error}")
+        return
     work.result = dataclasses.replace(result, test_top1=top1, test_images=images).save(work.folder / RESULT)

@@ -70,12 +70,14 @@ def open_experiment(
     source["validation"] = dataset.validation
     if source["data_dir"]:
         source["data_dir"] = os.path.abspath(os.path.expanduser(source["data_dir"]))
+    if os.path.isdir(os.path.expanduser(source["dataset"])) and os.sep in source["dataset"]:
+        source["dataset"] = os.path.abspath(os.path.expanduser(source["dataset"]))
     digest = dataset.digest
     if recipe.labels == "teacher":
         recipe.teacher_weight(given=teacher is not None)
         if not isinstance(teacher, SupernetTeacher):
             raise InputError("--teacher: with the config's labels=teacher, give a supernet, whose classes are known")
-        dataset = labelled_by(teacher, dataset, recipe, max(resolutions or space.resolutions))
+        dataset = labelled_by(teacher, remembering(run_dir, dataset), recipe, max(resolutions or space.resolutions))
     choices = {name: it if isinstance(it, (list, tuple)) else (it,) for name, it in choices.items()}
     space = space.restricted(**choices).replace(num_classes=dataset.num_classes)
     if resolutions:

@@ -125,7 +125,11 @@ def finetune(
     head_steps = recipe.head_epochs * epoch_steps
     head_step = _traced_step(model, optimizer, recipe, head_only=True) if head_steps else None
     step_of = _traced_step(model, optimizer, recipe)
-    identity = json.dumps({"recipe": recipe.to_config(), "digest": dataset.digest, "params": model.count_params()})
+    described = recipe.to_config()
+    if not recipe.head_epochs:
+        # As it was before there were any: an interrupted one goes on.
+        del described["head_epochs"]
+    identity = json.dumps({"recipe": described, "digest": dataset.digest, "params": model.count_params()})
     first_epoch = _resumed(checkpoint, model, optimizer, identity)
     batches = training_batches(
         dataset,

@@ -169,6 +169,11 @@ class RunDirectory:
         if list(images.class_names) != list(self.dataset["class_names"]):
             if other_classes:
                 return images
+            if self.recipe.labels == "teacher":
+                raise InputError(
+                    f"{self.path}: its labels were its teacher's; give --data_dir with folders of the classes "
+                    f"{_few(self.dataset['class_names'])}, or pack it with tools.pack_supernet"
+                )
             raise InputError(
                 f"{data_dir or images.name}: has the classes {_few(images.class_names)}, the run was "
                 f"trained on {_few(self.dataset['class_names'])}; give the data the run was trained on"

@@ -219,7 +219,11 @@ def labelled_by(teacher: SupernetTeacher, dataset: ImageDataset, recipe: Recipe,
         dataset, "validation", resolution=resolution, batch_size=100, crop_fraction=recipe.preprocessing.crop_fraction
     )
     answers = np.concatenate([tf.argmax(asked(images), 1, tf.int32).numpy() for images, _ in batches])
-    splits["validation"] = dataclasses.replace(splits["validation"], labels=answers)
+    split = splits["validation"]
+    labels = np.zeros_like(split.labels)
+    # Damaged images, which reading them may just have shown, are not among the answers.
+    labels[~np.isin(split.indices, list(split.damaged))] = answers
+    splits["validation"] = dataclasses.replace(split, labels=labels)
     return dataclasses.replace(dataset, splits=splits)
 
 
