@@ -72,7 +72,8 @@ def _make_room(config: ConfigDict, field: str) -> None:
         config[last] = config_dict.placeholder(object)
     elif last in ("validation", "holdout") and isinstance(config[last], int):
         # A number of images, or a fraction.
-        config[last] = float(config[last])
+        with config.ignore_type():
+            config[last] = float(config[last])
 
 
 def _reason(error: Exception, file: pathlib.Path) -> str:

@@ -1,5 +1,6 @@
 """What people call classes: by `names.json`, else by WordNet for ImageNet's ids, else as they are."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -27,6 +28,14 @@ def test_an_id_of_imagenet_is_read_as_its_word(photos):
 def test_names_json_counts_before(photos):
     (photos / "names.json").write_text('{"dog": "a dog", "n01440764": "fish", "cat": "a cat"}')
     assert label_facts(data.load("folder", photos, validation=3))["names"] == ["a dog", "fish", "English springer"]
+
+
+def test_a_folder_name_of_several_lines_becomes_one():
+    """Labels of the standard stand one to a line: a class folder's name must not end an export."""
+    dataset = data.load("digits")
+    odd = dataclasses.replace(dataset, class_names=("a\nb", "c\u2028 d", *dataset.class_names[2:]))
+    assert label_facts(odd)["names"][:2] == ["a b", "c d"]
+    assert label_facts(odd)["labels"][:2] == ["a\nb", "c\u2028 d"]
 
 
 def test_what_is_no_folder_keeps_its_names():

@@ -151,8 +151,10 @@ def test_a_phone_that_comes_back_by_another_way(adb_server, twice, session, mode
             opened.name = opened.connection.serial = "a cable"
             twice.kill("is_hot()")
 
+    # So many that the phone is still at work when the first result is here, on a slow machine too.
+    models = [("first", model), *((f"later {number}", model) for number in range(20))]
     with session(patience_seconds=20.0) as opened:
-        assert [it.error for it in opened.measure([("first", model), ("second", model)], pull)] == ["", ""]
+        assert {it.error for it in opened.measure(models, pull)} == {""}
         assert any(note.endswith(f"goes on as {opened.name}, the same phone") for note in session.notes)
     assert twice.files() == []
     assert twice.is_idle()

@@ -12,6 +12,7 @@ from ofa_tf.data import PUBLISHED, SYMMETRIC, Augmentation, load
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.training import KerasTeacher, Recipe, StageRecipe, SupernetTeacher, Trainer, TrainStep, open_experiment
+from ofa_tf.training.teacher import labelled_by
 from tests.micro import micro_net, nano_net
 from tools.opening import read_teacher
 
@@ -105,6 +106,19 @@ def test_labels_may_be_the_teachers(tmp_path):
     Trainer(run, dataset, teacher=teacher).train()
     losses = [line["loss"] for line in run.read_log("metrics") if line["split"] == "train"]
     assert np.isfinite(losses).all()
+
+
+def test_answers_stay_with_their_images_beside_damaged_ones(digits):
+    """A damaged validation image has no answer; those of the others do not move into its place."""
+    names = tuple(f"class {number}" for number in range(7))
+    teacher = SupernetTeacher(PackedSupernet(micro_net(3, num_classes=7), SYMMETRIC.to_config(), class_names=names))
+    whole = labelled_by(teacher, digits, RECIPE, 24).split("validation")
+    validation = digits.split("validation")
+    lost = dataclasses.replace(validation, damaged={int(validation.indices[2]): "damaged"})
+    others = dataclasses.replace(digits, splits={**digits.splits, "validation": lost})
+    found = labelled_by(teacher, others, RECIPE, 24).split("validation")
+    assert len(found) == len(whole)
+    assert np.mean(np.delete(found.labels, 2) == np.delete(whole.labels, 2)) > 0.99
 
 
 def test_labels_of_no_teacher_are_one_line(tmp_path):

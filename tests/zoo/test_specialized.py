@@ -1,6 +1,7 @@
 """The authors' 50 specialized networks: their figures, their sizes, and a model to begin with."""
 
 import collections
+import dataclasses
 import json
 import pathlib
 
@@ -11,7 +12,7 @@ from ofa_tf import interop, spaces, zoo
 from ofa_tf.common import InputError
 from tests.reference import shared
 from tests.zoo import make_specialized
-from tools.opening import read_arch, read_specialized
+from tools.opening import ARCH_WORDS, read_arch, read_specialized, written_as
 
 
 def test_all_fifty_have_the_published_sizes():
@@ -105,3 +106,13 @@ def test_a_description_is_an_architecture_of_ones_own_supernet(tmp_path):
     alone.write_text('{"name": "MobileNetV3", "blocks": [{"x": 1}]}', encoding="utf-8")
     with pytest.raises(InputError, match=r"expected a net.config of the authors"):
         interop.read_net_config(alone)
+
+
+def test_the_native_network_is_named_like_the_largest():
+    """By a word, of a space around it, at its largest image side; a space around nothing says so."""
+    space, native = spaces.native_space("MobileNetV2", num_classes=5, resolutions=(96, 128))
+    assert read_arch(space, "native") == dataclasses.replace(native, r=128)
+    assert read_arch(space, "native", 96).r == 96
+    with pytest.raises(InputError, match="--arch=native: space ofa_tiny"):
+        read_arch(spaces.get("ofa_tiny"), "native")
+    assert {written_as(word, None, None) for word in ARCH_WORDS} == {("int8", None)}
