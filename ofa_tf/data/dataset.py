@@ -176,6 +176,10 @@ class Split:
             except tf.errors.OpError:
                 # One by one, to know which it is.
                 for index in self.indices[done : done + _READ_AT_ONCE]:
+                    if int(index) in self.damaged:
+                        # Known from before: told and noted once.
+                        done += 1
+                        continue
                     try:
                         image, fits = read(tf.constant(index))
                     except tf.errors.OpError as error:
