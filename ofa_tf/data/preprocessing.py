@@ -103,12 +103,19 @@ def _by_route(image: Encoded, branches: dict[int, Callable[[], tf.Tensor]]) -> t
 
 
 def _of_bytes(function: Callable[[bytes], Any], encoded: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """What a Python function makes of a scalar string: inside a graph it is given as bytes, outside as an array."""
+    """What a Python function makes of a scalar string: inside a graph it is given as bytes, outside as an array.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the function raises a ValueError; outside a graph TensorFlow passes that on.
+    """
 
     def call(value: bytes | np.ndarray) -> Any:
         return function(value if isinstance(value, bytes) else value.item())
 
-    return tf.numpy_function(call, [encoded], dtype, stateful=False)
+    try:
+        return tf.numpy_function(call, [encoded], dtype, stateful=False)
+    except ValueError as error:
+        raise tf.errors.InvalidArgumentError(None, None, str(error)) from error
 
 
 def _route_or_tensorflow(encoded: bytes) -> np.int32:

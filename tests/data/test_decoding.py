@@ -76,3 +76,11 @@ def test_the_bytes_decide_not_the_name():
     for kind in ("JPEG", "PNG", "BMP"):
         assert decode(tf.constant(encoded(IMAGE, kind))).shape == IMAGE.shape
     assert decode.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("wrap", [lambda function: function, tf.function], ids=["eager", "graph"])
+def test_a_damaged_file_that_pillow_reads_is_an_error_of_tensorflow(wrap):
+    """Inside a graph and outside: whoever reads on asks for that kind of error alone."""
+    whole = encoded(gradient(), "WEBP")
+    with pytest.raises(tf.errors.OpError):
+        wrap(decode_image)(tf.constant(whole[: len(whole) // 2]))
