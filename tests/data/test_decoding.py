@@ -81,6 +81,6 @@ def test_the_bytes_decide_not_the_name():
 @pytest.mark.parametrize("wrap", [lambda function: function, tf.function], ids=["eager", "graph"])
 def test_a_damaged_file_that_pillow_reads_is_an_error_of_tensorflow(wrap):
     """Inside a graph and outside: whoever reads on asks for that kind of error alone."""
-    whole = encoded(gradient(), "WEBP")
+    whole = encoded(gradient(40, 50), "WEBP")
     with pytest.raises(tf.errors.OpError):
         wrap(decode_image)(tf.constant(whole[: len(whole) // 2]))
