@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, brief
 from ofa_tf.interop.ofa_checkpoint import MappedTensor, read_state_dict
 from ofa_tf.spaces import NATIVE_NETWORKS, Operation, native_space, operations
 from ofa_tf.spaces.block import WITH_KERNEL
@@ -114,7 +114,7 @@ def _downloaded(name: str) -> "keras.Model":
     try:
         return getattr(keras.applications, name)(weights="imagenet")
     except Exception as error:  # whatever a network without a connection raises
-        reason = " ".join(str(error).split())[:160]
+        reason = brief(error, 160)
         raise InputError(
             f"keras:{name}: its ImageNet weights cannot be fetched ({reason}); Keras keeps them in ~/.keras/models: "
             f"fetch them on a machine with a connection, save the model to a .keras file, and give that file"
@@ -131,7 +131,7 @@ def _read_model(path: pathlib.Path) -> "keras.Model":
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # whatever a file's own layers do when they are made
-        reason = " ".join(str(error).split())[:160]
+        reason = brief(error, 160)
         raise InputError(f"{path}: cannot be read as a Keras model ({type(error).__name__}: {reason})") from error
 
 

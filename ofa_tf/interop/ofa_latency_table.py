@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ofa_tf.common import InputError, write_text
+from ofa_tf.common import InputError, brief, write_text
 from ofa_tf.predictors import BlockLatency, LatencyTable
 from ofa_tf.spaces import Block, Space, make_divisible
 from ofa_tf.spaces.population import distinct_blocks
@@ -257,7 +257,7 @@ def _read_yaml(path: pathlib.Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a published latency table; check the path") from None
     except (OSError, UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = brief(error, 160)
         raise InputError(f"{path}: cannot be read as YAML or JSON ({reason}); fetch it anew") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{path}: holds {type(content).__name__}, expected entries by key; give a published table")

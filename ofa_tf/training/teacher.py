@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, brief
 from ofa_tf.data import PUBLISHED, ImageDataset, Preprocessing, calibration_batches, evaluation_batches
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.networks import PackedSupernet
@@ -124,7 +124,7 @@ class KerasTeacher:
             shape, outputs = model.input_shape, model.output_shape
         # Whatever a file's own layers do when they are made.
         except Exception as error:
-            reason = " ".join(str(error).split())[:160]
+            reason = brief(error, 160)
             raise InputError(f"{path}: cannot be read as a Keras model ({type(error).__name__}: {reason})") from error
         square = isinstance(shape, tuple) and len(shape) == 4 and shape[3] == 3 and shape[1] == shape[2]
         if not square or not isinstance(outputs, tuple) or len(outputs) != 2:
