@@ -217,10 +217,12 @@ class _Processes:
     def __enter__(self) -> "_Processes":
         return self
 
-    def __exit__(self, *_) -> None:
-        # Where this is left by an exception (Ctrl-C), what is under way is given up.
-        for process in set(multiprocessing.active_children()) - self._others:
-            process.kill()
+    def __exit__(self, kind, *_) -> None:
+        # Where this is left by an exception (Ctrl-C), what is under way is given up. Else they end by themselves: of
+        # one that is killed, Python says at the end that it left semaphores.
+        if kind is not None:
+            for process in set(multiprocessing.active_children()) - self._others:
+                process.kill()
         self._end()
 
     def make_all(self, calls: Calls) -> Iterator[Work]:
