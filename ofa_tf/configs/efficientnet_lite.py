@@ -21,11 +21,9 @@ def get_config() -> ConfigDict:
             "space": "ofa_efficientnet_lite",
             "dataset": "folder",
             "data_dir": "",
-            "resolutions": (96, 128, 160, 192),
             "validation": 500,
             "data_seed": 0,
             "batch_size": 64,
-            "precision": "mixed_bfloat16",
             "seed": 0,
             "schedule": "progressive",
             "decay": "run",
@@ -38,8 +36,8 @@ def get_config() -> ConfigDict:
             "checkpoint_minutes": 5.0,
             "augmentation": {"crop_scale": (0.35, 1.0)},
             "stages": {
-                "expand1": {"epochs": 0.75, "warmup_epochs": 0.25, "learning_rate": 0.03, "subnets_per_step": 1},
-                "expand2": {"epochs": 2, "warmup_epochs": 0, "learning_rate": 0.03, "subnets_per_step": 1},
+                "expand1": {"epochs": 0.75, "warmup_epochs": 0.25, "learning_rate": 0.04, "subnets_per_step": 1},
+                "expand2": {"epochs": 7, "warmup_epochs": 0, "learning_rate": 0.04, "subnets_per_step": 1},
             },
         }
     )
