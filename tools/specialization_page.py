@@ -1,10 +1,11 @@
 """The page of what `specialize` did, with known networks measured beside it."""
 
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from ofa_tf.common import OfaError, as_called
+from ofa_tf.common import InputError, OfaError, as_called
 from ofa_tf.devices import HOST, host
 from ofa_tf.report import write_specialization
 from ofa_tf.specialize import Specialization
@@ -16,7 +17,8 @@ def write_page(done: Specialization, *, baselines: Sequence[str] = (), **options
 
     Args:
         done: the targets' results, and with what they were made.
-        baselines: names of `ofa_tf.devices.baselines` that this machine is measured with.
+        baselines: names of `ofa_tf.devices.baselines`, which are only timed on this machine, and published networks,
+            see `ofa_tf.specialize.finetuned_baselines`, which learn the same images first.
         options: of `write_specialization`.
     """
     if baselines:
@@ -46,9 +48,27 @@ def write_page(done: Specialization, *, baselines: Sequence[str] = (), **options
     )
 
 
+def check_baselines(names: Sequence[str]) -> None:
+    """Raises `InputError` where a name is of no network that is known."""
+    from ofa_tf.devices.baselines import BASELINES
+
+    for name in names:
+        if name in BASELINES:
+            continue
+        if not name.startswith("keras:") and not pathlib.Path(name).exists():
+            raise InputError(
+                f"--baselines={name}: no such network; expected one of {', '.join(BASELINES)}, which is timed, or, to "
+                f"be trained on the images, keras: and a network of keras.applications, or a file of tools.import_ofa"
+            )
+        from ofa_tf.specialize.finetuned_baselines import check_network
+
+        check_network(name)
+
+
 def _measure_baselines(done: Specialization, names: Sequence[str]) -> None:
     """Each once for image side, precision and threads of this machine's targets."""
-    from ofa_tf.devices.baselines import measure_baselines
+    from ofa_tf.devices.baselines import BASELINES, measure_baselines
+    from ofa_tf.specialize.finetuned_baselines import measure_finetuned
 
     wanted = {}
     for result in done.results:
@@ -56,17 +76,17 @@ def _measure_baselines(done: Specialization, names: Sequence[str]) -> None:
         if target.device == HOST and "latency_ms" in target.limits and result.arch is not None:
             side = max(done.predictor_of(target).space.resolutions)
             wanted[side, target.precision, target.threads] = target
+    path = done.output / "baselines.json"
     for (side, precision, threads), target in sorted(wanted.items(), key=lambda item: item[0]):
-        measure = lambda path, _, target=target: done.devices.measure_ms(target, path)  # noqa: E731
+        how = {"precision": precision, "threads": threads, "say": say}
+        measure = functools.partial(done.devices.measure_ms, target)
         try:
+            timed = [name for name in names if name in BASELINES]
             measure_baselines(
-                done.output / "baselines.json",
-                names,
-                resolution=side,
-                precision=precision,
-                threads=threads,
-                measure=measure,
-                say=say,
+                path, timed, resolution=side, measure=lambda file, _, measure=measure: measure(file), **how
             )
+            for name in names:
+                if name not in timed and done.opened is not None:
+                    measure_finetuned(path, name, done.opened, measure=measure, **how)
         except OfaError as error:
             say(f"{precision}: no baselines in the report: {error}")

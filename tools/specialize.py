@@ -68,7 +68,10 @@ _TABLE_ROUNDS = flags.DEFINE_integer(
 )
 _LEARN = flags.DEFINE_bool("learn", False, "correct tables and extend accuracy pairs by what is measured")
 _BASELINES = flags.DEFINE_list(
-    "baselines", [], "known networks to measure here, for the report: mobilenet_v3_small, ..."
+    "baselines",
+    [],
+    "known networks, for the report: mobilenet_v3_small, ... are timed here; keras:MobileNetV2, ... or files of "
+    "tools.import_ofa learn the images first",
 )
 _CO2 = flags.DEFINE_float(
     "co2_lb_per_hour", None, "of this device, for the report's design cost; a GPU's published unless given", 0.0
@@ -100,13 +103,11 @@ def main(argv):
         _check_alone()
     if _PHOTOS.value is not None:
         _check_photos_alone()
-    if _BASELINES.value:
-        from ofa_tf.devices.baselines import check_names
-
-        check_names(_BASELINES.value)
     from ofa_tf.specialize import read_targets, specialize
 
-    from .specialization_page import write_page
+    from .specialization_page import check_baselines, write_page
+
+    check_baselines(_BASELINES.value)
 
     targets = [_one_target()] if _TARGETS.value is None else read_targets(_TARGETS.value)
     source = _SOURCE.values()

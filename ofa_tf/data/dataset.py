@@ -287,7 +287,9 @@ class ImageDataset:
         if self.origin:
             counts[1] += f" ({self.origin})"
         total = sum(map(len, self.splits.values()))
-        return f"{brief(self.source or self.name)}: {total:,} images of {self.num_classes} classes: {', '.join(counts)}"
+        present = len(np.unique(np.concatenate([split.labels for split in self.splits.values()])))
+        classes = f"{self.num_classes}" if present == self.num_classes else f"{present} of the {self.num_classes:,}"
+        return f"{brief(self.source or self.name)}: {total:,} images of {classes} classes: {', '.join(counts)}"
 
     @functools.cached_property
     def digest(self) -> str:

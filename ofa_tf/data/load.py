@@ -3,7 +3,7 @@
 import contextlib
 import os
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,10 +34,13 @@ class Source(NamedTuple):
     default: float | None = None
 
 
-def read_folder(data_dir: str | os.PathLike | None, lost: Collection[str] = ()) -> Source:
+def read_folder(
+    data_dir: str | os.PathLike | None, lost: Collection[str] = (), classes: Sequence[str] | None = None
+) -> Source:
     """Reads the names and headers of the images under `data_dir`/train/<class>/, and of its other splits.
 
-    Classes are the names of the class folders, sorted; sub-folders of a class belong to it.
+    Classes are the names of the class folders, sorted; sub-folders of a class belong to it. Where all folders are among
+    `classes`, these are the classes: a folder of some of ImageNet's is one of ImageNet.
     """
     if not data_dir:
         raise InputError(f"--data_dir: not given, --dataset=folder needs it; {LAYOUT}")
@@ -54,11 +57,14 @@ def read_folder(data_dir: str | os.PathLike | None, lost: Collection[str] = ()) 
         found = f"only one class folder ({printable(class_names[0])})" if class_names else "no class folders"
         raise InputError(f"{root / 'train'}: {found}; expected two or more, one per class, with images in each")
     own, test = _only_one(root, VALIDATION_FOLDERS), _only_one(root, TEST_FOLDERS)
-    for other in (own, test):
-        if other:
-            folders[other] = _other_classes(root / other, class_names)
+    others = {name: folder for name, folder in (("validation", own), ("test", test)) if folder}
+    found = set(class_names).union(*(class_folders(root / folder) for folder in others.values()))
+    if classes and found < set(classes):
+        class_names = tuple(classes)
+    for folder in others.values():
+        folders[folder] = _other_classes(root / folder, class_names)
     splits = scan(root, folders, class_names, lost)
-    others = {name: splits[folder] for name, folder in (("validation", own), ("test", test)) if folder}
+    others = {name: splits[folder] for name, folder in others.items()}
     return Source("folder", class_names, splits["train"], others, str(root), own)
 
 
@@ -120,6 +126,7 @@ def load(
     default: float | None = None,
     known: Mapping[str, Any] | None = None,
     lost: Collection[str] = (),
+    classes: Sequence[str] | None = None,
 ) -> ImageDataset:
     """Opens a data set and holds some of its training images out.
 
@@ -136,6 +143,8 @@ def load(
             same, wherever they lie, they are split the same way; other images know nothing of them.
         lost: paths from a folder on, of images that were found to be damaged while a run used them: they keep their
             places, and are passed over.
+        classes: those of a network, of which a folder may have some; labels are then indices into these. A folder that
+            has others, too, keeps its own.
 
     Returns:
         An `ImageDataset` with the splits "train", "validation" and, where the data has one, "test".
@@ -147,7 +156,7 @@ def load(
         load("folder", "photos", validation=0.2).num_classes
     """
     check_seed(seed)
-    source = _read(dataset, None if data_dir is None else os.path.expanduser(data_dir), lost)
+    source = _read(dataset, None if data_dir is None else os.path.expanduser(data_dir), lost, classes)
     if validation is None and known and known.get("digest"):
         # A number that is too large for these images belongs to others.
         with contextlib.suppress(InputError):
@@ -157,7 +166,9 @@ def load(
     return _divided(source, validation if validation is not None or source.own else default, seed)
 
 
-def _read(dataset: str, data_dir: str | os.PathLike | None, lost: Collection[str]) -> Source:
+def _read(
+    dataset: str, data_dir: str | os.PathLike | None, lost: Collection[str], classes: Sequence[str] | None
+) -> Source:
     if dataset == "digits":
         return read_digits()
     # A path, not the name of a set.
@@ -169,7 +180,7 @@ def _read(dataset: str, data_dir: str | os.PathLike | None, lost: Collection[str
         class_names, splits = prepared_parts(data_dir)
         dataset = str(data_dir)
     else:
-        return read_folder(data_dir, lost)
+        return read_folder(data_dir, lost, classes)
     return Source(dataset, class_names, splits.pop("train"), splits, dataset)
 
 

@@ -245,24 +245,25 @@ def _images(group: "Sequence[TargetResult]") -> str:
 
 
 def _baselines(folder: pathlib.Path, target: "Target", space: Space) -> Sequence[Baseline]:
-    """Published ones, or those that `devices.baselines.measure_baselines` measured on this machine."""
+    """Published ones, or those that were measured on this machine, timed only or fine-tuned on the same images, too."""
     if target.device != _HOST:
         return PUBLISHED_BASELINES.get(target.device, ()) if space.num_classes == 1000 else ()
     path = folder / "baselines.json"
-    written = f"{max(space.resolutions)} pixels, {target.precision}, {target.threads} threads"
-    return [
-        Baseline(
-            f"{figures['name']}, {figures['resolution']} pixels",
-            figures["latency_ms"],
-            None if figures["published_top1"] is None else figures["published_top1"] / 100,
-            "measured on this machine, 1,000 classes, random weights",
-            ""
-            if figures["published_top1"] is None
-            else f"ImageNet's validation set, as published: {figures['source']}",
-        )
-        for key, figures in (read_json(path, "baselines") if path.exists() else {}).items()
-        if key == f"{figures['name']}, {written}"
-    ]
+    written = f"{target.precision}, {target.threads} threads"
+    timed_at = f"{max(space.resolutions)} pixels, {written}"
+    found = []
+    for key, figures in (read_json(path, "baselines") if path.exists() else {}).items():
+        name, latency_ms = f"{figures['name']}, {figures['resolution']} pixels", figures["latency_ms"]
+        if key == f"{figures['name']}, fine-tuned, {written}":
+            source = "fine-tuned on the same photos"
+            if "test_top1" in figures:
+                source += f"; {100 * figures['test_top1']:.1f}% of {figures['test_images']:,} test images"
+            found.append(Baseline(name, latency_ms, figures["top1"], source))
+        elif key == f"{figures['name']}, {timed_at}":
+            source, top1 = "measured on this machine, 1,000 classes, random weights", figures["published_top1"]
+            images = "" if top1 is None else f"ImageNet's validation set, as published: {figures['source']}"
+            found.append(Baseline(name, latency_ms, None if top1 is None else top1 / 100, source, images))
+    return found
 
 
 def _latency_pairs(group, beside) -> list[tuple[float, float]]:

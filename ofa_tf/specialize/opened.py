@@ -105,11 +105,10 @@ def open_source(
     else:
         packed = read_supernet(supernet)
         if supernet in zoo.photos_names() and dataset is None and data_dir is None:
-            images = load("folder", zoo.photos(supernet), validation)
+            images = load("folder", zoo.photos(supernet), validation, classes=packed.class_names)
         else:
             images = _images_of(packed, **given, other_classes=other_classes)
-        packed = dataclasses.replace(packed, net=_for_classes(packed, images))
-        opened = _of_packed(packed, images, pathlib.Path(supernet).stem)
+        opened = of_packed(packed, images, pathlib.Path(supernet).stem)
     return dataclasses.replace(opened, source=source)
 
 
@@ -193,7 +192,8 @@ def _images_of(
 ) -> ImageDataset:
     """Images of a packed supernet's classes; a warning where they are others than it was trained on."""
     known = packed.dataset
-    images = load(dataset or "folder", data_dir, validation, known.get("seed", 0), known=known)
+    classes = None if other_classes else packed.class_names
+    images = load(dataset or "folder", data_dir, validation, known.get("seed", 0), known=known, classes=classes)
     space = packed.net.space
     if not _has_classes(packed, images):
         if other_classes:
@@ -211,12 +211,14 @@ def _images_of(
     return images
 
 
-def _of_packed(packed: PackedSupernet, images: ImageDataset, name: str) -> Opened:
+def of_packed(packed: PackedSupernet, images: ImageDataset, name: str) -> Opened:
+    """A packed supernet and images that are open already; of other classes, it gets a new classifier for them."""
+    net = _for_classes(packed, images)
     evaluator = Evaluator(
-        packed.net,
+        net,
         images,
         preprocessing=Preprocessing.from_config(dict(packed.preprocessing)) if packed.preprocessing else PUBLISHED,
         augmentation=Augmentation.from_config(dict(packed.augmentation)),
     )
     known = {key: value for key, value in packed.provenance.items() if isinstance(value, (str, int, float))}
-    return Opened(None, images, packed.net, evaluator, {"supernet": name, **known})
+    return Opened(None, images, net, evaluator, {"supernet": name, **known})

@@ -53,6 +53,11 @@ def pair_count(photos: int) -> int:
     return 100 if photos < 1000 else 150 if photos < 10_000 else 200
 
 
+def training_passes(photos: int) -> int:
+    """How often each of so many photos is learned from; few are seen more often, all in all fewer."""
+    return min(max(round(_PASSED_IMAGES / math.sqrt(photos)), _FEWEST_PASSES), _MOST_PASSES)
+
+
 def experiment(space: Space, photos: int, *, own_validation: bool = False) -> dict[str, Any]:
     """The experiment for so many photos, without where they lie: the argument of `open_experiment`.
 
@@ -66,8 +71,7 @@ def experiment(space: Space, photos: int, *, own_validation: bool = False) -> di
     """
     held_out = None if own_validation else validation_images(photos)
     learned = photos - (held_out or 0)
-    passes = round(_PASSED_IMAGES * math.sqrt(learned) / learned)
-    passes = min(max(passes, _FEWEST_PASSES), _MOST_PASSES)
+    passes = training_passes(learned)
     largest = max(1, round(_LARGEST_SHARE * passes))
     batch_size = next((size for most, size in _BATCHES.items() if learned <= most), 64)
     rates = [round(rate * math.sqrt(batch_size / 64), 4) for rate in _RATES]

@@ -84,13 +84,16 @@ def train_quantized(
     )
 
 
-def finetuned_weights(opened: Opened, arch: Arch, *, epochs: int, seed: int, checkpoint: str | os.PathLike) -> Weights:
+def finetuned_weights(
+    opened: Opened, arch: Arch, *, epochs: int, head_epochs: int = 0, seed: int, checkpoint: str | os.PathLike
+) -> Weights:
     """Extracts a sub-network and trains it on its own.
 
     Args:
         opened: the supernet and its images.
         arch: the sub-network.
         epochs: passes over the training images.
+        head_epochs: how many of them, the first, train the classifier alone.
         seed: of data order and augmentation.
         checkpoint: where the state after each epoch is kept, so that an interrupted training is resumed.
 
@@ -98,10 +101,11 @@ def finetuned_weights(opened: Opened, arch: Arch, *, epochs: int, seed: int, che
         Weights by the names of the plain model's layers.
     """
     evaluator = opened.evaluator
-    model = opened.net.extract(arch, evaluator.calibrate(arch))
+    model = opened.net.extract(arch, opened.statistics(arch))
     training_images = len(opened.dataset.split("train"))
     recipe = FinetuneRecipe(
         epochs=epochs,
+        head_epochs=head_epochs,
         batch_size=min(64, training_images),
         seed=seed,
         augmentation=evaluator.augmentation,

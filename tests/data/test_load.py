@@ -78,6 +78,20 @@ def test_a_split_goes_with_its_images(photos, tmp_path_factory):
     assert len(data.load("folder", moved, known=known | {"validation": 1000}).split("validation")) == 4
 
 
+def test_some_classes_of_a_network(photos):
+    """Folders of some of a network's classes have its labels, in every split; one other class makes them their own."""
+    write_folder(photos / "validation", {"bee": 2})
+    known = ("ant", "bee", "cat", "cow", "dog")
+    dataset = data.load("folder", photos, classes=known)
+    assert dataset.class_names == known
+    assert np.unique(dataset.split("train").labels).tolist() == [0, 2, 4]
+    assert dataset.split("validation").labels.tolist() == [1, 1]
+    assert dataset.split("test").labels.tolist() == [2, 2, 4, 4, 4]
+    assert "47 images of 4 of the 5 classes" in dataset.found()
+    shutil.rmtree(photos / "validation")
+    assert data.load("folder", photos, classes=("ant", "cat", "cow")).class_names == ("ant", "cat", "dog")
+
+
 def test_former_names(photos):
     """What was called holdout and val is validation and test: the same images by both names, and the same digest."""
     dataset = data.load("folder", photos)

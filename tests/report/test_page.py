@@ -258,6 +258,8 @@ def test_a_folder_becomes_a_page(tmp_path):
     figures = {"name": "known", "latency_ms": 2.0, "published_top1": None}
     sides = (24, "float32, 1"), (24, "int8, 1"), (24, "float32, 2"), (16, "float32, 1")
     known = {f"known, {side} pixels, {end} threads": {**figures, "resolution": side} for side, end in sides}
+    learned = {"name": "learned", "resolution": 32, "latency_ms": 3.0, "top1": 0.7, "test_top1": 0.6, "test_images": 90}
+    known |= {f"learned, fine-tuned, {end} threads": learned for end in ("float32, 1", "int8, 1")}
     write_json(tmp_path / "baselines.json", known)
     run = tmp_path / "run"
     for name, lines in (("metrics", metrics()), ("timing", timing())):
@@ -269,7 +271,10 @@ def test_a_folder_becomes_a_page(tmp_path):
     assert device["name"] == "this machine, float32"
     assert device["images"] == "50 validation images"
     assert device["latency_pairs"] == [[0.5, 0.55]]
-    assert [baseline["cost"] for baseline in device["baselines"]] == [2.0]
+    assert [(it["name"], it["cost"], it["top1"]) for it in device["baselines"]] == [
+        ("known, 24 pixels", 2.0, None), ("learned, 32 pixels", 3.0, 0.7),
+    ]  # fmt: skip
+    assert "fine-tuned on the same photos; 60.0% of 90 test images" in page.text
     # The front of the search, up to the largest limit, and random sub-networks below it.
     assert max(point["costs"]["latency_ms"] for point in device["searched"] + device["random"]) <= 1.1 * 1.5
     (found,) = json.loads((tmp_path / "report.json").read_text())["targets"]

@@ -1,0 +1,97 @@
+"""Published networks fine-tuned as they are on the same images: what the search's front has to be better than."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from ofa_tf.common import InputError, read_json, write_json
+from ofa_tf.networks import PackedSupernet
+from ofa_tf.spaces import Arch, native_arch
+from ofa_tf.specialize.opened import Opened, of_packed, read_initial
+from ofa_tf.specialize.photos import training_passes
+from ofa_tf.specialize.subnet_files import export_subnet, file_top1, finetuned_weights
+
+# Of the passes over the images, those that train the new classifier alone.
+_HEAD_SHARE = 0.2
+# They are shown as they are, whatever they lose to the rounding.
+_MAX_DROP = 1.0
+
+
+def check_network(name: str) -> None:
+    """Raises `InputError` where a name is of no published network whose weights are here."""
+    _native(name)
+
+
+def measure_finetuned(
+    path: pathlib.Path,
+    name: str,
+    opened: Opened,
+    *,
+    precision: str,
+    threads: int,
+    measure: Callable[[pathlib.Path], float],
+    say: Callable[[str], None],
+) -> None:
+    """Fine-tunes a published network at its own image side, exports and measures it; what the file has is kept.
+
+    The new classifier is trained first, then all of it, over as many images as the sub-networks see with `--photos`.
+
+    Args:
+        path: the JSON file of baselines; networks and their state lie in the folder `baselines` beside it.
+        name: as `read_initial` takes it, for example "keras:MobileNetV2" or a file of tools.import_ofa.
+        opened: whose images it learns.
+        precision: of its file.
+        threads: of the interpreter, for the record.
+        measure: gives a file's latency in milliseconds.
+        say: told what is done.
+
+    Raises:
+        InputError: there is no such network, or its weights are not here.
+
+    Source: TensorFlow Lite Model Maker's recipe for image classifiers.
+    """
+    packed, arch = _native(name)
+    title = str(packed.provenance["network"])
+    key = f"{title}, fine-tuned, {precision}, {threads} threads"
+    kept = read_json(path, "baselines") if path.exists() else {}
+    source = {"images": opened.dataset.digest}
+    if kept.get(key, {}).get("source") == source:
+        return
+    dataset = opened.dataset
+    packed = dataclasses.replace(packed, augmentation=opened.evaluator.augmentation.to_config())
+    native = of_packed(packed, dataset, title)
+    folder = path.parent / "baselines"
+    folder.mkdir(exist_ok=True)
+    epochs = training_passes(len(dataset.split("train")))
+    head = max(1, round(_HEAD_SHARE * epochs)) if epochs > 1 else 0
+    say(f"baseline {title}: {head} passes over the images for the classifier, {epochs - head} for all of it")
+    checkpoint, file = folder / f"{title}.npz", folder / f"{title}-{precision}.tflite"
+    weights = finetuned_weights(native, arch, epochs=epochs, head_epochs=head, seed=0, checkpoint=checkpoint)
+    report = export_subnet(
+        native, arch, file, split="validation", weights=weights, precision=precision, max_drop=_MAX_DROP
+    )
+    figures: dict[str, Any] = {
+        "name": title,
+        "resolution": arch.r,
+        "precision": precision,
+        "latency_ms": measure(file),
+        "top1": report.tflite_top1,
+        "float_top1": report.keras_top1,
+        "source": source,
+    }
+    if "test" in dataset.splits:
+        figures["test_top1"], figures["test_images"] = file_top1(native, file, arch.r, split="test")
+    write_json(path, {**kept, key: figures})
+
+
+def _native(name: str) -> tuple[PackedSupernet, Arch]:
+    """A published network as the supernet around it, and which sub-network it is."""
+    packed = read_initial(name)
+    arch = native_arch(packed.net.space)
+    if arch is None or "network" not in packed.provenance:
+        raise InputError(
+            f"--baselines={name}: not a published network as it was; give one as tools.import_ofa packs it, or keras: "
+            f"and the name of one"
+        )
+    return packed, arch
