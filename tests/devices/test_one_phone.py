@@ -3,18 +3,22 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
 
 import pytest
 
-from ofa_tf import devices
+from ofa_tf import devices, spaces
 from ofa_tf.common import InputError
 from ofa_tf.devices.adb import Adb, Identity
 from ofa_tf.devices.connection import LostError
+from ofa_tf.devices.phone import Phone
 from ofa_tf.devices.phone_lock import PhoneLock
 from ofa_tf.devices.phone_workers import output_of, outputs_of
+from ofa_tf.predictors import LatencyTable
+from ofa_tf.specialize import Target, TargetDevices, target_devices
 from tests.phone.loopback_phone import LoopbackPhone
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -249,6 +253,41 @@ def test_a_lock_that_cannot_be_opened(phone, session):
     (phone.temporary / "ofa_tf.lock").mkdir()
     with pytest.raises(InputError, match=r"ofa_tf\.lock, which keeps others off it, cannot be opened; remove it"):
         session().__enter__()
+
+
+def test_targets_on_one_phone_share_its_table_and_its_turn(adb_server, twice, model, tmp_path, monkeypatch):
+    """Under two serials and its number: measured once, one file at a time, and told of; another phone is another."""
+    for name, value in adb_server.environment.items():
+        monkeypatch.setenv(name, value)
+    built, told, path = [], [], tmp_path / "model.tflite"
+    path.write_bytes(model)
+
+    def build_table(self, space, precision, output, **options):
+        built.append(self.name)
+        table = LatencyTable(self.table_name, precision, self.threads, "folded-rows")
+        table.save(output)
+        return table
+
+    monkeypatch.setattr(Phone, "build_table", build_table)
+    # Phones of tests count as this machine, by their addresses.
+    monkeypatch.setattr(target_devices, "_HERE", re.compile("emulator"))
+    settings = devices.Settings(benchmark_binary=str(twice.write_tool(tmp_path / "tool")))
+    with LoopbackPhone() as other, adb_server.connected(other):
+        names = [twice.other_serial, twice.serial_number, twice.serial, other.serial]
+        targets = [Target(f"target {number}", name, {"latency_ms": 1.0}) for number, name in enumerate(names)]
+        bench = TargetDevices(tmp_path / "tables", settings=settings, say=told.append)
+        assert all(bench.is_attached(name) for name in names)
+        assert told == [f"{name}: the same phone as {names[0]}; they have one table" for name in names[1:3]]
+        bench.build_tables([(target, spaces.get("ofa_tiny"), (24,)) for target in targets])
+        assert built == [names[0], other.serial]
+        assert [bench.table(target).device for target in targets] == [twice.serial_number] * 3 + [other.serial_number]
+        assert [bench.machine(name) for name in names] == [names[0]] * 3 + [other.serial]
+        assert all(bench.measure_ms(target, path) > 0 for target in targets)
+    # In another order, what is there is found.
+    again = TargetDevices(tmp_path / "tables", settings=settings)
+    assert again.is_attached(twice.serial)
+    assert again.is_attached(twice.other_serial)
+    assert again.table(targets[2]).device == twice.serial_number
 
 
 def test_devices_are_attached_by_their_numbers(adb_server, phone, monkeypatch):
