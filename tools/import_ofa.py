@@ -52,17 +52,17 @@ def main(argv):
     if not pathlib.Path(given).exists():
         given = interop.published_name(given)
     named = given in (*interop.published_names(), *zoo.names())
+    if not named and not pathlib.Path(given).is_file():
+        raise InputError(
+            f"--checkpoint={given}: no such file, and no published name; names are "
+            f"{', '.join(interop.published_names())}, and those of zoo.names(), such as {zoo.names()[-1]}"
+        )
     _check_flags(given, named)
     specialized = _SPECIALIZED.value or (given if given in zoo.names() else None)
     ending = ".keras" if specialized else ".npz"
     if pathlib.Path(_OUTPUT.value).suffix != ending:
         what = "a specialized network" if specialized else "a supernet"
         raise InputError(f"--output={_OUTPUT.value}: {what} becomes a {ending} file; give a name that ends so")
-    if not named and not pathlib.Path(given).is_file():
-        raise InputError(
-            f"--checkpoint={given}: no such file, and no published name; names are "
-            f"{', '.join(interop.published_names())}, and those of zoo.names(), such as {zoo.names()[-1]}"
-        )
     path = interop.published_file(given, sha256=_SHA256.value) if named else pathlib.Path(given)
     source = {"checkpoint": given if named else path.name, "sha256": file_sha256(path)}
     if _SHA256.value and source["sha256"] != _SHA256.value.lower():

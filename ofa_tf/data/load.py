@@ -3,7 +3,7 @@
 import contextlib
 import os
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,7 +123,7 @@ def load(
     validation: float | None = None,
     seed: int = 0,
     *,
-    default: float | None = None,
+    default: float | Callable[[int], float] | None = None,
     known: Mapping[str, Any] | None = None,
     lost: Collection[str] = (),
     classes: Sequence[str] | None = None,
@@ -137,8 +137,8 @@ def load(
         validation: how many training images become the validation split: a number, or a fraction if below 1. Where it
             is given, a folder's own validation split is not used.
         seed: draws them, evenly over the classes.
-        default: the same for where `validation` is not given and a folder has no split of its own; unless given, 400
-            for digits, else 10 percent, at most 10,000.
+        default: the same, or what gives it for their number, for where `validation` is not given and a folder has no
+            split of its own; unless given, 400 for digits, else 10 percent, at most 10,000.
         known: the `validation`, `seed` and `digest` of a data set that was loaded before. Where these images are the
             same, wherever they lie, they are split the same way; other images know nothing of them.
         lost: paths from a folder on, of images that were found to be damaged while a run used them: they keep their
@@ -163,7 +163,9 @@ def load(
             found = _divided(source, known.get("validation"), known.get("seed", 0))
             if found.digest == known["digest"]:
                 return found
-    return _divided(source, validation if validation is not None or source.own else default, seed)
+    if validation is None and not source.own:
+        validation = default(len(source.train)) if callable(default) else default
+    return _divided(source, validation, seed)
 
 
 def _read(

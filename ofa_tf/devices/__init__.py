@@ -10,7 +10,7 @@ Example:
 
 import dataclasses
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from ofa_tf.devices.benchmark_model import DELEGATES, BenchmarkOptions
@@ -29,6 +29,7 @@ __all__ = [
     "Measurement",
     "Settings",
     "attached",
+    "identity",
     "kind_of",
     "open",
     "verified_table",
@@ -68,11 +69,13 @@ class Kind:
     Args:
         names: whether a name is one of this kind's.
         attached: whether the one of a name can be measured now.
+        identity: of the one of a name that can be.
         open: makes the device of a name, to be entered.
     """
 
     names: Callable[[str], bool]
     attached: Callable[[str, Settings], bool]
+    identity: Callable[[str, Settings], Hashable]
     open: "Callable[[str, BenchmarkOptions, Settings], Device]"
 
 
@@ -101,12 +104,21 @@ def _is_attached_phone(name: str, settings: Settings) -> bool:
     return Adb(settings.adb).is_usable(name)
 
 
+def _phone_identity(name: str, settings: Settings) -> Hashable:
+    from ofa_tf.devices.adb import Adb, Identity
+
+    device = Adb(settings.adb).device(name)
+    return device.serial if device.identity == Identity() else device.identity
+
+
 # By name; the first whose names fit opens a device, so that the serials of phones, which can be any text, come last.
 KINDS = {
-    "host": Kind(lambda name: name == HOST, lambda name, settings: True, _open_host),
+    "host": Kind(lambda name: name == HOST, lambda name, settings: True, lambda name, settings: name, _open_host),
     # There is no list of reachable computers: one that is named counts as attached.
-    "ssh": Kind(lambda name: name.startswith("ssh:"), lambda name, settings: True, _open_ssh),
-    "android": Kind(lambda name: True, _is_attached_phone, _open_android),
+    "ssh": Kind(
+        lambda name: name.startswith("ssh:"), lambda name, settings: True, lambda name, settings: name, _open_ssh
+    ),
+    "android": Kind(lambda name: True, _is_attached_phone, _phone_identity, _open_android),
 }
 
 
@@ -140,6 +152,15 @@ def attached(name: str, settings: Settings | None = None) -> bool:
         OfaError: it cannot be found out, for example without adb.
     """
     return kind_of(name).attached(name, settings or Settings())
+
+
+def identity(name: str, settings: Settings | None = None) -> Hashable:
+    """Which device it is that has a name now: equal for two names of one device, until it is restarted.
+
+    Raises:
+        OfaError: it is not there, or does not answer.
+    """
+    return kind_of(name).identity(name, settings or Settings())
 
 
 # These load NumPy and SciPy, which flags and a list of devices do not need.

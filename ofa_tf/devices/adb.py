@@ -76,6 +76,13 @@ class AdbDevice:
         self.identity = self._ask_identity()
         return self
 
+    def is_called(self, serial: str) -> bool:
+        """Whether adb reaches this very phone by a serial now."""
+        with contextlib.suppress(LostError, CommandError):
+            if self.adb.states().get(serial) == "device":
+                return AdbDevice(self.adb, serial)._ask_identity(_PROBE_SECONDS).is_same(self.identity)
+        return False
+
     def _ask_identity(self, timeout_seconds: float = CALL_SECONDS) -> Identity:
         lines = self.shell(_ASK_IDENTITY, timeout_seconds=timeout_seconds).splitlines()
         number, boot_id = (*(line.strip() for line in lines), "", "")[:2]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ofa_tf.common import InputError
 from ofa_tf.devices.benchmark_model import BenchmarkOptions
 from ofa_tf.predictors.latency_table import BlockLatency, LatencyTable
 from ofa_tf.spaces import Arch, Space
@@ -88,6 +89,14 @@ class Device(abc.ABC):
     def table_name(self) -> str:
         """What tables call it, whatever it is reached by."""
         return self.name
+
+    def check_name(self, path: str | os.PathLike, name: str) -> None:
+        """Raises `InputError` where a table at a path, equal in all else, calls its device by a name of another one."""
+        if name not in (self.name, self.table_name):
+            raise InputError(
+                f"{path}: holds a table of device {name!r}, to go on with it {self.table_name!r} was expected; give "
+                f"another file, or measure as then"
+            )
 
     @abc.abstractmethod
     def describe(self) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """`Phone`: a phone that models are measured on, from its first push to its cleaned folder."""
 
+import os
 from typing import Any
 
-from ofa_tf.common import OfaError, brief
+from ofa_tf.common import InputError, OfaError, brief
 from ofa_tf.devices import Settings
 from ofa_tf.devices.adb import Adb, AdbDevice
 from ofa_tf.devices.benchmark_model import ON_PROCESSOR, VERSION, BenchmarkBinary, BenchmarkOptions, find_binary
@@ -105,6 +106,15 @@ class Phone(RemoteDevice):
     def table_name(self) -> str:
         """As `Device.table_name`."""
         return self.connection.name
+
+    def check_name(self, path: str | os.PathLike, name: str) -> None:
+        """As `Device.check_name`: older tables call a phone by what it was reached by, which may have changed."""
+        if name in (self.name, self.table_name) or self.connection.is_called(name):
+            return
+        raise InputError(
+            f"{path}: holds a table of phone {name!r}, this one is {self.table_name!r}; where {name!r} is what it was "
+            f'reached by then, write "device": "{self.table_name}" into the file, else give another file'
+        )
 
     def describe(self) -> dict[str, str]:
         """As `Device.describe`."""

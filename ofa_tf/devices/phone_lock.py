@@ -26,7 +26,9 @@ _SILENT_SECONDS = 60
 _TRIES, _TRY_SECONDS = 10, 0.3
 _ANSWER_SECONDS = 10.0
 # The time is that since the phone's start, which nobody sets. A file that was deleted meanwhile is no lock. Redirected
-# for a group of commands, and not by exec: what Android's shell opens by exec is not seen by other programs.
+# for a group of commands, and not by exec: what Android's shell opens by exec is not seen by other programs. A holder
+# that has just taken the lock has not written its name yet, and what is there is of the one before: what is read twice
+# in a row is believed.
 _SCRIPT = """\
 trap '' HUP
 beat() {{
@@ -56,11 +58,15 @@ while [ $tries -lt {tries} ]; do
             exit 0
             ;;
         *)
-            {{ read -r holder; read -r token pid at; }} < {file}
+            {{ read -r name; read -r token pid at; }} < {file}
             read -r now rest < /proc/uptime
-            if [ "$token" = {token} ] || [ $((${{now%%.*}} - ${{at:-${{now%%.*}}}})) -gt {silent} ]; then
-                kill -9 $pid
+            if [ -n "$at" ] && [ "$token" = "$before" ]; then
+                holder=$name
+                if [ "$token" = {token} ] || [ $((${{now%%.*}} - at)) -gt {silent} ]; then
+                    kill -9 $pid
+                fi
             fi
+            before=$token
             sleep {pause}
             ;;
         esac

@@ -36,13 +36,11 @@ def start_table(
 
 def check_conditions(path: str | os.PathLike, old: LatencyTable, new: LatencyTable, device: Device) -> None:
     """Raises `InputError` where a table from a file was measured under other conditions than the new one."""
-    # Older tables of a phone have what it was reached by.
-    if old.device != device.name:
-        _compare(path, "device", old.device, new.device)
     for name in _CONDITIONS:
         _compare(path, name, getattr(old, name), getattr(new, name))
     for name in device.conditions:
         _compare(path, name, old.versions.get(name), new.versions[name])
+    device.check_name(path, old.device)
 
 
 def extended(
@@ -75,8 +73,9 @@ def reference_key(space: Space) -> str:
 
 def _compare(output, name: str, found, expected) -> None:
     if found != expected:
+        held = f"without {name}" if found is None else f"with {name} {found!r}"
         raise InputError(
-            f"{output}: holds a table with {name} {found!r}, to go on with it {expected!r} was expected; "
+            f"{output}: holds a table {held}, to go on with it {expected!r} was expected; "
             f"give another file, or measure as then"
         )
 

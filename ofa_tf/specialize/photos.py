@@ -45,7 +45,7 @@ _TABLE_SECONDS, _TARGET_SECONDS = 40.0, 60.0
 
 def validation_images(photos: int) -> int:
     """How many of the photos are held out to decide: a fifth of few, a tenth of more, and 2,000 at most."""
-    return round(min(photos / 5, 50 + photos / 10, _MOST_VALIDATION))
+    return max(1, round(min(photos / 5, 50 + photos / 10, _MOST_VALIDATION)))
 
 
 def pair_count(photos: int) -> int:
@@ -111,8 +111,7 @@ def supernet_of_photos(
     """
     folder, name = pathlib.Path(photos), os.fspath(supernet or SUPERNET)
     try:
-        # The default tells a part that is held out, for now, from a validation split of the folder's own.
-        dataset = load("folder", folder, default=0.1, lost=lost_images(run_dir))
+        dataset = load("folder", folder, default=validation_images, lost=lost_images(run_dir))
     except InputError as error:
         # The flag by which `load` is told of the folder elsewhere.
         raise InputError(str(error).replace("--data_dir", "--photos")) from error
@@ -128,7 +127,9 @@ def supernet_of_photos(
     tables = {target.device for target in targets if "latency_ms" in target.limits and not target.latency_table}
     seconds = _TABLE_SECONDS * len(tables) * len(sides) + _TARGET_SECONDS * len(targets)
     steps = {"search, export and measure": seconds}
-    return lambda: train_supernet(run_dir, config, initial=initial, pairs=pairs, limit=PAIR_IMAGES, then=steps)[0]
+    return lambda: train_supernet(
+        run_dir, config, initial=initial, dataset=dataset, pairs=pairs, limit=PAIR_IMAGES, then=steps
+    )[0]
 
 
 def _check_classes(shown: str, dataset: ImageDataset, own_validation: bool) -> int:

@@ -5,7 +5,7 @@ import pathlib
 import re
 import statistics
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from ofa_tf import devices
 from ofa_tf.common import InputError, OfaError, write_text
@@ -48,28 +48,43 @@ class TargetDevices:
         self._folder, self._say = folder, say
         self._settings, self._options = settings or Settings(), options or BenchmarkOptions()
         self._attached: dict[str, bool] = {}
+        # Of each device that is here, and by each of its names: all that targets call it.
+        self._devices: dict[Hashable, list[str]] = {}
+        self._names: dict[str, list[str]] = {}
         self._errors: dict[pathlib.Path, OfaError] = {}
 
     def is_attached(self, device: str) -> bool:
-        """Whether files can be measured on it."""
+        """Whether files can be measured on it; a phone under a second serial is told of."""
         if device not in self._attached:
             try:
                 self._attached[device] = devices.attached(device, self._settings)
+                if self._attached[device]:
+                    names = self._devices.setdefault(devices.identity(device, self._settings), [])
+                    if names:
+                        self._say(f"{device}: the same phone as {names[0]}; they have one table")
+                    names.append(device)
+                    self._names[device] = names
             except OfaError as error:
                 self._say(f"{device}: nobody can tell whether it is here: {error}")
                 self._attached[device] = False
         return self._attached[device]
 
     def machine(self, device: str) -> str:
-        """Which machine a device is: "host" for an emulator that runs here."""
-        return devices.HOST if _HERE.fullmatch(device) else device
+        """Which machine a device is: "host" for an emulator that runs here, one name for all serials of a phone."""
+        names = self._names.get(device, [device])
+        return devices.HOST if any(map(_HERE.fullmatch, names)) else names[0]
 
     def table_path(self, target: Target) -> pathlib.Path:
         """Where the table is that predicts a target's latency."""
         if target.latency_table is not None:
             return pathlib.Path(target.latency_table)
-        words = [target.device, target.precision, _form(target), f"{target.threads}threads"]
-        return self._folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', '_'.join(words))}.json"
+        conditions = f"{target.precision}_{_form(target)}_{target.threads}threads"
+        paths = [
+            self._folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', f'{name}_{conditions}')}.json"
+            for name in self._names.get(target.device, [target.device])
+        ]
+        # One that was begun under another of the device's names is gone on with.
+        return next((path for path in paths if path.exists()), paths[0])
 
     def table(self, target: Target) -> LatencyPredictor | None:
         """The table that predicts a target's latency, None where that is not limited.

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ofa_tf.data import ImageDataset
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.specialize.learning import collect_pairs
@@ -81,6 +82,7 @@ def train_supernet(
     config: Mapping[str, Any],
     *,
     initial: PackedSupernet | None = None,
+    dataset: ImageDataset | None = None,
     pairs: int,
     limit: int | None = None,
     then: Mapping[str, float] = MappingProxyType({}),
@@ -91,6 +93,7 @@ def train_supernet(
         run_dir: the run directory; `accuracy.jsonl` and `predictor.npz` come beside its stages.
         config: the experiment, see `open_experiment`.
         initial: a trained supernet that the run begins with.
+        dataset: the experiment's images, where they are open already.
         pairs: sub-networks that are measured for the predictor.
         limit: at most so many validation images measure them, evenly spaced.
         then: the caller's further steps and their seconds, for the time that is told to be left.
@@ -105,7 +108,7 @@ def train_supernet(
     Example:
         opened, predictor = train_supernet("runs/digits", config, pairs=160)
     """
-    run, dataset = open_experiment(run_dir, dict(config), initial=initial)
+    run, dataset = open_experiment(run_dir, dict(config), initial=initial, dataset=dataset)
     trainer = Trainer(run, dataset, initial)
     opened = of_run(run, trainer.net, dataset)
     evaluator = opened.evaluator

@@ -26,6 +26,7 @@ def open_experiment(
     replicas: int = 1,
     teacher: Teacher | None = None,
     validation: float | None = None,
+    dataset: ImageDataset | None = None,
 ) -> tuple[RunDirectory, ImageDataset]:
     """Opens the data set of an experiment, and makes its run directory or opens the interrupted one.
 
@@ -39,6 +40,7 @@ def open_experiment(
         replicas: devices that train.
         teacher: a trained network that teaches.
         validation: how many training images are held out, whatever the configuration says and the data have.
+        dataset: the configuration's images, where they are open already; a folder is then not read, and told of, again.
 
     Raises:
         InputError: a field is unknown or unusable, or the folder holds another run.
@@ -65,8 +67,9 @@ def open_experiment(
     resolutions = tuple(resolutions) if isinstance(resolutions, (list, tuple)) else (resolutions,)
     check_whole_numbers("config: resolutions", resolutions, 1, 10_000)
     recipe = Recipe.from_config(config)
-    options = {"default": source["validation"], "lost": lost_images(run_dir)}
-    dataset = load(source["dataset"], source["data_dir"], validation, source["seed"], **options)
+    if dataset is None:
+        options = {"default": source["validation"], "lost": lost_images(run_dir)}
+        dataset = load(source["dataset"], source["data_dir"], validation, source["seed"], **options)
     source["validation"] = dataset.validation
     if source["data_dir"]:
         source["data_dir"] = os.path.abspath(os.path.expanduser(source["data_dir"]))

@@ -305,25 +305,35 @@ def test_blocks_below_the_clock_are_named(phone, build, keys):
 
 
 def test_a_table_is_gone_on_with_under_another_address(adb_server, phone, build, binary, space, cache, keys, tmp_path):
-    """Nothing is measured twice; also where an older version called the phone by the address it still has."""
+    """Nothing is measured twice; also where an older version called the phone by an address that it still has.
+
+    Where the address is gone, nobody can tell whether it was this phone's: one line says how the user can.
+    """
     path = tmp_path / "table.json"
     table = build()
     before = len(blocks_run(phone))
     with adb_server.connected_twice(phone):
         other = adb_server.adb.device(phone.other_serial)
-        for named in (phone.serial_number, phone.other_serial):
+        for named in (phone.serial_number, phone.other_serial, phone.serial):
             dataclasses.replace(table, device=named).save(path)
             with Phone(other, binary, QUICK) as opened:
                 options = {"resolutions": RESOLUTIONS, "cache": cache, "progress": False, "tolerance": math.inf}
                 assert opened.build_table(space, "int8", path, **options).blocks == table.blocks
             assert LatencyTable.load(path).device == phone.serial_number
         assert len(blocks_run(phone)) == before
-        dataclasses.replace(table, device="another phone").save(path)
-        with (
-            Phone(other, binary, QUICK) as opened,
-            pytest.raises(InputError, match=f"table with device 'another phone', .* '{phone.serial_number}' was"),
-        ):
-            opened.build_table(space, "int8", path, **options)
+        gone, written = '"device": "192.168.1.5:37123"', f'"device": "{phone.serial_number}"'
+        dataclasses.replace(table, device="192.168.1.5:37123").save(path)
+        with Phone(other, binary, QUICK) as opened:
+            with pytest.raises(InputError, match=f"of phone '192.168.1.5:37123', .* write {written} into the file"):
+                opened.build_table(space, "int8", path, **options)
+            assert gone in path.read_text()
+            path.write_text(path.read_text().replace(gone, written))
+            assert opened.build_table(space, "int8", path, **options).blocks == table.blocks
+            versions = {**table.versions, "fingerprint": "of another"}
+            dataclasses.replace(table, device="192.168.1.5:37123", versions=versions).save(path)
+            with pytest.raises(InputError, match=r"table with fingerprint 'of another', .*; give another file"):
+                opened.build_table(space, "int8", path, **options)
+        assert len(blocks_run(phone)) == before
 
 
 def test_a_tool_for_another_abi(phone, device, space, cache, tmp_path):

@@ -1,20 +1,25 @@
 """A phone is one phone, whatever reaches it: listed once, measured once, by one process at a time."""
 
+import fcntl
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
 
 import pytest
 
-from ofa_tf import devices
+from ofa_tf import devices, spaces
 from ofa_tf.common import InputError
 from ofa_tf.devices.adb import Adb, Identity
 from ofa_tf.devices.connection import LostError
+from ofa_tf.devices.phone import Phone
 from ofa_tf.devices.phone_lock import PhoneLock
 from ofa_tf.devices.phone_workers import output_of, outputs_of
+from ofa_tf.predictors import LatencyTable
+from ofa_tf.specialize import Target, TargetDevices, target_devices
 from tests.phone.loopback_phone import LoopbackPhone
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -204,6 +209,38 @@ def test_a_holder_says_that_it_is_there(device, phone, monkeypatch):
     assert phone.files() == []
 
 
+@pytest.mark.parametrize("before", ["nothing", "one that is dead"])
+def test_a_lock_in_its_first_moment(device, phone, before):
+    """Its holder has not written its name yet: what the one before has left there ends nobody, and names nobody."""
+    path = phone.temporary / "ofa_tf.lock"
+    # The number of the one that is dead is another process's by now.
+    bystander = subprocess.Popen(["sleep", "60"])
+    path.write_text(f"process 1 on a computer\nabcdef {bystander.pid} 0\n" if before != "nothing" else "")
+    new = "process 2 on a computer\n123456 1 99999999"
+    phone.replace_program("sleep", f'echo "{new}" > {path}; exec /bin/sleep "$@"')
+    try:
+        with path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(InputError, match="process 2 on a computer measures on it"):
+                PhoneLock(device).acquire()
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a_lock_whose_holder_writes_just_now(device, phone):
+    """It says every ten seconds that it is there, and for a moment nothing is written: its name is not forgotten."""
+    path, count = phone.temporary / "ofa_tf.lock", phone.root / "count"
+    path.write_text("process 2 on a computer\n123456 1 99999999\n")
+    phone.replace_program("sleep", f"echo >> {count}; [ $(wc -l < {count}) -lt 9 ] || : > {path}; exec /bin/sleep 0.05")
+    with path.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="process 2 on a computer measures on it"):
+            PhoneLock(device).acquire()
+    assert path.read_text() == ""
+
+
 def test_a_lock_that_broke_is_taken_anew_unless_another_has_it(adb_server, phone, session, model, holder):
     """The connection breaks, a second process is there first: the session ends, says who it is, and leaves it alone."""
 
@@ -216,9 +253,12 @@ def test_a_lock_that_broke_is_taken_anew_unless_another_has_it(adb_server, phone
 
     others = []
     results = []
+    # So many that the phone is still at work when the first result is here, on a slow machine too.
+    models = [("first", model), *((f"later {number}", model) for number in range(20))]
     with pytest.raises(InputError, match=r"process .* measures on it"), session(patience_seconds=20.0) as opened:
-        opened.measure([("first", model), ("second", model)], lambda it: (results.append(it), break_off(it)))
-    assert [it.name for it in results] == ["first"]
+        opened.measure(models, lambda it: (results.append(it), break_off(it)))
+    assert results[0].name == "first"
+    assert len(results) < len(models)
     assert others[0].poll() is None
     assert not any("may be left" in note for note in session.notes)
     assert "ofa_tf.lock" in phone.files()
@@ -249,6 +289,41 @@ def test_a_lock_that_cannot_be_opened(phone, session):
     (phone.temporary / "ofa_tf.lock").mkdir()
     with pytest.raises(InputError, match=r"ofa_tf\.lock, which keeps others off it, cannot be opened; remove it"):
         session().__enter__()
+
+
+def test_targets_on_one_phone_share_its_table_and_its_turn(adb_server, twice, model, tmp_path, monkeypatch):
+    """Under two serials and its number: measured once, one file at a time, and told of; another phone is another."""
+    for name, value in adb_server.environment.items():
+        monkeypatch.setenv(name, value)
+    built, told, path = [], [], tmp_path / "model.tflite"
+    path.write_bytes(model)
+
+    def build_table(self, space, precision, output, **options):
+        built.append(self.name)
+        table = LatencyTable(self.table_name, precision, self.threads, "folded-rows")
+        table.save(output)
+        return table
+
+    monkeypatch.setattr(Phone, "build_table", build_table)
+    # Phones of tests count as this machine, by their addresses.
+    monkeypatch.setattr(target_devices, "_HERE", re.compile("emulator"))
+    settings = devices.Settings(benchmark_binary=str(twice.write_tool(tmp_path / "tool")))
+    with LoopbackPhone() as other, adb_server.connected(other):
+        names = [twice.other_serial, twice.serial_number, twice.serial, other.serial]
+        targets = [Target(f"target {number}", name, {"latency_ms": 1.0}) for number, name in enumerate(names)]
+        bench = TargetDevices(tmp_path / "tables", settings=settings, say=told.append)
+        assert all(bench.is_attached(name) for name in names)
+        assert told == [f"{name}: the same phone as {names[0]}; they have one table" for name in names[1:3]]
+        bench.build_tables([(target, spaces.get("ofa_tiny"), (24,)) for target in targets])
+        assert built == [names[0], other.serial]
+        assert [bench.table(target).device for target in targets] == [twice.serial_number] * 3 + [other.serial_number]
+        assert [bench.machine(name) for name in names] == [names[0]] * 3 + [other.serial]
+        assert all(bench.measure_ms(target, path) > 0 for target in targets)
+    # In another order, what is there is found.
+    again = TargetDevices(tmp_path / "tables", settings=settings)
+    assert again.is_attached(twice.serial)
+    assert again.is_attached(twice.other_serial)
+    assert again.table(targets[2]).device == twice.serial_number
 
 
 def test_devices_are_attached_by_their_numbers(adb_server, phone, monkeypatch):

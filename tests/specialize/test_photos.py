@@ -127,8 +127,9 @@ def test_a_folders_own_splits_are_kept_to(tmp_path, initial, monkeypatch, capsys
         write_photos(tmp_path / folder, ant=4, bee=5)
     opened = []
 
-    def train(run_dir, config, *, initial, **options):
-        _, dataset = open_experiment(run_dir, config, initial=initial)
+    def train(run_dir, config, *, initial, dataset, **options):
+        run, dataset = open_experiment(run_dir, config, initial=initial, dataset=dataset)
+        assert run.load_dataset().digest == open_experiment(run_dir, config, initial=initial)[1].digest
         opened.append(dataset)
         return None, None
 
@@ -145,6 +146,24 @@ def test_a_folders_own_splits_are_kept_to(tmp_path, initial, monkeypatch, capsys
         assert sizes == {"train": 24, "validation": 6}
         assert "24 to learn from, 6 held out, which decide; none is for the report alone" in said
     assert f"begins with {initial}: " in said
+
+
+def test_what_is_left_out_is_told_once(tmp_path, initial, monkeypatch):
+    """The photos that were looked at are those that are trained on: the folder is not read, and told of, again."""
+    write_photos(tmp_path / "train", ant=16, bee=16)
+    (tmp_path / "train/ant/0.png").write_bytes(b"")
+
+    class Begun(Exception):
+        """Training would begin."""
+
+    def trainer(run, dataset, *_):
+        assert len(dataset.split("train")) + len(dataset.split("validation")) == 31
+        raise Begun
+
+    monkeypatch.setattr(trained, "Trainer", trainer)
+    with pytest.warns(UserWarning, match="not everything in it is used") as said, pytest.raises(Begun):
+        supernet_of_photos(tmp_path, tmp_path / "run", supernet=initial, targets=[small_target()])()
+    assert [str(warning.message).count("train/ant/0.png (empty)") for warning in said] == [1]
 
 
 def test_what_photos_exclude(tmp_path, initial, opened):

@@ -62,6 +62,7 @@ def test_mistakes_are_one_line(tmp_path):
     output = f"--output={tmp_path / 'out.npz'}"
     for arguments, message in (
         (("--checkpoint=nothing.pth", output), "no such file, and no published name; names are ofa_mbv3"),
+        (("--checkpoint=resnet50D_MAC@4.1B", f"--output={tmp_path / 'out.keras'}"), "and no published name"),
         ((f"--checkpoint={checkpoint}", output), "of no space that has a name (it looks like MobileNetV3"),
         ((f"--checkpoint={checkpoint}", "--space=ofa_tiny", output), "has shape"),
         ((f"--checkpoint={checkpoint}", "--space=mobilenet_v3", output), "--width_mult: space mobilenet_v3 needs"),
