@@ -225,8 +225,8 @@ def _preparation(preprocessing: Mapping[str, Any], side: int) -> str:
     return (
         f"- Images are to be prepared as those it was checked on: the short side resized to "
         f"{math.ceil(side / fraction)} pixels (bilinear, low-pass filtered), the centre {side}x{side} cropped. "
-        f"MediaPipe stretches whole photos instead, which costs about two points of top-1 on the photos that ship "
-        f"with ofa_tf: give it the centre square, {fraction:g} of the short side, as `region_of_interest`."
+        f"MediaPipe stretches whole photos instead, which costs about two points of top-1 on the (square) photos that "
+        f"ship with ofa_tf: give it the centre square, {fraction:g} of the short side, as `region_of_interest`."
     )
 
 
