@@ -4,9 +4,11 @@
 
 A sub-network that ships is exported in every precision, with uint8 and float32 input, and classifies the 300 photos
 that ship in each client. `--install` puts each into an environment of its own (below `--environments`, made once; needs
-a package index); one that is not there is left out with the reason. tflite-runtime's older versions need an older
-Python (`--old_python`). Most clients take the photos' centre, as the networks were trained; MediaPipe stretches a whole
-photo unless it is told which part to take, and is compared with LiteRT on photos that were stretched alike.
+a package index); one that is not there is left out with the reason; `--clients=Netron,LiteRT.js` tries these alone.
+tflite-runtime's older versions need an older Python (`--old_python`). Most clients take the photos' centre, as the
+networks were trained; MediaPipe stretches a whole photo unless it is told which part to take, and is compared with
+LiteRT on photos that were stretched alike. With `--resize=stretch` the files are for stretched photos. Netron runs
+nothing: what it shows of each file is noted.
 Goals: MediaPipe within 0.5 point of LiteRT on stretched photos; int8 on tflite-runtime from 2.8 on within 1 point.
 """
 
@@ -22,12 +24,16 @@ import tempfile
 from absl import flags
 
 from ofa_tf.common import cli
+from ofa_tf.common.config import check_one_of
+from ofa_tf.common.resizing import RESIZES
 
 _ARCH = flags.DEFINE_string("arch", "smallest", "largest, smallest, or a JSON file with an architecture")
 _ENVIRONMENTS = flags.DEFINE_string("environments", "build/clients", "folder of the clients' environments")
 _INSTALL = flags.DEFINE_bool("install", False, "make those that are missing")
 _OLD_PYTHON = flags.DEFINE_string("old_python", "python3.9", "for runtimes that no newer Python has")
 _OUTPUTS = flags.DEFINE_enum("output_type", "probabilities", ["probabilities", "logits"], "of the files")
+_RESIZE = flags.DEFINE_enum("resize", RESIZES[0], list(RESIZES), "what the files are calibrated and checked on")
+_ONLY = flags.DEFINE_list("clients", None, "names of clients, of the table's; all unless given")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the table")
 
 _PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
@@ -40,8 +46,20 @@ _CLIENTS = {
     "mediapipe": ("mediapipe", "1.2.3"),
     "mediapipe, centre": ("mediapipe_centred", "1.2.3"),
     "LiteRT.js": ("litertjs", "2.5.3"),
+    "tfjs-tflite": ("tfjs_tflite", "0.0.1-alpha.10"),
+    "Netron": ("netron", "9.3.3"),
 }
-_DISTRIBUTIONS = {"tensorflow": "tensorflow", "tflite_micro": "tflite-micro"}
+_DISTRIBUTIONS = {
+    "tensorflow": "tensorflow", "tflite_micro": "tflite-micro", "tflite_runtime": "tflite-runtime",
+    "mediapipe_centred": "mediapipe",
+}  # fmt: skip
+# Of npm, by client; the last ones are what tfjs-tflite computes with.
+_NODE_PACKAGES = {
+    "litertjs": ("@litertjs/core@{version}",),
+    "tfjs_tflite": (
+        "@tensorflow/tfjs-tflite@{version}", "@tensorflow/tfjs-core@4.9.0", "@tensorflow/tfjs-backend-cpu@4.9.0",
+    ),
+}  # fmt: skip
 
 
 def main(argv):
@@ -52,7 +70,9 @@ def main(argv):
     from ofa_tf.common import write_json
     from ofa_tf.specialize import open_source
 
-    opened = open_source(supernet="ofa_imagenette_mbv3")
+    for title in _ONLY.value or ():
+        check_one_of("--clients", title, _CLIENTS)
+    opened = open_source(supernet="ofa_imagenette_mbv3", resize=_RESIZE.value)
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -65,7 +85,7 @@ def main(argv):
             "files": {key: str(path) for key, path in files.items()},
             "images": str(folder / "images.npy"),
             "photos": photos,
-            # Of LiteRT.js, which reads no NumPy files and tells no quantization.
+            # Of clients in Node, which read no NumPy files and tell no quantization.
             "pixels": str(folder / "images.raw"),
             "shape": crops.shape,
             "quantization": {key: quantization(path) for key, path in files.items()},
@@ -76,8 +96,13 @@ def main(argv):
             title = "LiteRT, stretched" if is_stretched else "LiteRT"
             rows += table(title, version_of("ai-edge-litert"), scores, {}, scores, labels, files, opened)
         for title, (client, version) in _CLIENTS.items():
+            if title not in (_ONLY.value or _CLIENTS):
+                continue
             reference = expected[client == "mediapipe"]
             try:
+                if client == "netron":
+                    rows += shown(title, version, files)
+                    continue
                 scores, words = answers_of(title, client, version, folder)
             except FileNotFoundError as reason:
                 rows.append({"client": title, "skipped": str(reason)})
@@ -123,7 +148,7 @@ def photos_of(dataset) -> tuple[list[str], list[int]]:
 
 
 def prepared(opened, photos: list[str]):
-    """The photos' centres, as the network was trained; and whole photos stretched as MediaPipe does it."""
+    """The photos as the files are calibrated for them; and whole photos stretched as MediaPipe does it."""
     import numpy as np
     import tensorflow as tf
 
@@ -131,9 +156,11 @@ def prepared(opened, photos: list[str]):
     from tools.opening import read_arch
 
     side = read_arch(opened.net.space, _ARCH.value, None).r
-    fraction = opened.evaluator.preprocessing.crop_fraction
+    preprocessing = opened.evaluator.preprocessing
     images = [decode_image(tf.io.read_file(photo)) for photo in photos]
-    crops = [evaluation_image(image, side, fraction).numpy() for image in images]
+    crops = [
+        evaluation_image(image, side, preprocessing.crop_fraction, preprocessing.resize).numpy() for image in images
+    ]
     # As OpenCV does it there: bilinear, from each pixel's corner, without a low-pass filter.
     stretched = [
         tf.raw_ops.ResizeBilinear(images=image[None], size=(side, side)).numpy()[0].round().astype(np.uint8)
@@ -159,9 +186,9 @@ def answers_of(title: str, client: str, version: str, folder: pathlib.Path):
     from ofa_tf.common import OfaError
 
     worker, job = pathlib.Path(__file__).with_name("client_worker"), folder / "job.json"
-    if client == "litertjs":
-        answers, home = folder / "answers.json", node_folder(version)
-        command = ["node", str(worker.with_suffix(".mjs")), str(job), str(answers)]
+    if client in _NODE_PACKAGES:
+        answers, home = folder / f"{client}.json", node_folder(client, version)
+        command = ["node", str(worker.with_suffix(".mjs")), client, str(job), str(answers)]
     else:
         answers, home = folder / f"{client}{version}.npz", None
         python = environment(client, version) if version else own_python(client)
@@ -189,8 +216,8 @@ def own_python(client: str) -> str:
 
 def environment(client: str, version: str) -> str:
     """The Python of a client's environment, which is made where that is asked for."""
-    package = "tflite-runtime" if client == "tflite_runtime" else "mediapipe"
-    folder = pathlib.Path(_ENVIRONMENTS.value) / f"{package}-{version}"
+    package = _DISTRIBUTIONS.get(client, client)
+    folder = pathlib.Path(_ENVIRONMENTS.value) / folder_name(client, version)
     python = folder / "bin" / "python"
     old = package == "tflite-runtime"
     packages = [f"{package}=={version}", *(["numpy<2"] if old else [])]
@@ -199,11 +226,42 @@ def environment(client: str, version: str) -> str:
     return str(python)
 
 
-def node_folder(version: str) -> str:
-    """The folder with LiteRT.js for Node, which is made where that is asked for."""
-    folder = pathlib.Path(_ENVIRONMENTS.value) / f"litertjs-{version}"
-    made(folder, ["npm", "install", "--prefix", str(folder), f"@litertjs/core@{version}"])
+def folder_name(client: str, version: str) -> str:
+    """What the folder of a client's environment is called."""
+    return f"{_DISTRIBUTIONS.get(client, client)}-{version}"
+
+
+def node_folder(client: str, version: str) -> str:
+    """The folder with a client for Node, which is made where that is asked for."""
+    folder = pathlib.Path(_ENVIRONMENTS.value) / folder_name(client, version)
+    packages = [package.format(version=version) for package in _NODE_PACKAGES[client]]
+    made(folder, ["npm", "install", "--prefix", str(folder), *packages])
     return str(folder)
+
+
+def shown(title: str, version: str, files: dict[str, pathlib.Path]) -> list[dict]:
+    """The rows of Netron, which are printed, too."""
+    if shutil.which("node") is None:
+        raise FileNotFoundError("it needs node, which is not here")
+    environment("netron", version)
+    reader = netron_reader(pathlib.Path(_ENVIRONMENTS.value) / folder_name("netron", version))
+    rows = []
+    for name, path in files.items():
+        precision, _, input_type = name.partition("_")
+        row = {"client": title, "version": version, "precision": precision, "input_type": input_type}
+        done = subprocess.run([*reader, str(path)], capture_output=True, text=True, check=False)
+        row |= {"refused": done.stderr[-200:]} if done.returncode else {"shown": json.loads(done.stdout)}
+        if "shown" in row:
+            row["shown"]["operations"] = len(row["shown"]["operations"])
+        print(f"{title} {version}, {precision}, {input_type} in: {row.get('refused') or 'shown'}", flush=True)
+        rows.append(row)
+    return rows
+
+
+def netron_reader(environment_folder: pathlib.Path) -> list[str]:
+    """The command that says of a file, whose path comes behind it, what the Netron of an environment shows."""
+    [package] = environment_folder.glob("lib/python*/site-packages/netron")
+    return ["node", str(pathlib.Path(__file__).with_name("netron_reader.mjs")), str(package)]
 
 
 def made(folder: pathlib.Path, *commands: list[str]) -> None:

@@ -268,8 +268,10 @@ def classify(opened: Opened, path: pathlib.Path) -> list[dict[str, Any]]:
     answers = []
     for place in np.linspace(0, len(split) - 1, PHOTOS + 2).astype(int)[1:-1]:
         file = split.records[int(split.indices[place])].numpy().decode()
-        crop_fraction = opened.evaluator.preprocessing.crop_fraction
-        image = evaluation_image(decode_image(tf.io.read_file(file)), RESOLUTION, crop_fraction).numpy()
+        preprocessing = opened.evaluator.preprocessing
+        image = evaluation_image(
+            decode_image(tf.io.read_file(file)), RESOLUTION, preprocessing.crop_fraction, preprocessing.resize
+        ).numpy()
         probabilities = runner.predict(image[np.newaxis])[0]
         answers.append(
             {

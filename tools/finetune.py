@@ -11,6 +11,7 @@ than the network, it gets a new classifier. The output is a plain Keras file fro
 OUTPUT.checkpoint.npz: the same command resumes.
 """
 
+import dataclasses
 import json
 import sys
 
@@ -121,7 +122,8 @@ def _from_specialized():
             if layer.weights and layer.name != "head_classifier":
                 layer.set_weights(published[layer.name].get_weights())
     blocks = net.space.replace(num_classes=dataset.num_classes).blocks(net.arch)
-    return FinetuneStart(model, blocks, dataset, PUBLISHED, Augmentation())
+    preprocessing = dataclasses.replace(PUBLISHED, resize=_SOURCE.resize.value or PUBLISHED.resize)
+    return FinetuneStart(model, blocks, dataset, preprocessing, Augmentation())
 
 
 def _export(start):
@@ -132,11 +134,13 @@ def _export(start):
     from ofa_tf.data.names import label_facts
 
     side = start.blocks[0].input_size
-    crop = start.preprocessing.crop_fraction
+    crop, resize = start.preprocessing.crop_fraction, start.preprocessing.resize
     training = calibration_batches(
-        start.dataset, resolution=side, augmentation=start.augmentation, images=200, batch_size=50
+        start.dataset, resolution=side, augmentation=start.augmentation, images=200, batch_size=50, resize=resize
     )
-    held_out = evaluation_batches(start.dataset, "validation", resolution=side, batch_size=50, crop_fraction=crop)
+    held_out = evaluation_batches(
+        start.dataset, "validation", resolution=side, batch_size=50, crop_fraction=crop, resize=resize
+    )
     images, labels = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*held_out, strict=True))
     facts = {
         **label_facts(start.dataset),

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from ofa_tf.common.resizing import RESIZES
+
 if TYPE_CHECKING:
     from ofa_tf.specialize import Opened
 
@@ -23,6 +25,7 @@ class SourceFlags:
     dataset: flags.FlagHolder
     data_dir: flags.FlagHolder
     validation: flags.FlagHolder
+    resize: flags.FlagHolder
 
     def values(self) -> dict[str, Any]:
         """What was given, by the flags' names: the arguments of `specialize.open_source`."""
@@ -48,7 +51,7 @@ def define_validation() -> flags.FlagHolder:
 
 
 def define() -> SourceFlags:
-    """Defines --run_dir, --supernet, --stage, --dataset, --data_dir and --validation."""
+    """Defines --run_dir, --supernet, --stage, --dataset, --data_dir, --validation and --resize."""
     return SourceFlags(
         flags.DEFINE_string("run_dir", None, "a run of tools.train"),
         flags.DEFINE_string(
@@ -64,4 +67,11 @@ def define() -> SourceFlags:
             "data_dir", None, "the images' folder; the run's (of a supernet that ships: its few photos) unless given"
         ),
         define_validation(),
+        flags.DEFINE_enum(
+            "resize",
+            None,
+            list(RESIZES),
+            "how photos become squares: crop keeps proportions, stretch does not, as in MediaPipe; as the supernet's "
+            "did unless given",
+        ),
     )

@@ -117,6 +117,7 @@ def main(argv):
     done = specialize(
         supernet,
         photos=_PHOTOS.value,
+        resize=source["resize"] if supernet is None or _PHOTOS.value is not None else None,
         targets=targets,
         output=_OUTPUT.value,
         predictor=_PREDICTOR.value,

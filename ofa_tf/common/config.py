@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from ofa_tf.common.errors import InputError, brief
@@ -57,6 +58,13 @@ def check_whole_numbers(what: str, value: Any, low: int, high: int) -> None:
     """Raises `InputError` unless `value` is a whole number from `low` to `high`, or a tuple of such."""
     if not all(is_whole(item, low, high) for item in (value if isinstance(value, tuple) else (value,))):
         raise InputError(f"{what} is {brief(repr(value))}, expected whole numbers from {low} to {high}")
+
+
+def check_one_of(what: str, value: Any, known: Iterable[Any]) -> None:
+    """Raises `InputError` unless `value` is one of those that are known."""
+    known = tuple(known)
+    if value not in known:
+        raise InputError(f"{what} is {brief(repr(value))}, expected one of {', '.join(map(str, known))}")
 
 
 def check_bool(what: str, value: Any) -> None:

@@ -12,5 +12,5 @@ FIELDS = (
     *("augmentation.crop_scale", "augmentation.crop_ratio", "augmentation.flip", "augmentation.brightness"),
     *("augmentation.saturation", "augmentation.randaugment", "augmentation.randaugment_factor", "augmentation.mixup"),
     *("augmentation.cutmix", "augmentation.pad"),
-    *("preprocessing.mean", "preprocessing.std", "preprocessing.crop_fraction"),
+    *("preprocessing.mean", "preprocessing.std", "preprocessing.crop_fraction", "preprocessing.resize"),
 )

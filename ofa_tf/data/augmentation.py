@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError, config
+from ofa_tf.common.resizing import CROP, RESIZES, STRETCH
 from ofa_tf.data.preprocessing import Encoded, as_pixels, decode_and_crop
 
 # Random crops that are tried before one of the nearest fitting shape is taken.
@@ -33,8 +34,9 @@ class Augmentation:
         crop_scale: least and greatest share of the image's area that is cropped, in (0, 1].
         crop_ratio: least and greatest width / height of the crop, drawn uniformly on a logarithmic scale.
         pad: pixels of black that are added on each side of an image, of which a window as large as before is taken,
-            anywhere; 0 for random-resized crops. The image is its whole centre square, resized where it has another
-            size than the batch; `crop_scale` and `crop_ratio` have no effect.
+            anywhere; 0 for random-resized crops. The image is its whole centre square (or all of it, stretched, see
+            `Preprocessing`), resized where it has another size than the batch; `crop_scale` and `crop_ratio` have no
+            effect.
         flip: whether half of the images are mirrored left to right (not for digits and letters).
         brightness: b: pixels are multiplied by a factor from 1 - b to 1 + b.
         saturation: s: colours are drawn away from grey by a factor from 1 - s to 1 + s.
@@ -91,7 +93,7 @@ class Augmentation:
 class Draws(NamedTuple):
     """What was drawn for one image, or for a batch of them with one dimension more in front."""
 
-    sides: tf.Tensor  # float32 (ATTEMPTS, 2), height and width of the crops to try, in roots of the image's area
+    sides: tf.Tensor  # float32 (ATTEMPTS, 2), height and width of the crops to try, in roots of the area (`_window`)
     place: tf.Tensor  # float32 (2,), where the crop lies, top and left, in [0, 1)
     mirror: tf.Tensor  # bool (), whether the image is flipped
     colour: tf.Tensor  # float32 (3, 3), what a pixel (a row of red, green, blue) is multiplied by
@@ -119,7 +121,7 @@ def draw(augmentation: Augmentation, seed: tf.Tensor, count: int) -> Draws:
 
 
 def training_image(
-    image: tf.Tensor, *, resolution: int | tf.Tensor, seed: tf.Tensor, augmentation: Augmentation
+    image: tf.Tensor, *, resolution: int | tf.Tensor, seed: tf.Tensor, augmentation: Augmentation, resize: str = CROP
 ) -> tf.Tensor:
     """One training image; the same seed gives the same image, always.
 
@@ -128,25 +130,30 @@ def training_image(
         resolution: side of the result, in pixels; an int or a scalar int32 tensor.
         seed: int64 (2,).
         augmentation: what is drawn.
+        resize: as in `Preprocessing`.
 
     Returns:
         uint8 (resolution, resolution, 3).
 
+    Raises:
+        InputError: `resize` is unknown.
+
     Example:
         training_image(tf.io.read_file(path), resolution=128, seed=(0, 17), augmentation=Augmentation())
     """
+    config.check_one_of("resize", resize, RESIZES)
     draws = draw(augmentation, seed, 1)
-    image = fitted(image, resolution, tf.nest.map_structure(lambda values: values[0], draws), augmentation)
+    image = fitted(image, resolution, tf.nest.map_structure(lambda values: values[0], draws), augmentation, resize)
     return finished(image[None], draws, augmentation)[0]
 
 
 def fitted(
-    image: tf.Tensor | Encoded, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation
+    image: tf.Tensor | Encoded, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation, resize: str
 ) -> tf.Tensor:
     """One image, encoded or not, at the size of its batch: uint8 (resolution, resolution, 3); the first part."""
     if augmentation.pad:
-        return centre_square(as_pixels(image), resolution)
-    return crop(image, resolution, draws, augmentation)
+        return square(as_pixels(image), resolution, resize)
+    return crop(image, resolution, draws, augmentation, resize)
 
 
 def finished(images: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
@@ -159,15 +166,16 @@ def finished(images: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.
     return images
 
 
-def centre_square(images: tf.Tensor, resolution: int | tf.Tensor) -> tf.Tensor:
-    """The largest square in the middle of uint8 images (..., height, width, 3), resized to the resolution."""
+def square(images: tf.Tensor, resolution: int | tf.Tensor, resize: str) -> tf.Tensor:
+    """The largest square in the middle of uint8 images (..., height, width, 3), or all of them, at the resolution."""
     if images.shape[-3:-1] == (resolution, resolution):
         return images
-    sides = tf.shape(images)[-3:-1]
-    side = tf.reduce_min(sides)
-    top, left = tf.unstack((sides - side) // 2)
-    square = images[..., top : top + side, left : left + side, :]
-    resized = tf.image.resize(square, tf.stack([resolution, resolution]), antialias=True)
+    if resize == CROP:
+        sides = tf.shape(images)[-3:-1]
+        side = tf.reduce_min(sides)
+        top, left = tf.unstack((sides - side) // 2)
+        images = images[..., top : top + side, left : left + side, :]
+    resized = tf.image.resize(images, tf.stack([resolution, resolution]), antialias=True)
     return tf.cast(resized + 0.5, tf.uint8)
 
 
@@ -187,10 +195,10 @@ def pad_and_crop(images: tf.Tensor, place: tf.Tensor, mirror: tf.Tensor, pad: in
 
 
 def crop(
-    image: tf.Tensor | Encoded, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation
+    image: tf.Tensor | Encoded, resolution: int | tf.Tensor, draws: Draws, augmentation: Augmentation, resize: str
 ) -> tf.Tensor:
     """The drawn crop of one image, resized: uint8 (resolution, resolution, 3)."""
-    image = decode_and_crop(image, lambda size: _window(size, draws, augmentation), resolution)
+    image = decode_and_crop(image, lambda size: _window(size, draws, augmentation, resize), resolution)
     sides = tf.shape(image)[:2]
     size = (resolution, resolution) if isinstance(resolution, int) else tf.stack([resolution, resolution])
     resized = tf.cond(
@@ -214,13 +222,20 @@ def finish(images: tf.Tensor, mirror: tf.Tensor, colour: tf.Tensor) -> tf.Tensor
     return tf.where(mirror[:, None, None, None], images[:, :, ::-1], images)
 
 
-def _window(size: tf.Tensor, draws: Draws, augmentation: Augmentation) -> tf.Tensor:
-    """Top, left, height, width of the first drawn crop that fits, else of the largest one of an allowed ratio."""
+def _window(size: tf.Tensor, draws: Draws, augmentation: Augmentation, resize: str = CROP) -> tf.Tensor:
+    """Top, left, height, width of the first drawn crop that fits, else of the largest one of an allowed ratio.
+
+    Of an image that is stretched, area and ratio are those in the square, where each of its sides is 1.
+    """
     height_width = tf.cast(size, tf.float32)
     least, most = augmentation.crop_ratio
-    # height <= width / least and width <= height * most.
-    last = tf.round(tf.minimum(height_width, height_width[::-1] * [1 / least, most]))
-    sides = tf.round(draws.sides * tf.sqrt(tf.reduce_prod(height_width)))
+    if resize == STRETCH:
+        unit, other = height_width, height_width
+    else:
+        unit, other = tf.sqrt(tf.reduce_prod(height_width)), height_width[::-1]
+    # In these units height <= width / least and width <= height * most.
+    last = tf.round(tf.minimum(height_width, other * [1 / least, most]))
+    sides = tf.round(draws.sides * unit)
     fits = tf.reduce_all(sides <= height_width, axis=1)
     first = tf.argmax(fits)
     sides = tf.maximum(tf.where(fits[first], sides[first], last), 1.0)

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from ofa_tf.common import InputError
-from ofa_tf.common.config import check_whole
-from ofa_tf.data.augmentation import Augmentation, Draws, Mixing, centre_square, draw, finished, fitted
+from ofa_tf.common.config import check_one_of, check_whole
+from ofa_tf.common.resizing import CROP, RESIZES
+from ofa_tf.data.augmentation import Augmentation, Draws, Mixing, draw, finished, fitted, square
 from ofa_tf.data.batches import Batches
 from ofa_tf.data.dataset import PIXELS, ImageDataset, Split
 from ofa_tf.data.preprocessing import as_pixels, evaluation_image
@@ -89,6 +90,7 @@ def training_batches(
     steps: int | None = None,
     worker: int = 0,
     workers: int = 1,
+    resize: str = CROP,
 ) -> Batches:
     """Augmented batches of the training split, shuffled anew in each epoch.
 
@@ -102,13 +104,15 @@ def training_batches(
         steps: how many batches, None for no end.
         worker: gets its rows of each batch, an equal share.
         workers: how many there are.
+        resize: as in `Preprocessing`.
 
     Returns:
         `Batches` of uint8 images (batch_size / workers, r, r, 3) and int32 labels (batch_size / workers,), or where
         images are blended float32 (batch_size / workers, classes), soft targets.
 
     Raises:
-        InputError: a batch would be larger than the training split, or a resolution is not a positive whole number.
+        InputError: a batch would be larger than the training split, a resolution is not a positive whole number, or
+            `resize` is unknown.
     """
     resolutions = _checked_resolutions(resolutions)
     check_seed(seed)
@@ -129,7 +133,8 @@ def training_batches(
         return chosen[own], (resolution, tf.nest.map_structure(lambda values: values[own], draws))
 
     mix = Mixing(augmentation, dataset.num_classes, seed * workers + worker) if Mixing.wanted(augmentation) else None
-    return Batches(split, first_step, steps, share, plan, mix=mix, **_augmenting(split, augmentation, resolutions))
+    augmenting = _augmenting(split, augmentation, resolutions, resize)
+    return Batches(split, first_step, steps, share, plan, mix=mix, **augmenting)
 
 
 def _training_split(dataset: ImageDataset, augmentation: Augmentation) -> Split:
@@ -138,17 +143,21 @@ def _training_split(dataset: ImageDataset, augmentation: Augmentation) -> Split:
     return split.in_memory if augmentation.pad else split
 
 
-def _augmenting(split: Split, augmentation: Augmentation, resolutions: tuple[int, ...]) -> dict[str, Callable | None]:
+def _augmenting(
+    split: Split, augmentation: Augmentation, resolutions: tuple[int, ...], resize: str
+) -> dict[str, Callable | None]:
     """How `Batches` turns records into images, where a plan draws a resolution and `Draws` for each."""
+    check_one_of("resize", resize, RESIZES)
 
     def image_of(image: tf.Tensor, drawn: tuple[tf.Tensor, Draws]) -> tuple:
         resolution, draws = drawn
-        return fitted(image, resolutions[0] if len(resolutions) == 1 else resolution, draws, augmentation), draws
+        resolution = resolutions[0] if len(resolutions) == 1 else resolution
+        return fitted(image, resolution, draws, augmentation, resize), draws
 
     def at_once(images: tf.Tensor, drawn: tuple[tf.Tensor, Draws]) -> tf.Tensor:
         of_images, draws = drawn
         resolution = resolutions[0] if len(resolutions) == 1 else of_images[0]
-        return finished(centre_square(images, resolution), draws, augmentation)
+        return finished(square(images, resolution, resize), draws, augmentation)
 
     return {
         "image_of": image_of,
@@ -165,6 +174,7 @@ def evaluation_batches(
     batch_size: int,
     crop_fraction: float,
     limit: int | None = None,
+    resize: str = CROP,
 ) -> Batches:
     """Every image of a split once, in its own order, without randomness; the last batch may be short.
 
@@ -175,15 +185,17 @@ def evaluation_batches(
         batch_size: images per batch.
         crop_fraction: see `Preprocessing`.
         limit: takes at most so many images, evenly spaced over the split (whose order is often by class).
+        resize: see `Preprocessing`.
 
     Returns:
         `Batches` of uint8 images (batch, resolution, resolution, 3) and int32 labels (batch,).
 
     Raises:
-        InputError: there is no such split, or a number is not positive.
+        InputError: there is no such split, a number is not positive, or `resize` is unknown.
     """
     (resolution,) = _checked_resolutions([resolution])
     _check_batch_size(batch_size)
+    check_one_of("resize", resize, RESIZES)
     source = dataset.split(split)
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit}: expected at least 1 image")
@@ -195,7 +207,7 @@ def evaluation_batches(
         return positions * len(source) // images, ()
 
     def image_of(image: tf.Tensor, _: tuple) -> tf.Tensor:
-        return evaluation_image(as_pixels(image), resolution, crop_fraction)
+        return evaluation_image(as_pixels(image), resolution, crop_fraction, resize)
 
     count = -(-images // batch_size)
     static = images % batch_size == 0
@@ -210,6 +222,7 @@ def calibration_batches(
     images: int = 2000,
     batch_size: int = 200,
     seed: int = 0,
+    resize: str = CROP,
 ) -> Batches:
     """Training images with the training augmentation, from which batch-norm statistics are recomputed.
 
@@ -220,6 +233,7 @@ def calibration_batches(
         images: how many, all of them where the training split has fewer.
         batch_size: images per batch. A last batch that is not full is left out, unless it is the only one.
         seed: decides which images and how they are augmented.
+        resize: as in `Preprocessing`.
 
     Returns:
         `Batches` of uint8 images (batch_size, resolution, resolution, 3) and int32 labels (batch_size,).
@@ -241,7 +255,7 @@ def calibration_batches(
         draws = draw(augmentation, stream(seed, CALIBRATION, 1, number), batch_size)
         return chosen, (tf.fill([batch_size], resolution), draws)
 
-    augmenting = _augmenting(split, augmentation, (resolution,))
+    augmenting = _augmenting(split, augmentation, (resolution,), resize)
     return Batches(split, 0, images // batch_size, batch_size, plan, **augmenting)
 
 

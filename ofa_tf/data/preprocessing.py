@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError, config
+from ofa_tf.common.resizing import CROP, RESIZES, STRETCH
 from ofa_tf.data.image_file import (
     JPEG,
     ORIENTATIONS,
@@ -208,7 +209,10 @@ class Preprocessing:
     Args:
         mean: per channel (red, green, blue), in units of 0..1.
         std: per channel, in units of 0..1, not 0.
-        crop_fraction: share of the resized short side that evaluation keeps, in (0, 1].
+        crop_fraction: share of the resized short side that evaluation keeps, in (0, 1]; of no effect where images are
+            stretched.
+        resize: "crop", which keeps the proportions, or "stretch", the whole image resized to the square; in evaluation,
+            training and calibration.
 
     Example:
         inputs = PUBLISHED.normalize(images)
@@ -218,11 +222,13 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     crop_fraction: float = 0.875
+    resize: str = CROP
 
     def __post_init__(self):
         config.check_numbers("preprocessing: mean", self.mean, 3, 0, 1)
         config.check_numbers("preprocessing: std", self.std, 3, 1e-3, 10)
         config.check_numbers("preprocessing: crop_fraction", self.crop_fraction, 1, 1e-2, 1)
+        config.check_one_of("preprocessing: resize", self.resize, RESIZES)
 
     def normalize(self, images: Any) -> tf.Tensor:
         """Returns float32 `((images / 255) - mean) / std` of the same shape.
@@ -255,8 +261,8 @@ PUBLISHED = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 SYMMETRIC = Preprocessing(mean=(128 / 255,) * 3, std=(128 / 255,) * 3)
 
 
-def evaluation_image(image: tf.Tensor, resolution: int, crop_fraction: float) -> tf.Tensor:
-    """Resizes the short side to `ceil(resolution / crop_fraction)` and crops the centre.
+def evaluation_image(image: tf.Tensor, resolution: int, crop_fraction: float, resize: str = CROP) -> tf.Tensor:
+    """Resizes the short side to `ceil(resolution / crop_fraction)` and crops the centre, or stretches the whole image.
 
     The resizing is bilinear and, where it makes the image smaller, low-pass filtered (as PIL does it, which the
     published accuracies were measured with).
@@ -265,24 +271,29 @@ def evaluation_image(image: tf.Tensor, resolution: int, crop_fraction: float) ->
         image: uint8 (height, width, 3).
         resolution: side of the result, in pixels.
         crop_fraction: as in `Preprocessing`.
+        resize: as in `Preprocessing`.
 
     Returns:
         uint8 (resolution, resolution, 3), rounded.
 
     Raises:
-        InputError: the resolution is less than 1.
+        InputError: the resolution is less than 1, or `resize` is unknown.
 
     Source: docs/method.md, "Images".
     """
     if resolution < 1:
         raise InputError(f"resolution is {resolution}, expected an image side of at least 1 pixel")
-    short = math.ceil(resolution / crop_fraction)
-    height, width = tf.unstack(tf.shape(image)[:2])
-    shortest = tf.minimum(height, width)
-    size = tf.stack([short * height // shortest, short * width // shortest])
-    resized = tf.image.resize(image, size, antialias=True)
-    # Half to even, as the published centre crop rounds.
-    top, left = tf.unstack(tf.cast(tf.round((size - resolution) / 2), tf.int32))
-    cropped = resized[top : top + resolution, left : left + resolution]
-    cropped = tf.ensure_shape(cropped, (resolution, resolution, 3))
-    return tf.saturate_cast(tf.round(cropped), tf.uint8)
+    config.check_one_of("resize", resize, RESIZES)
+    if resize == STRETCH:
+        square = tf.image.resize(image, (resolution, resolution), antialias=True)
+    else:
+        short = math.ceil(resolution / crop_fraction)
+        height, width = tf.unstack(tf.shape(image)[:2])
+        shortest = tf.minimum(height, width)
+        size = tf.stack([short * height // shortest, short * width // shortest])
+        resized = tf.image.resize(image, size, antialias=True)
+        # Half to even, as the published centre crop rounds.
+        top, left = tf.unstack(tf.cast(tf.round((size - resolution) / 2), tf.int32))
+        square = resized[top : top + resolution, left : left + resolution]
+    square = tf.ensure_shape(square, (resolution, resolution, 3))
+    return tf.saturate_cast(tf.round(square), tf.uint8)

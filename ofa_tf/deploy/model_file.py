@@ -18,6 +18,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from ofa_tf.common import InputError
 from ofa_tf.common.form import FEATURE_NAMES
+from ofa_tf.common.resizing import CROP, STRETCH
 from ofa_tf.deploy.runner import read_model
 from ofa_tf.deploy.standard_metadata import BUFFER_NAME, standard_metadata, with_labels
 
@@ -188,14 +189,8 @@ def _use(name: str, facts: Mapping[str, Any]) -> str:
         "- Images are upright: where a photo's EXIF orientation says that it is turned, the app turns it first. "
         "Transparent parts are white."
     )
-    fraction = facts.get("preprocessing", {}).get("crop_fraction")
-    if fraction:
-        lines.append(
-            f"- Images are to be prepared as those it was checked on: the short side resized to "
-            f"{math.ceil(side / fraction)} pixels (bilinear, low-pass filtered), the centre {side}x{side} cropped. "
-            f"MediaPipe stretches whole photos instead, which costs about two points of top-1 on the photos that ship "
-            f"with ofa_tf: give it the centre square, {fraction:g} of the short side, as `region_of_interest`."
-        )
+    if "crop_fraction" in facts.get("preprocessing", {}):
+        lines.append(_preparation(facts["preprocessing"], side))
     if values == "features":
         lines += [f"- `{it}`: {given['type']} {tuple(shape)}, a feature map" for it, shape in given["shapes"].items()]
     else:
@@ -216,6 +211,23 @@ def _use(name: str, facts: Mapping[str, Any]) -> str:
         "```",
     ]
     return "\n".join(lines)
+
+
+def _preparation(preprocessing: Mapping[str, Any], side: int) -> str:
+    """How an app makes its photos what the file was checked on."""
+    if preprocessing.get("resize", CROP) == STRETCH:
+        return (
+            f"- Images are to be prepared as those it was checked on: the whole upright image stretched to "
+            f"{side}x{side} pixels, whatever its proportions (bilinear, low-pass filtered), nothing cropped. MediaPipe "
+            f"stretches whole photos by itself, without the filter."
+        )
+    fraction = preprocessing["crop_fraction"]
+    return (
+        f"- Images are to be prepared as those it was checked on: the short side resized to "
+        f"{math.ceil(side / fraction)} pixels (bilinear, low-pass filtered), the centre {side}x{side} cropped. "
+        f"MediaPipe stretches whole photos instead, which costs about two points of top-1 on the (square) photos that "
+        f"ship with ofa_tf: give it the centre square, {fraction:g} of the short side, as `region_of_interest`."
+    )
 
 
 def _scores(given: Mapping[str, Any], values: str) -> str:

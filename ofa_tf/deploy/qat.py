@@ -25,6 +25,7 @@ from ofa_tf.common import InputError, OfaError, save_npz, write_json
 from ofa_tf.common.child import Child
 from ofa_tf.common.config import check_whole, from_config, is_number, to_config
 from ofa_tf.common.form import OUTPUTS, Form, form_of
+from ofa_tf.common.resizing import CROP
 from ofa_tf.data import Augmentation, ImageDataset, steps_per_epoch, training_batches
 from ofa_tf.deploy.borders import with_borders
 from ofa_tf.deploy.checked_file import ExportReport, keep_checked
@@ -186,6 +187,8 @@ def _write_job(folder, network: Network, dataset, augmentation, recipe, form, ch
         "checkpoint": None if checkpoint is None else os.path.abspath(checkpoint),
     }
     sha256 = hashlib.sha256(json.dumps([job["blocks"], recipe.to_config(), augmentation.to_config(), form]).encode())
+    if network.preprocessing.resize != CROP:
+        sha256.update(network.preprocessing.resize.encode())
     for name in sorted(arrays):
         sha256.update(np.ascontiguousarray(arrays[name]).tobytes())
     job["identity"] = f"{dataset.digest} {sha256.hexdigest()}"
@@ -206,6 +209,7 @@ def _train(child: Child, job, network: Network, dataset, augmentation, recipe, a
             seed=recipe.seed,
             first_step=first,
             steps=count,
+            resize=network.preprocessing.resize,
         ):
             yield np.ascontiguousarray(images), np.ascontiguousarray(teacher(images))
 

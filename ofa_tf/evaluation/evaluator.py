@@ -52,7 +52,7 @@ class Evaluator:
     Args:
         net: the supernet; it is not changed.
         dataset: the images.
-        preprocessing: normalizes images, and says how they are cropped.
+        preprocessing: normalizes images, and says how they are cropped or stretched.
         augmentation: of the training images that calibrate.
         calibration_images: how many of them.
         batch_size: images per batch, in calibration and in evaluation.
@@ -169,6 +169,7 @@ class Evaluator:
             images=self.calibration_images,
             batch_size=self.batch_size,
             seed=self.seed,
+            resize=self.preprocessing.resize,
         )
 
     def _evaluation(self, split, resolution, limit):
@@ -179,6 +180,7 @@ class Evaluator:
             batch_size=self.batch_size,
             crop_fraction=self.preprocessing.crop_fraction,
             limit=limit,
+            resize=self.preprocessing.resize,
         )
 
     def _batches(self, key: tuple, make) -> Iterable[tuple[np.ndarray, np.ndarray]]:
@@ -224,7 +226,7 @@ def evaluate_model(
         model: normalized images (batch, r, r, 3) to logits.
         dataset: the images.
         split: "validation" for every decision; "test" only for the final report.
-        preprocessing: normalizes and crops the images.
+        preprocessing: normalizes and crops (or stretches) the images.
 
     Returns:
         "top1" and "top5" (0..1), and "images", how many.
@@ -234,7 +236,12 @@ def evaluate_model(
     """
     resolution = model.input_shape[1]
     batches = evaluation_batches(
-        dataset, split, resolution=resolution, batch_size=_BATCH, crop_fraction=preprocessing.crop_fraction
+        dataset,
+        split,
+        resolution=resolution,
+        batch_size=_BATCH,
+        crop_fraction=preprocessing.crop_fraction,
+        resize=preprocessing.resize,
     )
     top1 = top5 = count = 0
     for images, labels in batches:

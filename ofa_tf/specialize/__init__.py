@@ -111,6 +111,7 @@ def specialize(
     targets: "Sequence[Target] | str | os.PathLike | None" = None,
     images: str | os.PathLike | None = None,
     dataset: str | None = None,
+    resize: str | None = None,
     predictor: "str | AccuracyPredictor | None" = None,
     workers: int = 0,
     learn: bool = False,
@@ -143,6 +144,8 @@ def specialize(
         targets: several at once, or the file that holds them, in place of `device` and limits.
         images: the folder of images, with class folders; the supernet's own unless given.
         dataset: "folder", "digits" or a TFDS name, of `images`.
+        resize: how images become squares, "crop" or "stretch", as the files' cards then say; as the supernet's did
+            unless given. An opened one has its own.
         predictor: of accuracies, or the name or file of one; the supernet's own unless given.
         workers: processes that make files at once, where there are several targets; 0 makes them in this process. A
             script that asks for processes needs `if __name__ == "__main__":` around its call, as always in Python.
@@ -174,10 +177,13 @@ def specialize(
     if photos is not None and (isinstance(supernet, Opened) or any(each is not None for each in others.values())):
         given = next((name for name, each in others.items() if each is not None), "an opened supernet")
         raise InputError(f"specialize: photos and {given} are given; photos makes its own, leave {given} out")
-    if isinstance(supernet, Opened) and (images is not None or dataset is not None):
+    if isinstance(supernet, Opened) and any(each is not None for each in (images, dataset, resize)):
         raise InputError(
-            "specialize: images or dataset are given, and a supernet that is opened with its own; leave them out"
+            "specialize: images, dataset or resize are given, and a supernet that is opened with its own; leave them "
+            "out"
         )
+    if supernet is None and photos is None and resize is not None:
+        raise InputError("specialize: resize is given, and no supernet or photos whose images it is for; leave it out")
     if targets is None:
         device = "host" if device is None else device
         limits = {**({} if max_latency_ms is None else {"latency_ms": max_latency_ms}), **(limits or {})}
@@ -196,13 +202,13 @@ def specialize(
         if settings is None or settings.rounds is None:
             settings = dataclasses.replace(settings or Settings(), rounds=TABLE_ROUNDS)
         run_dir = pathlib.Path(output) / "run"
-        opened = supernet_of_photos(photos, run_dir, supernet=supernet, targets=targets)
+        opened = supernet_of_photos(photos, run_dir, supernet=supernet, targets=targets, resize=resize)
     elif supernet is None or isinstance(supernet, Opened):
         opened = supernet
     else:
         kind = "run_dir" if names_run(supernet) else "supernet"
         data_dir = None if images is None else os.fspath(images)
-        opened = open_source(**{kind: os.fspath(supernet)}, dataset=dataset, data_dir=data_dir)
+        opened = open_source(**{kind: os.fspath(supernet)}, dataset=dataset, data_dir=data_dir, resize=resize)
     return specialize_targets(
         targets,
         output,

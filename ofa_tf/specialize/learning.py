@@ -20,10 +20,10 @@ from ofa_tf.predictors import (
 )
 from ofa_tf.predictors.latency_correction import MIN_NETWORKS
 from ofa_tf.spaces import Arch, Space
-from ofa_tf.specialize.opened import Opened
+from ofa_tf.specialize.opened import Opened, resizing
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.target_devices import TargetDevices
-from ofa_tf.specialize.target_result import TargetResult
+from ofa_tf.specialize.target_result import PREDICTOR, TargetResult
 from ofa_tf.training import weights_digest
 
 
@@ -58,7 +58,8 @@ def learn(
             )
     if opened is not None:
         # The run's own pairs, or some beside the results.
-        path = (output if opened.run is None else opened.run.path) / "accuracy.jsonl"
+        own = opened.run is not None and opened.run.recipe.preprocessing == opened.evaluator.preprocessing
+        path = (opened.run.path if own else output) / "accuracy.jsonl"
         pairs = learn_accuracies(opened, path, results)
         fit = as_called("python -m tools.fit_accuracy_predictor")
         say(f"{path}: {len(pairs)} pairs; {fit} --pairs={path} fits the predictor anew")
@@ -108,14 +109,14 @@ def learn_accuracies(opened: Opened, path: str | os.PathLike, results: Sequence[
     Args:
         opened: the supernet and the images that they were evaluated with.
         path: the file, see `PairsFile`.
-        results: those of other weights or images are passed over.
+        results: those of other weights or images, or of images resized otherwise, are passed over.
 
     Raises:
-        InputError: the file holds accuracies of other weights or images.
+        InputError: the file holds accuracies of such.
     """
     pairs, source = open_pairs(opened.evaluator, path), opened.digests
     for result in results:
-        if source.items() <= dict(result.source).items():
+        if {name: value for name, value in result.source.items() if name != PREDICTOR} == source:
             for found in result.evaluated:
                 arch = Arch.from_json(found["arch"])
                 pairs.add(arch, found["top1"], images=found["images"], split=found["split"], top5=found["top5"])
@@ -126,14 +127,15 @@ def open_pairs(evaluator: Evaluator, path: str | os.PathLike) -> PairsFile:
     """A file of accuracies that an evaluator measures, new or to be extended.
 
     Raises:
-        InputError: it holds accuracies of other weights, or on other images: no data for the same predictor.
+        InputError: it holds accuracies of other weights, on other images, or on images that were resized otherwise: no
+            data for the same predictor.
     """
-    source = {"weights": weights_digest(evaluator.net), "images": evaluator.dataset.digest}
+    source = {"weights": weights_digest(evaluator.net), "images": evaluator.dataset.digest, **resizing(evaluator)}
     pairs = PairsFile(path, evaluator.net.space, **source)
     if pairs.provenance != source:
         raise InputError(
-            f"{path}: holds accuracies of other weights or images ({pairs.provenance}, here {source}); "
-            f"give another --output, or delete the file"
+            f"{path}: holds accuracies of other weights or images, or resized otherwise ({pairs.provenance}, here "
+            f"{source}); give another --output, or delete the file"
         )
     return pairs
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ofa_tf import networks, zoo
 from ofa_tf.common import InputError
+from ofa_tf.common.resizing import CROP
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
 from ofa_tf.data.names import label_facts
 from ofa_tf.evaluation import Evaluator
@@ -44,7 +45,7 @@ class Opened:
     @functools.cached_property
     def digests(self) -> dict[str, str]:
         """The digests of weights and images, by which results of other ones are told apart."""
-        return {"weights": weights_digest(self.net), "data": self.dataset.digest}
+        return {"weights": weights_digest(self.net), "data": self.dataset.digest, **resizing(self.evaluator)}
 
     def statistics(self, arch: Arch) -> np.ndarray | None:
         """With which batch-norm statistics a sub-network runs: None, its own, where it is a published network as it
@@ -70,6 +71,7 @@ def open_source(
     dataset: str | None = None,
     data_dir: str | None = None,
     validation: float | None = None,
+    resize: str | None = None,
     *,
     other_classes: bool = False,
 ) -> Opened:
@@ -82,24 +84,25 @@ def open_source(
         dataset: "folder", "digits" or a TFDS name; the run's, of a supernet "folder", unless given.
         data_dir: the images' folder; the run's, of a supernet that ships the photos beside it, unless given.
         validation: how many training images are held out, as for `data.load`.
+        resize: how images become squares, in calibration too: "crop" or "stretch"; as the supernet's were unless given.
         other_classes: whether the images may be of other classes; the supernet then gets a new classifier for them.
 
     Raises:
-        InputError: something is missing, or does not belong together.
+        InputError: something is missing, unknown, or does not belong together.
 
     Example:
         opened = open_source(supernet="ofa_imagenette_mbv3")
         print(opened.evaluator.evaluate(opened.net.space.smallest(), split="validation").top1)
     """
     given = {"dataset": dataset, "data_dir": data_dir, "validation": validation}
-    source = {"run_dir": run_dir, "supernet": supernet, "stage": stage, **given}
+    source = {"run_dir": run_dir, "supernet": supernet, "stage": stage, **given, "resize": resize}
     if (run_dir is None) == (supernet is None):
         raise InputError("--run_dir and --supernet: give one of them, the run or the supernet to work on")
     if run_dir is not None:
         run = RunDirectory.open(run_dir)
         net, images = run.load_supernet(stage), run.load_dataset(**given, other_classes=other_classes)
         trained_on = tuple(run.dataset["class_names"])
-        opened = of_run(run, _for_classes(PackedSupernet(net, class_names=trained_on), images), images)
+        opened = of_run(run, _for_classes(PackedSupernet(net, class_names=trained_on), images), images, resize)
     elif stage is not None:
         raise InputError("--stage: only a run has stages; leave it out, or give --run_dir instead of --supernet")
     else:
@@ -108,7 +111,7 @@ def open_source(
             images = load("folder", zoo.photos(supernet), validation, classes=packed.class_names)
         else:
             images = _images_of(packed, **given, other_classes=other_classes)
-        opened = of_packed(packed, images, pathlib.Path(supernet).stem)
+        opened = of_packed(packed, images, pathlib.Path(supernet).stem, resize)
     return dataclasses.replace(opened, source=source)
 
 
@@ -154,23 +157,33 @@ def read_initial(name: str | os.PathLike) -> PackedSupernet:
     )
 
 
-def of_run(run: RunDirectory, net: Supernet, images: ImageDataset) -> Opened:
+def of_run(run: RunDirectory, net: Supernet, images: ImageDataset, resize: str | None = None) -> Opened:
     """A run's supernet and images that are open already."""
     source = {"run_dir": str(run.path)}
-    return Opened(run, images, net, evaluator_for(net, run, images), {"supernet": run.path.name}, source)
+    return Opened(run, images, net, evaluator_for(net, run, images, resize), {"supernet": run.path.name}, source)
 
 
-def evaluator_for(net: Supernet, run: RunDirectory, dataset: ImageDataset) -> Evaluator:
+def evaluator_for(net: Supernet, run: RunDirectory, dataset: ImageDataset, resize: str | None = None) -> Evaluator:
     """An evaluator with the run's preprocessing, augmentation and number of calibration images."""
     recipe = run.recipe
     return Evaluator(
         net,
         dataset,
-        preprocessing=recipe.preprocessing,
+        preprocessing=_resized(recipe.preprocessing, resize),
         augmentation=recipe.augmentation,
         calibration_images=recipe.calibration_images,
         batch_size=min(200, recipe.calibration_images),
     )
+
+
+def resizing(evaluator: Evaluator) -> dict[str, str]:
+    """What tells accuracies on stretched images from others; nothing for cropped ones, as in files of before."""
+    resize = evaluator.preprocessing.resize
+    return {} if resize == CROP else {"resize": resize}
+
+
+def _resized(preprocessing: Preprocessing, resize: str | None) -> Preprocessing:
+    return preprocessing if resize is None else dataclasses.replace(preprocessing, resize=resize)
 
 
 def _for_classes(packed: PackedSupernet, images: ImageDataset) -> Supernet:
@@ -211,13 +224,14 @@ def _images_of(
     return images
 
 
-def of_packed(packed: PackedSupernet, images: ImageDataset, name: str) -> Opened:
+def of_packed(packed: PackedSupernet, images: ImageDataset, name: str, resize: str | None = None) -> Opened:
     """A packed supernet and images that are open already; of other classes, it gets a new classifier for them."""
     net = _for_classes(packed, images)
+    preprocessing = Preprocessing.from_config(dict(packed.preprocessing)) if packed.preprocessing else PUBLISHED
     evaluator = Evaluator(
         net,
         images,
-        preprocessing=Preprocessing.from_config(dict(packed.preprocessing)) if packed.preprocessing else PUBLISHED,
+        preprocessing=_resized(preprocessing, resize),
         augmentation=Augmentation.from_config(dict(packed.augmentation)),
     )
     known = {key: value for key, value in packed.provenance.items() if isinstance(value, (str, int, float))}

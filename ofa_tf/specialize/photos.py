@@ -96,7 +96,12 @@ def experiment(space: Space, photos: int, *, own_validation: bool = False) -> di
 
 
 def supernet_of_photos(
-    photos: str | os.PathLike, run_dir: pathlib.Path, *, supernet: str | os.PathLike | None, targets: Sequence[Target]
+    photos: str | os.PathLike,
+    run_dir: pathlib.Path,
+    *,
+    supernet: str | os.PathLike | None,
+    targets: Sequence[Target],
+    resize: str | None = None,
 ) -> Callable[[], Opened]:
     """Looks at a folder of photos, tells what will be done with them, and returns what does it.
 
@@ -105,6 +110,7 @@ def supernet_of_photos(
         run_dir: where it is trained; what is there is not done again.
         supernet: what is begun with, as `read_initial` takes it; `SUPERNET` unless given.
         targets: that follow, for the time that is told.
+        resize: how photos become squares, see `Preprocessing`; as the supernet's did unless given.
 
     Raises:
         InputError: the photos or the supernet cannot be used.
@@ -121,6 +127,8 @@ def supernet_of_photos(
     initial = read_initial(name)
     space = initial.net.space
     config = {**experiment(space, count, own_validation=own_validation), "data_dir": str(folder)}
+    if resize is not None:
+        config["preprocessing"] = {"resize": resize}
     pairs = pair_count(count)
     _tell(shown, dataset, count, own_validation, name, config, pairs)
     sides = {side for target in targets for side in target.resolutions or space.resolutions}

@@ -123,6 +123,7 @@ def file_top1(opened: Opened, path: str | os.PathLike, resolution: int, *, split
         resolution=resolution,
         batch_size=_BATCH,
         crop_fraction=opened.evaluator.preprocessing.crop_fraction,
+        resize=opened.evaluator.preprocessing.resize,
     )
     runner = Runner(path)
     right = [runner.predict(np.asarray(images)).argmax(-1) == np.asarray(labels) for images, labels in batches]

@@ -36,7 +36,8 @@ def open_experiment(
             `resolutions` (image sides in pixels, optional), `dataset`, `data_dir`, `data_seed` (see `data.load`) and
             `validation`, which is for data without a validation split of their own; all else is the recipe's.
         stages: names of the stages that are to be run, checked before anything is written.
-        initial: a trained supernet that the run begins with; its space and preprocessing replace the configuration's.
+        initial: a trained supernet that the run begins with; its space and preprocessing replace the configuration's,
+            but for a `resize` that the configuration says.
         replicas: devices that train.
         teacher: a trained network that teaches.
         validation: how many training images are held out, whatever the configuration says and the data have.
@@ -49,12 +50,10 @@ def open_experiment(
     try:
         if initial is None:
             space = spaces.get(config.pop("space"))
-            if isinstance(config.get("preprocessing"), dict):
-                config["preprocessing"] = PUBLISHED.to_config() | config["preprocessing"]
         else:
             space = initial.net.space
             config.pop("space", None)
-            config |= {"preprocessing": dict(initial.preprocessing)} if initial.preprocessing else {}
+        config["preprocessing"] = _preprocessing(config.get("preprocessing", {}), initial)
         choices, resolutions = config.pop("choices", None) or {}, config.pop("resolutions", None) or ()
         source = {
             "dataset": config.pop("dataset"),
@@ -99,3 +98,13 @@ def open_experiment(
     taught = {} if teacher is None else teacher.identity
     run = RunDirectory.create(run_dir, space, source, recipe, began, replicas, taught)
     return run, remembering(run_dir, dataset)
+
+
+def _preprocessing(asked: Any, initial: PackedSupernet | None) -> Any:
+    """What a run does to images: the published preprocessing, or the initial supernet's, and what is asked of it."""
+    if not isinstance(asked, dict):
+        # Its reader will tell.
+        return asked
+    if initial is not None and initial.preprocessing:
+        return dict(initial.preprocessing) | {name: value for name, value in asked.items() if name == "resize"}
+    return PUBLISHED.to_config() | asked

@@ -16,6 +16,7 @@ import tqdm
 
 from ofa_tf.common import InputError, OfaError, RecordFormat
 from ofa_tf.common.config import check_whole, from_config, is_number
+from ofa_tf.common.resizing import CROP
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, steps_per_epoch, training_batches
 from ofa_tf.training.schedule import learning_rate
 from ofa_tf.training.train_step import decays, distillation_loss, soft_targets, top1_accuracy
@@ -126,9 +127,11 @@ def finetune(
     head_step = _traced_step(model, optimizer, recipe, head_only=True) if head_steps else None
     step_of = _traced_step(model, optimizer, recipe)
     described = recipe.to_config()
+    # As it was before there were any: an interrupted one goes on.
     if not recipe.head_epochs:
-        # As it was before there were any: an interrupted one goes on.
         del described["head_epochs"]
+    if recipe.preprocessing.resize == CROP:
+        del described["preprocessing"]["resize"]
     identity = json.dumps({"recipe": described, "digest": dataset.digest, "params": model.count_params()})
     first_epoch = _resumed(checkpoint, model, optimizer, identity)
     batches = training_batches(
@@ -139,6 +142,7 @@ def finetune(
         seed=recipe.seed,
         first_step=first_epoch * epoch_steps,
         steps=steps - first_epoch * epoch_steps,
+        resize=recipe.preprocessing.resize,
     )
     sums = np.zeros(2)
     with tqdm.tqdm(

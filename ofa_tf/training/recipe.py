@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from ofa_tf.common import InputError
-from ofa_tf.common.config import check_bool, check_whole, from_config, is_number
+from ofa_tf.common.config import check_bool, check_one_of, check_whole, from_config, is_number
 from ofa_tf.data import PUBLISHED, Augmentation, Preprocessing
 
 SCHEDULES = ("progressive", "delayed", "joint", "sandwich")
@@ -122,14 +122,10 @@ class Recipe:
             check_whole(f"recipe: {name}", getattr(self, name), 1)
         for name in ("seed", "checkpoint_steps"):
             check_whole(f"recipe: {name}", getattr(self, name), 0)
-        if self.schedule not in SCHEDULES:
-            raise InputError(f"recipe: schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        for name, known in (("schedule", SCHEDULES), ("precision", PRECISIONS), ("labels", LABELS)):
+            check_one_of(f"recipe: {name}", getattr(self, name), known)
         if self.decay not in (None, *DECAYS):
             raise InputError(f"recipe: decay is {self.decay!r}, expected one of {', '.join(DECAYS)}, or none")
-        if self.precision not in tuple(PRECISIONS):
-            raise InputError(f"recipe: precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
-        if self.labels not in LABELS:
-            raise InputError(f"recipe: labels is {self.labels!r}, expected one of {', '.join(LABELS)}")
         for name in ("warmup_from_base_rate", "jit_compile", "recompute"):
             check_bool(f"recipe: {name}", getattr(self, name))
         for name in ("momentum", "weight_decay", "label_smoothing", "kd_ratio", "dropout", "checkpoint_minutes"):

@@ -64,6 +64,8 @@ class SupernetTeacher:
         net, largest = self.packed.net, self.packed.net.space.largest()
         own = dict(self.packed.preprocessing)
         preprocessing = Preprocessing.from_config(own) if own else PUBLISHED
+        # It is asked about the run's images.
+        preprocessing = dataclasses.replace(preprocessing, resize=recipe.preprocessing.resize)
         statistics = None
         if not self.packed.is_native:
             evaluator = Evaluator(
@@ -186,7 +188,12 @@ def top1_on_training_images(answers: Answers, dataset: ImageDataset, recipe: Rec
     right = [
         tf.equal(tf.argmax(asked(images), 1, tf.int32), labels)
         for images, labels in calibration_batches(
-            dataset, resolution=resolution, augmentation=recipe.augmentation, images=500, batch_size=100
+            dataset,
+            resolution=resolution,
+            augmentation=recipe.augmentation,
+            images=500,
+            batch_size=100,
+            resize=recipe.preprocessing.resize,
         )
     ]
     return float(tf.reduce_mean(tf.cast(tf.concat(right, 0), tf.float32)))
@@ -216,7 +223,12 @@ def labelled_by(teacher: SupernetTeacher, dataset: ImageDataset, recipe: Recipe,
         input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)],
     )
     batches = evaluation_batches(
-        dataset, "validation", resolution=resolution, batch_size=100, crop_fraction=recipe.preprocessing.crop_fraction
+        dataset,
+        "validation",
+        resolution=resolution,
+        batch_size=100,
+        crop_fraction=recipe.preprocessing.crop_fraction,
+        resize=recipe.preprocessing.resize,
     )
     answers = np.concatenate([tf.argmax(asked(images), 1, tf.int32).numpy() for images, _ in batches])
     split = splits["validation"]

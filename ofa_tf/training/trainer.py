@@ -215,6 +215,7 @@ class Trainer:
             steps=steps - progress.step,
             worker=self.cluster.worker,
             workers=self.cluster.workers,
+            resize=recipe.preprocessing.resize,
         )
         self._announce_tracing()
         saved = epoch_began = time.monotonic()

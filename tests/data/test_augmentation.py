@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ofa_tf.common import InputError
+from ofa_tf.common.resizing import RESIZES
 from ofa_tf.data import Augmentation, training_image
 from ofa_tf.data.augmentation import ATTEMPTS, LUMA, Draws, _window, draw, finished
 from tests.data.image_files import encoded, gradient
@@ -70,6 +71,33 @@ def test_fixed_square_crop_of_an_oblong_image():
     assert len(starts) > 8
 
 
+def test_a_whole_crop_of_a_stretched_image_is_all_of_it():
+    """Scale 1 and ratio 1 are of the square that the image is stretched to, encoded or not."""
+    image = gradient(20, 30)
+    expected = np.uint8(tf.image.resize(image, (24, 24)) + 0.5)
+    forms = (image, encoded(image, "PNG"), encoded(image, "JPEG", quality=100, subsampling=0))
+    for seed in seeds(3):
+        results = [
+            training_image(tf.constant(form), resolution=24, seed=seed, augmentation=PLAIN, resize="stretch").numpy()
+            for form in forms
+        ]
+        np.testing.assert_array_equal(results[0], expected)
+        np.testing.assert_array_equal(results[1], expected)
+        assert np.abs(results[2].astype(int) - expected).max() <= 6
+    with pytest.raises(InputError, match="resize is 'squeeze', expected one of crop, stretch"):
+        training_image(tf.constant(image), resolution=24, seed=(0, 0), augmentation=PLAIN, resize="squeeze")
+
+
+def test_a_stretched_image_is_padded_as_a_whole():
+    """Both of its ends are in the padded square, where a centre square would lack them."""
+    image = np.zeros((8, 24, 3), np.uint8)
+    image[:, :8], image[:, -8:] = 100, 200
+    padded = Augmentation(pad=1, flip=False, brightness=0.0, saturation=0.0)
+    for resize, ends in (("stretch", {100, 200}), ("crop", set())):
+        result = training_image(image, resolution=8, seed=(0, 0), augmentation=padded, resize=resize).numpy()
+        assert ends == set(np.unique(result)) & {100, 200}
+
+
 def test_flip_mirrors_half_of_the_images_and_only_if_asked():
     """About half of the images are mirrored; with flip=False (digits) none is."""
     image = gradient(16, 16)
@@ -120,20 +148,32 @@ def test_bright_pixels_are_clipped_not_wrapped():
     scale=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)).map(sorted).map(tuple),
     ratio=st.tuples(st.floats(0.3, 3), st.floats(0.3, 3)).map(sorted).map(tuple),
     number=st.integers(0, 2**40),
+    resize=st.sampled_from(RESIZES),
 )
-def test_crops_lie_inside_the_image_and_the_limits(height, width, scale, ratio, number):
+def test_crops_lie_inside_the_image_and_the_limits(height, width, scale, ratio, number, resize):
     """Any image, any limits: the crop is inside the image, and of an allowed area where a drawn one fitted."""
     augmentation = Augmentation(crop_scale=scale, crop_ratio=ratio)
     for draws in rows(draw(augmentation, tf.constant([1, number], tf.int64), 4)):
-        top, left, crop_height, crop_width = _window(tf.constant([height, width]), draws, augmentation).numpy()
+        top, left, crop_height, crop_width = _window(tf.constant([height, width]), draws, augmentation, resize).numpy()
         assert 0 <= top <= top + crop_height <= height
         assert 0 <= left <= left + crop_width <= width
         assert min(crop_height, crop_width) >= 1
-        tried = np.maximum(np.rint(draws.sides.numpy() * np.sqrt(np.float32(height * width))), 1)
+        unit = np.float32([height, width]) if resize == "stretch" else np.sqrt(np.float32(height * width))
+        tried = np.maximum(np.rint(draws.sides.numpy() * unit), 1)
         if (tried <= [height, width]).all(axis=1).any():
             # Half a pixel of rounding on either side.
             assert (crop_height + 0.51) * (crop_width + 0.51) >= scale[0] * height * width * 0.999
             assert (crop_height - 0.51) * (crop_width - 0.51) <= scale[1] * height * width * 1.001 or crop_height == 1
+
+
+def test_crops_of_a_stretched_image_have_their_ratio_in_the_square():
+    """Square crops of the square are as oblong as the image; where no drawn one fits, the largest that may is taken."""
+    squares = Augmentation(crop_scale=(0.25, 0.25), crop_ratio=(1.0, 1.0))
+    wide = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=(2.0, 2.0))
+    for augmentation, expected in ((squares, (50, 150)), (wide, (50, 300))):
+        [draws] = rows(draw(augmentation, tf.constant([1, 2], tf.int64), 1))
+        window = _window(tf.constant([100, 300]), draws, augmentation, "stretch").numpy()
+        assert tuple(window[2:]) == expected
 
 
 def test_areas_and_ratios_are_spread_over_their_ranges():

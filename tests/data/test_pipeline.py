@@ -149,6 +149,44 @@ def test_evaluation_reads_every_image_once_in_order(photos):
     equal(batches, batches)
 
 
+def test_stretched_batches_are_of_whole_images(tmp_path):
+    """In training, calibration and evaluation: both ends of a photo are there, of which a crop lacks one."""
+    image = np.zeros((16, 64, 3), np.uint8)
+    image[:, :16], image[:, -16:] = (200, 0, 0), (0, 0, 200)
+    for split in ("train", "test"):
+        for name in "ab":
+            path = tmp_path / split / name / "photo.png"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(encoded(image, "PNG"))
+    photos = data.load("folder", tmp_path, validation=1)
+    drawn = {"augmentation": data.Augmentation((1.0, 1.0), (1.0, 1.0), False, 0.0, 0.0)}
+    for resize, expected in (("stretch", {(200, 0), (0, 200)}), ("crop", {(0, 0)})):
+        made = (
+            data.training_batches(photos, batch_size=1, resolutions=(16,), seed=0, steps=1, resize=resize, **drawn),
+            data.calibration_batches(photos, resolution=16, resize=resize, **drawn),
+            data.evaluation_batches(photos, "test", resolution=16, batch_size=2, crop_fraction=1.0, resize=resize),
+        )
+        for number, batches in enumerate(made):
+            [(images, _)] = batches
+            ends = {(int(red), int(blue)) for red, _, blue in images.numpy()[0, 8, [1, -2]]}
+            # A square crop is anywhere when it is drawn, and in the middle in evaluation.
+            assert ends == expected if resize == "stretch" or number == 2 else ends != {(200, 0), (0, 200)}
+
+
+def test_a_way_of_resizing_that_there_is_not(photos):
+    """Refused before anything is read."""
+    calls = (
+        lambda: training(photos, resize="squeeze"),
+        lambda: data.calibration_batches(photos, resolution=16, augmentation=AUGMENTATION, resize="squeeze"),
+        lambda: data.evaluation_batches(
+            photos, "test", resolution=16, batch_size=2, crop_fraction=1.0, resize="squeeze"
+        ),
+    )
+    for call in calls:
+        with pytest.raises(InputError, match="resize is 'squeeze', expected one of crop, stretch"):
+            call()
+
+
 @pytest.mark.parametrize(("limit", "expected"), [(4, [0, 5, 10, 15]), (20, range(20)), (99, range(20))])
 def test_evaluation_limit_is_spread_over_the_split(limit, expected):
     """A part of a split sorted by class still has all classes."""

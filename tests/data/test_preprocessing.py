@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ofa_tf.common import InputError
+from ofa_tf.common.resizing import RESIZES
 from ofa_tf.data import PUBLISHED, SYMMETRIC, Preprocessing, evaluation_image
 
 
@@ -75,15 +76,42 @@ def test_evaluation_image_of_its_own_size_is_unchanged():
     np.testing.assert_array_equal(evaluation_image(tf.constant(image), 40, 1.0), image)
 
 
+@pytest.mark.parametrize(("height", "width"), [(160, 213), (301, 97), (97, 97), (40, 333), (33, 64)])
+def test_a_stretched_evaluation_image_is_the_whole_one(height, width):
+    """Of any proportions, resized like PIL to two grey levels; what share a crop would keep does not matter."""
+    image = photo(height, width)
+    expected = np.asarray(PIL.Image.fromarray(image).resize((64, 64), PIL.Image.Resampling.BILINEAR))
+    result = evaluation_image(tf.constant(image), 64, 0.5, "stretch")
+    assert (result.dtype, result.shape) == (tf.uint8, (64, 64, 3))
+    difference = np.abs(result.numpy().astype(int) - expected.astype(int))
+    assert difference.max() <= 2
+    assert difference.mean() < 0.5
+    np.testing.assert_array_equal(result, evaluation_image(tf.constant(image), 64, 1.0, "stretch"))
+
+
+def test_images_are_cropped_unless_said_otherwise():
+    """Also those of runs and packed supernets that were written before there was a choice."""
+    before = {"mean": [0.5] * 3, "std": [0.5] * 3, "crop_fraction": 0.875}
+    assert Preprocessing.from_config(before) == Preprocessing((0.5,) * 3, (0.5,) * 3)
+    assert PUBLISHED.resize == SYMMETRIC.resize == "crop"
+    with pytest.raises(InputError, match="resize is 'squeeze', expected one of crop, stretch"):
+        evaluation_image(tf.zeros((8, 8, 3), tf.uint8), 8, 1.0, "squeeze")
+
+
 unit = st.floats(0, 1, allow_nan=False)
 positive = st.floats(0.01, 2, allow_nan=False)
 
 
 @settings(max_examples=50)
-@given(mean=st.tuples(unit, unit, unit), std=st.tuples(positive, positive, positive), fraction=st.floats(0.1, 1))
-def test_config_round_trip(mean, std, fraction):
+@given(
+    mean=st.tuples(unit, unit, unit),
+    std=st.tuples(positive, positive, positive),
+    fraction=st.floats(0.1, 1),
+    resize=st.sampled_from(RESIZES),
+)
+def test_config_round_trip(mean, std, fraction, resize):
     """A run's preprocessing survives its JSON file exactly."""
-    preprocessing = Preprocessing(mean, std, fraction)
+    preprocessing = Preprocessing(mean, std, fraction, resize)
     assert Preprocessing.from_config(json.loads(json.dumps(preprocessing.to_config()))) == preprocessing
 
 
@@ -96,6 +124,11 @@ def test_config_round_trip(mean, std, fraction):
         ({"mean": [0.5] * 3, "std": [0.0] * 3}, "std"),
         ({"mean": ["a"] * 3, "std": [0.5] * 3}, "mean"),
         ({"mean": [0.5] * 3, "std": [0.5] * 3, "crop_fraction": 1.5}, "crop_fraction"),
+        (
+            {"mean": [0.5] * 3, "std": [0.5] * 3, "resize": "squeeze"},
+            "resize is 'squeeze', expected one of crop, stretch",
+        ),
+        ({"mean": [0.5] * 3, "std": [0.5] * 3, "resize": ["crop"]}, "resize"),
         ([1, 2], "list"),
     ],
 )

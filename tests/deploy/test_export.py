@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import importlib
 import pathlib
@@ -12,7 +13,7 @@ from scipy.special import softmax
 from ofa_tf import deploy
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.data.preprocessing import PUBLISHED, SYMMETRIC
-from ofa_tf.deploy.model_file import _plain
+from ofa_tf.deploy.model_file import _plain, described, model_card
 
 # How far the logits of a file may be from the Keras model's, in units of their spread.
 LOGITS_TOLERANCE = {"float32": 1e-4, "float16": 0.02, "dynamic": 0.2, "int8": 0.6, "int16x8": 0.3}
@@ -208,6 +209,21 @@ def test_a_file_says_what_it_is(subnet, tmp_path):
         "a test",
     ):
         assert words in card
+
+
+def test_a_file_says_that_images_are_to_be_stretched(subnet, tmp_path):
+    """In its description, and on its card in the place of the crop; a file of before tells of the crop."""
+    stretched = dataclasses.replace(SYMMETRIC, resize="stretch")
+    report = _export(subnet, tmp_path / "model.tflite", "float32", stretched)
+    facts = deploy.read_description(report.path)
+    assert facts["preprocessing"]["resize"] == "stretch"
+    card = (tmp_path / "model.md").read_text(encoding="utf-8")
+    assert "the whole upright image stretched to 32x32 pixels" in card
+    assert "centre" not in card
+    del facts["preprocessing"]["resize"]
+    before = model_card("model.tflite", described(pathlib.Path(report.path).read_bytes(), facts))
+    assert "the short side resized to 37 pixels" in before
+    assert "stretched" not in before
 
 
 def test_names_of_others_are_text_in_a_card():

@@ -121,7 +121,10 @@ def _initial(tmp_path_factory) -> pathlib.Path:
 
 @pytest.mark.parametrize("folders", [(), ("validation", "test"), ("holdout", "val")])
 def test_a_folders_own_splits_are_kept_to(tmp_path, initial, monkeypatch, capsys, folders):
-    """Its own validation photos decide, and all others are learned from; its test photos are only reported."""
+    """Its own validation photos decide, and all others are learned from; its test photos are only reported.
+
+    How they become squares is what was asked for, else as the supernet's did.
+    """
     write_photos(tmp_path / "train", ant=16, bee=14)
     for folder in folders:
         write_photos(tmp_path / folder, ant=4, bee=5)
@@ -130,12 +133,14 @@ def test_a_folders_own_splits_are_kept_to(tmp_path, initial, monkeypatch, capsys
     def train(run_dir, config, *, initial, dataset, **options):
         run, dataset = open_experiment(run_dir, config, initial=initial, dataset=dataset)
         assert run.load_dataset().digest == open_experiment(run_dir, config, initial=initial)[1].digest
-        opened.append(dataset)
+        opened.extend((run, dataset))
         return None, None
 
     monkeypatch.setattr(photos, "train_supernet", train)
-    supernet_of_photos(tmp_path, tmp_path / "run", supernet=initial, targets=[small_target()])()
-    [dataset] = opened
+    resize = "stretch" if folders else None
+    supernet_of_photos(tmp_path, tmp_path / "run", supernet=initial, targets=[small_target()], resize=resize)()
+    run, dataset = opened
+    assert run.recipe.preprocessing.resize == ("stretch" if folders else "crop")
     sizes = {name: len(split) for name, split in dataset.splits.items()}
     said = capsys.readouterr().err
     assert f"{tmp_path}: 30 photos of 2 classes in train: " in said

@@ -115,6 +115,8 @@ def test_mistakes_in_training(tmp_path, photos):
     check_mistake(*train, "--space=ofa_huge", says="ofa_huge", leaves=new)
     check_mistake(*train, "--config.batch_size=many", says="batch_size", leaves=new)
     check_mistake(*train, "--config.bach_size=3", says="bach_size", leaves=new)
+    squeeze = "preprocessing: resize is 'squeeze', expected one of crop, stretch"
+    check_mistake(*train, "--config.preprocessing.resize=squeeze", says=squeeze, leaves=new)
     check_mistake(*train, "--stages=full,kernal", says="kernal", leaves=new)
     check_mistake(*train, "--config.batch_size=5000", says="batch_size", leaves=new)
     check_mistake(*train, "--config.holdout=30", says="holdout is called validation now", leaves=new)

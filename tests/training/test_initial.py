@@ -1,5 +1,6 @@
 """A run that begins with a trained supernet: its weights, a new classifier where the classes differ, its own stages."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -88,6 +89,20 @@ def test_a_run_begins_with_it_and_is_resumed_with_it(tmp_path):
     assert again.finished_stages() == ["full", "expand2"]
     with pytest.raises(InputError, match="holds a run with another beginning"):
         open_experiment(tmp_path / "run", CONFIG, initial=PackedSupernet(nano_net(2), SYMMETRIC.to_config()))
+
+
+def test_how_images_are_resized_may_be_changed(tmp_path):
+    """It is the initial supernet's, but for what the config says; and a run goes on with no other."""
+    for theirs, asked, expected in ((None, None, "crop"), ("stretch", None, "stretch"), (None, "stretch", "stretch")):
+        known = dataclasses.replace(SYMMETRIC, resize=theirs or "crop")
+        initial = PackedSupernet(nano_net(1), known.to_config(), class_names=tuple("abcdefghij"))
+        config = CONFIG if asked is None else {**CONFIG, "preprocessing": {"resize": asked, "mean": (0.1, 0.1, 0.1)}}
+        path = tmp_path / f"{theirs}-{asked}"
+        run, _ = open_experiment(path, config, initial=initial)
+        assert run.recipe.preprocessing == dataclasses.replace(SYMMETRIC, resize=expected)
+        assert type(run).open(path).recipe == run.recipe
+    with pytest.raises(InputError, match="holds a run with another recipe"):
+        open_experiment(path, CONFIG, initial=initial)
 
 
 def test_runs_from_before_are_still_opened(tmp_path):
