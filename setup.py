@@ -38,7 +38,7 @@ setuptools.setup(
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    license_files=["LICENSE"],
+    license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.11",
     # One top-level package: a folder "tools" of the user's own would else hide ours, or ours theirs.
     packages=[*setuptools.find_packages(include=["ofa_tf", "ofa_tf.*"]), "ofa_tf.mobile_bench", "ofa_tf.tools"],

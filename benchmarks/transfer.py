@@ -1,12 +1,13 @@
-"""What a trained supernet gains with 300 photos: `--init_from` against training from scratch.
+"""What a trained supernet gains with 300 photos: the training of `tools.specialize --photos`, and one from scratch.
 
     python -m benchmarks.transfer --cifar10=DIR --output=benchmarks/results/transfer.json
 
 DIR holds `train/<class>/*.jpg`, CIFAR-10's training images. The first three classes in alphabetical order; of each, the
-first 100 images to train on (a tenth of them held out) and the next 500 to report on. Both runs have as many image
-passes; see `ofa_tf/configs/transfer.py`. Takes a quarter of an hour on two cores.
+first 100 images to train on (a part of them held out) and the next 500 to report on. The run from scratch
+(`--scratch`) has 100 passes over the images, see `ofa_tf/configs/transfer.py`.
 """
 
+import itertools
 import json
 import pathlib
 import shutil
@@ -19,34 +20,41 @@ from absl import flags
 from ofa_tf.common import cli
 
 _CIFAR10 = flags.DEFINE_string("cifar10", None, "folder with train/<class>/*.jpg", required=True)
-_INIT_FROM = flags.DEFINE_string("init_from", "ofa_imagenette_mbv3", "what the first run begins with")
+_INIT_FROM = flags.DEFINE_string("init_from", "ofa_efficientnet_lite", "what the first run begins with")
+_SCRATCH = flags.DEFINE_bool("scratch", False, "whether another run begins with random weights")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures")
 
 _CLASSES, _TRAIN, _VAL = 3, 100, 500
 
 
 def main(argv):
-    """Trains twice, evaluates and prints."""
+    """Trains, evaluates and prints."""
     del argv
     from ofa_tf.common import write_json
+    from ofa_tf.specialize.photos import supernet_of_photos
+    from ofa_tf.training import RunDirectory
 
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
         photos = pathlib.Path(folder) / "photos"
         classes = few_photos(pathlib.Path(_CIFAR10.value), photos)
-        for start in ("imagenette", "scratch"):
-            run_dir = f"{folder}/{start}"
-            initial = [f"--init_from={_INIT_FROM.value}"] if start == "imagenette" else []
-            call("tools.train", f"--config=ofa_tf/configs/transfer.py:{start}", f"--data_dir={photos}",
-                 f"--run_dir={run_dir}", *initial)  # fmt: skip
+        supernet_of_photos(photos, pathlib.Path(folder) / "photos_run", supernet=_INIT_FROM.value, targets=())()
+        if _SCRATCH.value:
+            call("tools.train", "--config=ofa_tf/configs/transfer.py", f"--data_dir={photos}",
+                 f"--run_dir={folder}/scratch_run")  # fmt: skip
+        for start in ("photos", "scratch")[: 1 + _SCRATCH.value]:
+            space = RunDirectory.open(f"{folder}/{start}_run").space
             rows[start] = {}
-            for arch in ("largest", "smallest"):
+            for arch, side in itertools.product(("largest", "smallest"), space.resolutions):
                 result = f"{folder}/{start}_{arch}.json"
-                call("tools.evaluate", f"--run_dir={run_dir}", f"--arch={arch}", "--resolution=96", "--split=test",
-                     f"--output={result}")  # fmt: skip
+                call("tools.evaluate", f"--run_dir={folder}/{start}_run", f"--arch={arch}", f"--resolution={side}",
+                     "--split=test", f"--output={result}")  # fmt: skip
                 found = json.loads(pathlib.Path(result).read_text())
-                rows[start][arch] = {"top1": found["top1"], "images": found["images"]}
-                print(f"{start}: {arch} {100 * found['top1']:.1f}% of {found['images']} images", flush=True)
+                rows[start][f"{arch}, {side} pixels"] = {"top1": found["top1"], "images": found["images"]}
+                print(
+                    f"{start}: {arch}, {side} pixels: {100 * found['top1']:.1f}% of {found['images']} images",
+                    flush=True,
+                )
     if _OUTPUT.value:
         write_json(_OUTPUT.value, {"init_from": _INIT_FROM.value, "classes": classes, "train": _TRAIN, "top1": rows})
 

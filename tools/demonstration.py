@@ -36,7 +36,7 @@ from ofa_tf.specialize.work import say
 
 from .specialization_page import write_page
 
-SUPERNET, RESOLUTION, PHOTOS = "ofa_imagenette_mbv3", 128, 5
+SUPERNET, RESOLUTION, PHOTOS = "ofa_efficientnet_lite", 128, 5
 # Where between the smallest and the largest sub-network's latency the budgets lie, on a logarithmic scale.
 SHIPPED_BUDGET, BUDGETS = 0.4, (0.3, 0.5, 0.7)
 # What comes after the training, for the time that is told to be left.
@@ -90,8 +90,8 @@ def specialize_shipped(folder: pathlib.Path, seed: int = 0) -> dict[str, Any]:
         f"{figures['predicted_ms']:.2f}), {figures['model_bytes'] / 1e6:.2f} MB"
     )
     print(
-        f"top-1 on {result.images} photos that it was not trained on: {100 * result.tflite_top1:.0f}% (in float "
-        f"{100 * result.keras_top1:.0f}%, predicted {100 * result.predicted_top1:.1f}%)"
+        f"top-1 of {opened.dataset.num_classes:,} classes on {result.images} photos: {100 * result.tflite_top1:.0f}% "
+        f"(in float {100 * result.keras_top1:.0f}%, predicted {100 * result.predicted_top1:.1f}%)"
     )
     for answer in answers:
         print(f"{answer['file']} ({answer['is']}): {answer['answer']}, {100 * answer['probability']:.0f}%")

@@ -1,7 +1,7 @@
 """Fine-tunes one sub-network and exports it: from a run, a supernet or a published specialized network.
 
     python -m tools.finetune --run_dir=RUN --arch=arch.json --epochs=10 --output=net.keras
-    python -m tools.finetune --supernet=ofa_imagenette_mbv3 --arch=arch.json --data_dir=DIR --output=net.keras
+    python -m tools.finetune --supernet=ofa_efficientnet_lite --arch=arch.json --data_dir=DIR --output=net.keras
     python -m tools.finetune --specialized=note10_lat-22ms_top1-76.6_finetune-25 --data_dir=DIR --output=net.keras
 
 The sub-network is extracted with calibrated statistics and trained on its own, without a teacher. A specialized network

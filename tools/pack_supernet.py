@@ -46,6 +46,8 @@ def main(argv):
         provenance={
             "recipe": run.recipe.to_config(),
             "stage": stage,
+            "begun_with": dict(run.initial),
+            "teacher": dict(run.teacher),
             "metrics": measured,
             "commit": _commit(),
             "packed": datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -10,7 +10,7 @@ epoch and per evaluated sub-network), the same for TensorBoard (`tensorboard --l
 `stages/<stage>.npz`. The command given again resumes an interrupted run, at
 the very step.
 
-    python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_imagenette_mbv3 --data_dir=photos \\
+    python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_efficientnet_lite --data_dir=photos \\
         --run_dir=runs/few
 
 begins with a trained supernet: one that ships, a run directory, an `.npz` of tools.pack_supernet or tools.import_ofa.

@@ -1,6 +1,6 @@
 """A few hundred photos of your own: begins with a trained supernet and ends with one for the new classes.
 
-    python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_imagenette_mbv3 --data_dir=DIR \\
+    python -m tools.train --config=ofa_tf/configs/few_photos.py --init_from=ofa_efficientnet_lite --data_dir=DIR \\
         --run_dir=runs/few
 
 First the largest network learns the new classes, then it teaches all sub-networks at once. The space and the

@@ -91,7 +91,7 @@ def open_source(
         InputError: something is missing, unknown, or does not belong together.
 
     Example:
-        opened = open_source(supernet="ofa_imagenette_mbv3")
+        opened = open_source(supernet="ofa_efficientnet_lite")
         print(opened.evaluator.evaluate(opened.net.space.smallest(), split="validation").top1)
     """
     given = {"dataset": dataset, "data_dir": data_dir, "validation": validation}
@@ -171,8 +171,7 @@ def evaluator_for(net: Supernet, run: RunDirectory, dataset: ImageDataset, resiz
         dataset,
         preprocessing=_resized(recipe.preprocessing, resize),
         augmentation=recipe.augmentation,
-        calibration_images=recipe.calibration_images,
-        batch_size=min(200, recipe.calibration_images),
+        **_calibration(recipe.calibration_images),
     )
 
 
@@ -184,6 +183,11 @@ def resizing(evaluator: Evaluator) -> dict[str, str]:
 
 def _resized(preprocessing: Preprocessing, resize: str | None) -> Preprocessing:
     return preprocessing if resize is None else dataclasses.replace(preprocessing, resize=resize)
+
+
+def _calibration(images: int) -> dict[str, int]:
+    """As many images as in the training, in batches of at most 200."""
+    return {"calibration_images": images, "batch_size": min(200, images)}
 
 
 def _for_classes(packed: PackedSupernet, images: ImageDataset) -> Supernet:
@@ -233,6 +237,7 @@ def of_packed(packed: PackedSupernet, images: ImageDataset, name: str, resize: s
         images,
         preprocessing=_resized(preprocessing, resize),
         augmentation=Augmentation.from_config(dict(packed.augmentation)),
+        **_calibration(packed.provenance.get("recipe", {}).get("calibration_images", 2000)),
     )
     known = {key: value for key, value in packed.provenance.items() if isinstance(value, (str, int, float))}
     return Opened(None, images, net, evaluator, {"supernet": name, **known})

@@ -1,10 +1,11 @@
 """From photos to a supernet that knows them: what is done with how many of them, and mistakes before the first step.
 
-The largest network of a supernet that ships learns the new classes, then it teaches all sub-networks: two stages of an
-ordinary run, which `train_supernet` runs and resumes.
+A new classifier is fitted to what the largest network of a supernet sees in the photos. Then that learns the classes as
+a whole, and teaches all sub-networks: two stages of an ordinary run, which `train_supernet` runs and resumes.
 """
 
 import collections
+import dataclasses
 import math
 import os
 import pathlib
@@ -14,16 +15,21 @@ from typing import Any
 from ofa_tf.common import InputError
 from ofa_tf.data import ImageDataset, load
 from ofa_tf.data.folder import printable
+from ofa_tf.networks import PackedSupernet
 from ofa_tf.spaces import Space
+from ofa_tf.specialize.linear_probe import with_fitted_classifier
 from ofa_tf.specialize.opened import Opened, read_initial
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.trained import train_supernet
 from ofa_tf.specialize.work import say
-from ofa_tf.training import progressive_stages
+from ofa_tf.training import progressive_stages, weights_digest
 from ofa_tf.training.run_directory import lost_images
 
 # What is begun with, unless the user names another one.
-SUPERNET = "ofa_imagenette_mbv3"
+SUPERNET = "ofa_efficientnet_lite"
+
+# The supernet with the new classifier, beside the run.
+BEGUN_WITH = "begun_with.npz"
 
 FEWEST_PHOTOS, FEWEST_OF_A_CLASS = 30, 2
 # Of a latency table: half of what it is usually given, as the files are measured in the end.
@@ -135,9 +141,28 @@ def supernet_of_photos(
     tables = {target.device for target in targets if "latency_ms" in target.limits and not target.latency_table}
     seconds = _TABLE_SECONDS * len(tables) * len(sides) + _TARGET_SECONDS * len(targets)
     steps = {"search, export and measure": seconds}
-    return lambda: train_supernet(
-        run_dir, config, initial=initial, dataset=dataset, pairs=pairs, limit=PAIR_IMAGES, then=steps
-    )[0]
+
+    def learn() -> Opened:
+        begun_with = _begun_with(run_dir.with_name(BEGUN_WITH), initial, dataset)
+        options = {"dataset": dataset, "pairs": pairs, "limit": PAIR_IMAGES, "then": steps}
+        return train_supernet(run_dir, config, initial=begun_with, **options)[0]
+
+    return learn
+
+
+def _begun_with(path: pathlib.Path, initial: PackedSupernet, dataset: ImageDataset) -> PackedSupernet:
+    """The supernet with a classifier that fits the photos, kept: a run goes on only with what it began with."""
+    if initial.class_names == dataset.class_names:
+        return initial
+    source = {"weights": weights_digest(initial.net), "data": dataset.digest}
+    if path.exists():
+        kept = PackedSupernet.load(path)
+        if kept.provenance == source:
+            return kept
+    say("fit a classifier for the new classes to the features of the largest network")
+    fitted = dataclasses.replace(with_fitted_classifier(initial, dataset), provenance=source)
+    fitted.save(path, dtype="float32")
+    return fitted
 
 
 def _check_classes(shown: str, dataset: ImageDataset, own_validation: bool) -> int:

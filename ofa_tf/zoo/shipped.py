@@ -167,14 +167,16 @@ def photos_names() -> list[str]:
 
 
 def photos(name: str) -> pathlib.Path:
-    """A folder with a few of the photos that a supernet was trained on: enough to calibrate, quantize and check it.
+    """A folder with a few photos of a supernet's classes: enough to calibrate, quantize and check it.
 
     Args:
         name: one of `photos_names()`.
 
     Returns:
-        A data set's folder: `train/<class>/` has photos that it was trained on, `validation/<class>/` others.
-        `names.json` says what the classes are called.
+        A data set's folder. Of "ofa_imagenette_mbv3", `train/<class>/` has photos that it was trained on,
+        `validation/<class>/` others, and `names.json` says what the classes are called. Of "ofa_efficientnet_lite",
+        each has one photo of 200 of ImageNet's classes, which it was not trained on, but perhaps the published network
+        that it was made of.
 
     Raises:
         InputError: none ship with that supernet.
@@ -223,7 +225,7 @@ def supernet(name: str) -> "Supernet":
         InputError: there is none of that name.
 
     Example:
-        net = zoo.supernet("ofa_imagenette_mbv3")
+        net = zoo.supernet("ofa_efficientnet_lite")
         model = net.extract(net.space.smallest())
     """
     return packed_supernet(name).net

@@ -233,6 +233,11 @@ def _configured(tmp_path):
     (tmp_path / "settings.py").write_text(
         "import ml_collections\ndef get_config():\n    return ml_collections.ConfigDict({'batch_size': 64})\n"
     )
+    (tmp_path / "sized.py").write_text(
+        "import ml_collections\nSIZES = {'small': 8}\ndef get_config(size='small'):\n    if size not in SIZES:\n"
+        "        raise ValueError(f'--config=...:{size}: expected small')\n"
+        "    return ml_collections.ConfigDict({'batch_size': SIZES[size]})\n"
+    )
 
     def start(default, *arguments):
         (tmp_path / "configured.py").write_text(CONFIGURED.format(default=default))
@@ -281,8 +286,9 @@ def test_a_default_config_is_found_from_any_folder(configured):
 
 def test_a_shipped_config_is_found_from_any_folder(configured):
     """Protects the documentation's commands for those who installed a wheel; the folder's own file comes first."""
-    done = configured(None, "--config=ofa_tf/configs/transfer.py:scratch", "--config.batch_size=5")
+    done = configured(None, "--config=ofa_tf/configs/transfer.py", "--config.batch_size=5")
     assert done.stdout == "5\n"
+    assert configured(None, "--config=sized.py:small").stdout == "8\n"
     assert configured(None, "--config=settings.py").stdout == "64\n"
 
 
@@ -297,7 +303,7 @@ def test_a_shipped_config_is_found_from_any_folder(configured):
         (None, ["--config", "absent.py"], "ofa_tf/configs/NAME.py, where NAME is one of digits, "),
         (None, ["--config=absent.py", "--config.batch_size=8"], "there is no file 'absent.py'"),
         (None, ["--config=settings.py:large"], "TypeError: get_config() takes 0 positional arguments"),
-        (None, ["--config=ofa_tf/configs/transfer.py:d9"], "expected imagenette or scratch"),
+        (None, ["--config=sized.py:d9"], "expected small"),
         ("absent.py", [], "absent.py"),
     ],
 )

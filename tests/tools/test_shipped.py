@@ -1,5 +1,6 @@
-"""The supernet that ships works by its name alone: no run, no data set, no training."""
+"""A supernet that ships works by its name alone: no run, no data set, no training."""
 
+import dataclasses
 import json
 
 import pytest
@@ -11,17 +12,17 @@ from tools.demonstration import RESOLUTION, SUPERNET, specialize_shipped
 
 
 def test_it_is_opened_with_its_photos():
-    """Calibrated on the 200 photos that ship, the smallest sub-network knows most of the 100 others."""
+    """Calibrated on the 200 photos that ship, the largest sub-network knows most of 200 others, of 1,000 classes."""
     opened = open_source(supernet=SUPERNET)
-    space = opened.net.space
-    evaluation = opened.evaluator.evaluate(space.arch(d=2, e=3, ks=3, r=RESOLUTION), split="validation")
-    assert (evaluation.images, evaluation.calibrated) == (100, True)
-    assert evaluation.top1 >= 0.65
+    arch = dataclasses.replace(opened.net.space.largest(), r=RESOLUTION)
+    evaluation = opened.evaluator.evaluate(arch, split="validation")
+    assert (evaluation.images, evaluation.calibrated) == (200, True)
+    assert evaluation.top1 >= 0.5
 
 
 def test_a_mistyped_name_is_answered_with_those_that_ship():
     """Neither a name nor a file: the message lists the names."""
-    with pytest.raises(InputError, match=f"'ofa_imagenet' does not ship, there are: {SUPERNET}; .* a file's path"):
+    with pytest.raises(InputError, match=f"'ofa_imagenet' does not ship, there are: {SUPERNET}, .* a file's path"):
         open_source(supernet="ofa_imagenet")
 
 
@@ -31,7 +32,7 @@ def test_the_first_part_of_the_demo(tmp_path):
     result = specialize_shipped(tmp_path / "shipped")
     assert json.loads((tmp_path / "shipped" / "result.json").read_text()) == result
     assert result["measured_ms"] <= result["budget_ms"]
-    assert result["tflite_top1"] >= 0.65
+    assert result["tflite_top1"] >= 0.4
     runner = Runner(result["file"])
     assert (runner.input_shape, runner.input_type) == ((1, RESOLUTION, RESOLUTION, 3), "uint8")
     assert len({photo["is"] for photo in result["photos"]}) > 1

@@ -17,7 +17,7 @@ from ofa_tf.training.stage import stages_of
 
 NAMES = sorted(path.stem for path in pathlib.Path(configs.__file__).parent.glob("[!_]*.py"))
 # Their runs begin with a trained supernet, and so may leave stages out.
-STARTED = ("efficientnet_lite", "few_photos", "transfer")
+STARTED = ("efficientnet_lite", "few_photos")
 SOURCE = ("space", "choices", "resolutions", "dataset", "data_dir", "validation", "data_seed")
 
 

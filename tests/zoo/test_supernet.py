@@ -1,14 +1,18 @@
-"""The supernet that ships: small, whole, of known origin, and as good as it says."""
+"""The supernets that ship: small, whole, of known origin, and as good as they say."""
 
 import pathlib
 
 import numpy as np
 import pytest
 
-from ofa_tf import data, zoo
+from ofa_tf import data, spaces, zoo
 from ofa_tf.common import InputError
+from ofa_tf.data.names import imagenet_names
+from tests.reference import ROOT
 
 NAME = "ofa_imagenette_mbv3"
+# Made of EfficientNet-Lite0, which has ImageNet's classes.
+LITE = "ofa_efficientnet_lite"
 
 
 def test_it_is_small_and_says_where_it_comes_from():
@@ -50,9 +54,48 @@ def test_its_photos():
     assert len(set(files)) == 300
 
 
+def test_the_one_that_knows_imagenet():
+    """At most 10 MB; classes by their ids, which have names; all image sides; says what it was begun with."""
+    folder = pathlib.Path(zoo.__file__).parent
+    assert (folder / "supernets" / f"{LITE}.npz").stat().st_size <= 10e6
+    packed = zoo.packed_supernet(LITE)
+    space = packed.net.space
+    assert space.same_weights(spaces.get(LITE))
+    assert space.resolutions == (96, 128, 160, 192, 224)
+    assert packed.class_names == tuple(sorted(imagenet_names()))
+    assert imagenet_names()[packed.class_names[0]] == "tench"
+    assert packed.provenance["recipe"]["labels"] == "teacher"
+    assert packed.provenance["begun_with"]["space"] == LITE
+    assert packed.provenance["commit"]
+    predictor = zoo.accuracy_predictor(LITE)
+    assert predictor.space.same_weights(space)
+    assert predictor.resolutions == space.resolutions
+    assert predictor.provenance["pairs"] >= 300
+    assert predictor.metrics["kendall_tau"] > 0.8
+
+
+def test_the_licence_of_what_others_made_is_told():
+    """NOTICE names each file that was made of others' weights, and its licence."""
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    for path in ("supernets/ofa_efficientnet_lite.npz", "photos/"):
+        assert f"ofa_tf/zoo/{path}" in notice
+        assert (ROOT / "ofa_tf/zoo" / path).exists()
+    assert "EfficientNet-Lite0" in notice
+    assert "Apache License" in notice
+
+
+def test_photos_of_some_of_its_classes():
+    """Of 1,000 classes, 200 to calibrate with and 200 others to check with."""
+    packed = zoo.packed_supernet(LITE)
+    dataset = data.load("folder", zoo.photos(LITE), classes=packed.class_names)
+    assert dataset.class_names == packed.class_names
+    train, validation = (set(dataset.split(name).labels.tolist()) for name in ("train", "validation"))
+    assert (len(train), len(validation), train & validation) == (200, 200, set())
+
+
 def test_unknown_names():
     """What does not ship is answered with what does."""
-    with pytest.raises(InputError, match=f"'mine' does not ship, there are: {NAME}"):
+    with pytest.raises(InputError, match=f"'mine' does not ship, there are: {LITE}, {NAME}"):
         zoo.supernet("mine")
     with pytest.raises(InputError, match="without photos; give --data_dir"):
         zoo.photos("mine")
