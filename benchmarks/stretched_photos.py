@@ -1,7 +1,7 @@
 """What stretched photos cost, and what calibration on stretched photos regains, for sub-networks trained on crops.
 
     python -m benchmarks.stretched_photos --supernet=ofa_imagenette_mbv3 --data_dir=imagenette \\
-        --output=benchmarks/results/stretched_photos.json
+        --output=benchmarks/results/stretched_photos_imagenette.json
 
 Top-1 on the validation split, cropped and stretched, with batch-norm statistics of crops and of stretched photos.
 Without `--data_dir` on the few photos that ship, with `--run_dir` of the supernet of a run.
