@@ -37,14 +37,14 @@ TABLE_ROUNDS = 4
 _MOST_VALIDATION = 2000
 # A sub-network's accuracy for the predictor; that of a candidate, which decides, is of all validation images.
 PAIR_IMAGES = 500
-# Passes over the photos: some 30,000 images for 3,000 photos, 9,000 for 300.
-_PASSED_IMAGES, _FEWEST_PASSES, _MOST_PASSES = 550, 3, 100
+# Passes over the photos: some 43,000 images for 3,000 photos, 13,000 for 300.
+_PASSED_IMAGES, _FEWEST_PASSES, _MOST_PASSES = 800, 3, 100
 # Of them, those of the largest network.
 _LARGEST_SHARE = 0.4
 # Batches of up to so many photos to learn from; more have batches of 64.
 _BATCHES = {100: 8, 500: 16, 5000: 32}
 # For batches of 64; smaller ones make more steps. What is trained already wants less than fresh weights do.
-_RATES = 0.05, 0.03
+_RATES = 0.02, 0.012
 # Guesses, for the time that is told: of a latency table for each image side, and of each target's files.
 _TABLE_SECONDS, _TARGET_SECONDS = 40.0, 60.0
 
