@@ -3,12 +3,12 @@
     python -m tools.demo
     python -m tools.demo --notraining
 
-Begins with a supernet that ships, trained on photos: measures this machine, searches, calibrates and exports an int8
-TFLite file, and classifies photos with it, all without training (`--notraining` ends here). Then trains a once-for-all
-network of the tiny space on scikit-learn's handwritten digits by progressive shrinking, collects accuracies and fits
-their predictor, and specializes at three latency budgets of this machine; each result is compared with random
-sub-networks on test images that no decision saw. Ends with `report.html` in the run directory. An interrupted demo
-continues where it stopped.
+Begins with a supernet that ships: fits a classifier to a few photos, measures this machine, searches, calibrates and
+exports an int8 TFLite file, and classifies photos with it, all without training (`--notraining` ends here). Then trains
+a once-for-all network of the tiny space on scikit-learn's handwritten digits by progressive shrinking, collects
+accuracies and fits their predictor, and specializes at three latency budgets of this machine; each result is compared
+with random sub-networks on test images that no decision saw. Ends with `report.html` in the run directory. An
+interrupted demo continues where it stopped.
 """
 
 import pathlib

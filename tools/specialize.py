@@ -1,7 +1,7 @@
 """From photos or a trained supernet to a checked .tflite file for each device and budget, in one command.
 
     python -m tools.specialize --photos=DIR --max_latency_ms=2 --output=OUT
-    python -m tools.specialize --supernet=ofa_efficientnet_lite --max_latency_ms=2 --output=OUT
+    python -m tools.specialize --supernet=ofa_imagenette_mbv3 --max_latency_ms=2 --output=OUT
     python -m tools.specialize --run_dir=RUN --max_peak_memory_bytes=180e3 --max_model_bytes=900e3 --device=board \\
         --resolutions=96 --output=OUT
     python -m tools.specialize --run_dir=RUN --targets=targets.yaml --workers=2 --output=OUT

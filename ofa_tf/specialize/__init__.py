@@ -164,7 +164,7 @@ def specialize(
 
     Example:
         import ofa_tf
-        done = ofa_tf.specialize("ofa_efficientnet_lite", max_latency_ms=2.0, output="out")
+        done = ofa_tf.specialize("ofa_imagenette_mbv3", max_latency_ms=2.0, output="out")
         print(done.results[0].path, done.results[0].measured["latency_ms"])
         ofa_tf.specialize(photos="flowers", max_latency_ms=2.0, output="flowers_out")
     """

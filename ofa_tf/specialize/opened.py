@@ -91,7 +91,7 @@ def open_source(
         InputError: something is missing, unknown, or does not belong together.
 
     Example:
-        opened = open_source(supernet="ofa_efficientnet_lite")
+        opened = open_source(supernet="ofa_imagenette_mbv3")
         print(opened.evaluator.evaluate(opened.net.space.smallest(), split="validation").top1)
     """
     given = {"dataset": dataset, "data_dir": data_dir, "validation": validation}

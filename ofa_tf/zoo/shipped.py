@@ -225,7 +225,7 @@ def supernet(name: str) -> "Supernet":
         InputError: there is none of that name.
 
     Example:
-        net = zoo.supernet("ofa_efficientnet_lite")
+        net = zoo.supernet("ofa_imagenette_mbv3")
         model = net.extract(net.space.smallest())
     """
     return packed_supernet(name).net

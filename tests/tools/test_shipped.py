@@ -1,6 +1,5 @@
 """A supernet that ships works by its name alone: no run, no data set, no training."""
 
-import dataclasses
 import json
 
 import pytest
@@ -12,9 +11,9 @@ from tools.demonstration import RESOLUTION, SUPERNET, specialize_shipped
 
 
 def test_it_is_opened_with_its_photos():
-    """Calibrated on the 200 photos that ship, the largest sub-network knows most of 200 others, of 1,000 classes."""
+    """Calibrated on the 200 photos that ship, the largest sub-network knows half of 200 others, of 1,000 classes."""
     opened = open_source(supernet=SUPERNET)
-    arch = dataclasses.replace(opened.net.space.largest(), r=RESOLUTION)
+    arch = opened.net.space.largest()
     evaluation = opened.evaluator.evaluate(arch, split="validation")
     assert (evaluation.images, evaluation.calibrated) == (200, True)
     assert evaluation.top1 >= 0.5
@@ -32,7 +31,7 @@ def test_the_first_part_of_the_demo(tmp_path):
     result = specialize_shipped(tmp_path / "shipped")
     assert json.loads((tmp_path / "shipped" / "result.json").read_text()) == result
     assert result["measured_ms"] <= result["budget_ms"]
-    assert result["tflite_top1"] >= 0.4
+    assert result["tflite_top1"] >= 0.65
     runner = Runner(result["file"])
     assert (runner.input_shape, runner.input_type) == ((1, RESOLUTION, RESOLUTION, 3), "uint8")
     assert len({photo["is"] for photo in result["photos"]}) > 1
