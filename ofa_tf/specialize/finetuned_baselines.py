@@ -12,8 +12,9 @@ from ofa_tf.specialize.opened import Opened, of_packed, read_initial
 from ofa_tf.specialize.photos import training_passes
 from ofa_tf.specialize.subnet_files import export_subnet, file_top1, finetuned_weights
 
-# Of the passes over the images, those that train the new classifier alone.
-_HEAD_SHARE = 0.2
+# Of the passes with which all sub-networks learn the photos, as one network needs fewer; and of these, those that train
+# the new classifier alone.
+_PASSES_SHARE, _HEAD_SHARE = 0.6, 0.2
 # They are shown as they are, whatever they lose to the rounding.
 _MAX_DROP = 1.0
 
@@ -35,7 +36,7 @@ def measure_finetuned(
 ) -> None:
     """Fine-tunes a published network at its own image side, exports and measures it; what the file has is kept.
 
-    The new classifier is trained first, then all of it, over as many images as the sub-networks see with `--photos`.
+    The new classifier is trained first, then all of it.
 
     Args:
         path: the JSON file of baselines; networks and their state lie in the folder `baselines` beside it.
@@ -63,8 +64,8 @@ def measure_finetuned(
     native = of_packed(packed, dataset, title)
     folder = path.parent / "baselines"
     folder.mkdir(exist_ok=True)
-    epochs = training_passes(len(dataset.split("train")))
-    head = max(1, round(_HEAD_SHARE * epochs)) if epochs > 1 else 0
+    epochs = max(2, round(_PASSES_SHARE * training_passes(len(dataset.split("train")))))
+    head = max(1, round(_HEAD_SHARE * epochs))
     say(f"baseline {title}: {head} passes over the images for the classifier, {epochs - head} for all of it")
     checkpoint, file = folder / f"{title}.npz", folder / f"{title}-{precision}.tflite"
     weights = finetuned_weights(native, arch, epochs=epochs, head_epochs=head, seed=0, checkpoint=checkpoint)
