@@ -48,12 +48,12 @@ def main(argv):
         photos = some_photos(photos, work / "photos", _PER_CLASS.value)
     native_ms = read_json(_latency_file(work), "latency")["native_ms"]
     targets = [Target(share, HOST, {"latency_ms": float(share) * native_ms}) for share in _SHARES.value]
-    wall = work / "wall_s.json"
+    wall, begun = work / "wall_s.json", (work / "out").exists()
     began = time.monotonic()
     done = ofa_tf.specialize(photos=photos, targets=targets[:1], output=work / "out")
     if not wall.exists():
-        # Of a run that was stopped and went on this would be a part.
-        write_json(wall, {"seconds": time.monotonic() - began})
+        # Of a run that went on the time is not known.
+        write_json(wall, {"seconds": None if begun else time.monotonic() - began})
     done = ofa_tf.specialize(photos=photos, targets=targets, output=work / "out")
     kept = [result for result in done.results if result.path is not None and result.status != "failed"]
     rows = [
@@ -94,7 +94,8 @@ def main(argv):
         )
     seconds = read_json(wall, "seconds")["seconds"]
     photo_count = len(done.opened.dataset.split("train")) + len(done.opened.dataset.split("validation"))
-    print(f"{photo_count} photos to the first checked file: {seconds / 60:.1f} min")
+    if seconds is not None:
+        print(f"{photo_count} photos to the first checked file: {seconds / 60:.1f} min")
     write_json(_OUTPUT.value, {"photos": photo_count, "seconds_to_first_file": seconds, "rows": rows})
 
 
