@@ -352,6 +352,8 @@ class AccuracyPredictor:
                 (arrays[f"layer{index}_weights"], arrays[f"layer{index}_bias"]) for index in range(fields["layers"])
             )
             trusted = fields.get("trusted") and (float(fields["trusted"][0]), float(fields["trusted"][1]))
+            if trusted and not 0 <= trusted[0] < trusted[1] <= 1:
+                raise InputError(f"trusted is {list(trusted)}, expected a least and a greatest top-1 from 0 to 1")
             resolutions = fields.get("trusted_resolutions") and tuple(map(int, fields["trusted_resolutions"]))
             costs = CostScaling.from_header(fields.get("costs"))
             facts = fields["metrics"], fields["provenance"], trusted, resolutions, costs

@@ -109,6 +109,14 @@ def test_a_digest_tells_predictors_apart(predictor, archs, tmp_path):
     assert len({predictor.digest, others.digest, elsewhere.digest}) == 3
 
 
+@pytest.mark.parametrize("trusted", [(0.0, 0.0), (0.8, 0.7), (0.5, 1e300), (float("nan"), 1.0)])
+def test_bounds_that_are_no_accuracies(predictor, tmp_path, trusted):
+    """A file whose bounds are none would warn of all predictions, or of none."""
+    dataclasses.replace(predictor, trusted=trusted).save(tmp_path / "predictor.npz")
+    with pytest.raises(InputError, match="expected a least and a greatest top-1 from 0 to 1"):
+        AccuracyPredictor.load(tmp_path / "predictor.npz")
+
+
 def test_no_weight_is_so_small_that_it_only_costs_time(predictor, archs):
     """Subnormal numbers made a search take seven seconds instead of one; without them it answers the same."""
     layers = tuple((np.where(weights == 0, np.float32(1e-45), weights), bias) for weights, bias in predictor.layers)

@@ -150,7 +150,7 @@ def test_what_no_single_target_can_be_blamed_for(opened, predictor, tmp_path):
         ofa_tf.specialize(opened, targets=[small_target(), small_target()], predictor=predictor, output=tmp_path)
     with pytest.raises(InputError, match="there are none, expected at least one"):
         ofa_tf.specialize(opened, targets=[], predictor=predictor, output=tmp_path)
-    with pytest.raises(InputError, match="images or dataset are given, and a supernet"):
+    with pytest.raises(InputError, match="images, dataset or resize are given, and a supernet"):
         ofa_tf.specialize(opened, limits={"macs": 1e6}, images=tmp_path, output=tmp_path)
     with pytest.raises(InputError, match=r"none\.npz: no such file"):
         ofa_tf.specialize(opened, limits={"macs": 1e6}, predictor=tmp_path / "none.npz", output=tmp_path)

@@ -70,7 +70,8 @@ def test_the_one_that_knows_imagenet():
     predictor = zoo.accuracy_predictor(LITE)
     assert predictor.space.same_weights(space)
     assert predictor.resolutions == space.resolutions
-    assert predictor.provenance["pairs"] >= 300
+    # A fifth of the pairs tells how good it is.
+    assert predictor.metrics["count"] >= 60
     assert predictor.metrics["kendall_tau"] > 0.8
 
 
