@@ -120,7 +120,7 @@ def test_networks_are_compared_and_others_corrected_on(space, built, tmp_path):
 
 def test_tables_of_other_machines_or_spaces_are_refused(space, built):
     table, _ = built
-    with pytest.raises(InputError, match="holds a table with device 'phone'"):
+    with pytest.raises(InputError, match="holds a table of device 'phone'"):
         Host().time_networks(dataclasses.replace(table, device="phone"), space, [space.smallest()])
     with pytest.raises(InputError, match="holds a table without cpu"):
         Host().time_networks(LatencyTable("phone", "int8", 1, "split"), space, [space.smallest()])
