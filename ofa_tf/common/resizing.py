@@ -4,7 +4,7 @@
 the square, as MediaPipe's `ImageClassifier` does; `crop_fraction` has no effect then. Training draws its crops from the
 photo, or from the photo that is stretched.
 
-Source: docs/deployment.md, "MediaPipe stretches".
+Source: docs/deployment.md, "Stretched photos".
 """
 
 CROP, STRETCH = RESIZES = ("crop", "stretch")

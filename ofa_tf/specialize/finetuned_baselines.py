@@ -61,7 +61,7 @@ def measure_finetuned(
         return
     dataset = opened.dataset
     packed = dataclasses.replace(packed, augmentation=opened.evaluator.augmentation.to_config())
-    native = of_packed(packed, dataset, title)
+    native = of_packed(packed, dataset, title, opened.evaluator.preprocessing.resize)
     folder = path.parent / "baselines"
     folder.mkdir(exist_ok=True)
     epochs = max(2, round(_PASSES_SHARE * training_passes(len(dataset.split("train")))))

@@ -18,12 +18,13 @@ _BATCH, _ITERATIONS = 100, 200
 _CLASSIFIER = "head_classifier"
 
 
-def with_fitted_classifier(packed: PackedSupernet, dataset: ImageDataset) -> PackedSupernet:
+def with_fitted_classifier(packed: PackedSupernet, dataset: ImageDataset, resize: str | None = None) -> PackedSupernet:
     """A supernet with a classifier for a data set's classes, by logistic regression on its largest network's features.
 
     Args:
         packed: the supernet, of any classes; it stays as it is.
         dataset: with the photos to learn from in "train".
+        resize: how photos become squares, see `Preprocessing`; as the supernet's did unless given.
 
     Returns:
         Another one of these classes. Of a class that none of the photos shows, outputs are random.
@@ -36,7 +37,7 @@ def with_fitted_classifier(packed: PackedSupernet, dataset: ImageDataset) -> Pac
     # Takes seconds to import.
     from sklearn.linear_model import LogisticRegression
 
-    opened = of_packed(packed, dataset, "initial")
+    opened = of_packed(packed, dataset, "initial", resize)
     space, evaluator = opened.net.space, opened.evaluator
     arch = dataclasses.replace(space.largest(), r=space.resolutions[len(space.resolutions) // 2])
     model = opened.net.extract(arch, opened.statistics(arch))

@@ -143,24 +143,26 @@ def supernet_of_photos(
     steps = {"search, export and measure": seconds}
 
     def learn() -> Opened:
-        begun_with = _begun_with(run_dir.with_name(BEGUN_WITH), initial, dataset)
+        begun_with = _begun_with(run_dir.with_name(BEGUN_WITH), initial, dataset, resize)
         options = {"dataset": dataset, "pairs": pairs, "limit": PAIR_IMAGES, "then": steps}
         return train_supernet(run_dir, config, initial=begun_with, **options)[0]
 
     return learn
 
 
-def _begun_with(path: pathlib.Path, initial: PackedSupernet, dataset: ImageDataset) -> PackedSupernet:
+def _begun_with(
+    path: pathlib.Path, initial: PackedSupernet, dataset: ImageDataset, resize: str | None
+) -> PackedSupernet:
     """The supernet with a classifier that fits the photos, kept: a run goes on only with what it began with."""
     if initial.class_names == dataset.class_names:
         return initial
-    source = {"weights": weights_digest(initial.net), "data": dataset.digest}
+    source = {"weights": weights_digest(initial.net), "data": dataset.digest, "resize": resize or ""}
     if path.exists():
         kept = PackedSupernet.load(path)
         if kept.provenance == source:
             return kept
     say("fit a classifier for the new classes to the features of the largest network")
-    fitted = dataclasses.replace(with_fitted_classifier(initial, dataset), provenance=source)
+    fitted = dataclasses.replace(with_fitted_classifier(initial, dataset, resize), provenance=source)
     fitted.save(path, dtype="float32")
     return fitted
 

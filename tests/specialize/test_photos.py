@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 import ofa_tf
 from ofa_tf import spaces
 from ofa_tf.common import InputError
+from ofa_tf.data import load
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.specialize import photos, trained
 from ofa_tf.specialize.photos import experiment, pair_count, supernet_of_photos, validation_images
 from ofa_tf.specialize.trained import PREDICTOR_FILE, Clock, train_supernet
-from ofa_tf.training import Recipe, open_experiment
+from ofa_tf.training import Recipe, open_experiment, weights_digest
 from ofa_tf.training.schedule import curves
 from ofa_tf.training.stage import stages_of
 from tests.micro import nano_net
@@ -216,3 +217,20 @@ def test_no_step_is_done_twice(tmp_path):
     AccuracyPredictor(fitted.space, fitted.layers, provenance={"pairs": "mine.jsonl"}, costs=fitted.costs).save(path)
     mine = path.stat().st_mtime_ns
     assert files(pairs=14)[PREDICTOR_FILE] == mine
+
+
+def test_what_a_run_began_with_is_kept(tmp_path, monkeypatch):
+    """The classifier is fitted once, so that a killed run goes on; other photos or squares are another beginning."""
+    fitted = []
+    monkeypatch.setattr(photos, "with_fitted_classifier", lambda packed, _, resize: fitted.append(resize) or packed)
+    write_photos(tmp_path / "train", ant=16, bee=14)
+    dataset = load("folder", tmp_path)
+    packed, path = PackedSupernet(nano_net(1), class_names=tuple("abcdefghij")), tmp_path / "begun_with.npz"
+    first, again = (photos._begun_with(path, packed, dataset, None) for _ in range(2))
+    assert fitted == [None]
+    assert weights_digest(first.net) == weights_digest(again.net)
+    photos._begun_with(path, packed, dataset, "stretch")
+    photos._begun_with(path, packed, load("folder", tmp_path, 9), "stretch")
+    assert fitted == [None, "stretch", "stretch"]
+    same = PackedSupernet(nano_net(1, num_classes=2), class_names=dataset.class_names)
+    assert photos._begun_with(path, same, dataset, None) is same
