@@ -46,6 +46,10 @@ class Supernet(keras.Model):
             ElasticBlock(block, optional=position.optional, kernel_sizes=space.kernel_sizes(position), seed=generator)
             for position, block in zip(space.positions, maxima, strict=True)
         ]
+        first = next((row for row, position in enumerate(space.positions) if position.genes), len(self.blocks))
+        self.feature_rows = [
+            row for row, following in enumerate(space.positions[1:]) if row >= first and not following.optional
+        ]
         self.statistics_channels = 0
         for norm in (norm for block in self.blocks for norm in block.norms):
             norm.offset = self.statistics_channels
@@ -80,11 +84,35 @@ class Supernet(keras.Model):
         logits = self._run(images, arch, norms, None)
         return logits, tf.concat(norms.collected, axis=1)
 
-    def _run(self, images, arch, norms, dropout):
+    def features(self, images, arch, *, training: bool, dropout=None) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """What a sub-network makes of images on its way to the logits, by the batch's own statistics.
+
+        Every sub-network of the space has these maps, of the same sizes, wherever no width multiplier is elastic.
+
+        Args:
+            images: as in `call`.
+            arch: as in `call`.
+            training: True updates the moving statistics; else nothing is changed.
+            dropout: as in `call`.
+
+        Returns:
+            Maps (batch, height, width, channels), from the first elastic block on one before each block that every
+            sub-network has; and the logits, float32 (batch, num_classes).
+
+        Example:
+            maps, logits = net.features(images, net.space.to_array(net.space.largest()), training=False)
+        """
+        maps = []
+        logits = self._run(images, arch, NormalizationPass(TRAIN if training else BATCH), dropout, maps)
+        return maps, logits
+
+    def _run(self, images, arch, norms, dropout, maps: list | None = None):
         sizes = tf.unstack(self.space.to_array(arch) if isinstance(arch, Arch) else arch, num=len(self.blocks))
         outputs = images if images.dtype == tf.bfloat16 else tf.cast(images, tf.float32)
         for row, block in enumerate(self.blocks[:-1]):
             outputs = block(outputs, sizes=sizes[row], norms=norms)
+            if maps is not None and row in self.feature_rows:
+                maps.append(outputs)
         return self.blocks[-1](outputs, sizes=sizes[-1], norms=norms, dropout=dropout)
 
     def extract(

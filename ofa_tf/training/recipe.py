@@ -79,6 +79,8 @@ class Recipe:
         label_smoothing: of the labels' part of the loss.
         kd_ratio: weight of the teacher's part; None for the schedule's own, 1 in "progressive" and where a trained
             teacher is given, else 0.
+        feature_ratio: weight of the distance from the maps and logits of what teaches (`train_step.feature_distance`),
+            a supernet of the run's space then: what few kinds of photos can teach of all others.
         labels: "data", or "teacher": the images' own labels do not count; a trained supernet teaches its classes, and
             the validation split's labels are its answers. For photos of anything at all.
         dropout: before the classifier, in all stages but the first.
@@ -107,6 +109,7 @@ class Recipe:
     weight_decay: float = 3e-5
     label_smoothing: float = 0.1
     kd_ratio: float | None = None
+    feature_ratio: float = 0.0
     labels: str = "data"
     dropout: float = 0.1
     evaluate_every: int = 10
@@ -128,7 +131,8 @@ class Recipe:
             raise InputError(f"recipe: decay is {self.decay!r}, expected one of {', '.join(DECAYS)}, or none")
         for name in ("warmup_from_base_rate", "jit_compile", "recompute"):
             check_bool(f"recipe: {name}", getattr(self, name))
-        for name in ("momentum", "weight_decay", "label_smoothing", "kd_ratio", "dropout", "checkpoint_minutes"):
+        numbers = ("momentum", "weight_decay", "label_smoothing", "kd_ratio", "feature_ratio", "dropout")
+        for name in (*numbers, "checkpoint_minutes"):
             value = getattr(self, name)
             if name == "kd_ratio" and value is None:
                 continue
@@ -151,8 +155,8 @@ class Recipe:
             raise InputError("--teacher: not given, but the config's labels are the teacher's; give a trained supernet")
         if given and self.schedule == "sandwich":
             raise InputError("--teacher: in schedule sandwich the largest sub-network teaches; leave the teacher out")
-        if given and self.kd_ratio == 0:
-            raise InputError("--teacher: kd_ratio is 0, so it would not be asked; leave one of the two out")
+        if given and self.kd_ratio == 0 and not self.feature_ratio:
+            raise InputError("--teacher: kd_ratio and feature_ratio are 0, so it would not be asked; leave it out")
         if self.kd_ratio is not None:
             return self.kd_ratio
         return 1.0 if given or self.schedule == "progressive" else 0.0

@@ -13,7 +13,8 @@ import tensorflow as tf
 from ofa_tf.common import InputError, brief
 from ofa_tf.data import PUBLISHED, ImageDataset, Preprocessing, calibration_batches, evaluation_batches
 from ofa_tf.evaluation import Evaluator
-from ofa_tf.networks import PackedSupernet
+from ofa_tf.networks import PackedSupernet, Supernet
+from ofa_tf.spaces import Space
 from ofa_tf.training.checkpoint import weights_digest
 from ofa_tf.training.recipe import PRECISIONS, Recipe
 
@@ -49,11 +50,31 @@ class SupernetTeacher:
         resolution = {} if self.resolution is None else {"resolution": str(self.resolution)}
         return {"kind": "supernet", "space": net.space.name, "digest": weights_digest(net), **resolution}
 
+    @property
+    def _preprocessing(self) -> Preprocessing:
+        own = dict(self.packed.preprocessing)
+        return Preprocessing.from_config(own) if own else PUBLISHED
+
     def check(self, dataset: ImageDataset) -> None:
         """Raises `InputError` unless its classes are those of the images."""
         names, classes = self.packed.class_names, self.packed.net.space.num_classes
         if classes != dataset.num_classes or names not in ((), dataset.class_names):
             raise _other_classes(classes, names, dataset)
+
+    def of_features(self, space: Space, recipe: Recipe) -> Supernet:
+        """The network whose maps sub-networks of a space learn; raises `InputError` where they have other ones."""
+        own = self._preprocessing
+        if not self.packed.net.space.same_weights(space):
+            raise InputError(
+                f"--teacher: of space {self.packed.net.space.name}; with the config's feature_ratio, give one of the "
+                f"run's space, {space.name}"
+            )
+        if (own.mean, own.std) != (recipe.preprocessing.mean, recipe.preprocessing.std):
+            raise InputError(
+                "--teacher: its images are normalized otherwise than the run's; with the config's feature_ratio, give "
+                "one of the same preprocessing"
+            )
+        return self.packed.net
 
     def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:
         """Where needed, calibrates it at each image size at which it is asked; returns what a step asks."""
@@ -62,10 +83,8 @@ class SupernetTeacher:
                 raise InputError("--teacher_resolution: XLA cannot resize images; leave jit_compile out")
             resolutions = (self.resolution,)
         net, largest = self.packed.net, self.packed.net.space.largest()
-        own = dict(self.packed.preprocessing)
-        preprocessing = Preprocessing.from_config(own) if own else PUBLISHED
         # It is asked about the run's images.
-        preprocessing = dataclasses.replace(preprocessing, resize=recipe.preprocessing.resize)
+        preprocessing = dataclasses.replace(self._preprocessing, resize=recipe.preprocessing.resize)
         statistics = None
         if not self.packed.is_native:
             evaluator = Evaluator(
@@ -152,6 +171,13 @@ class KerasTeacher:
         """Raises `InputError` unless it has as many classes as the images; what they mean its file does not say."""
         if self.model.output_shape[1] != dataset.num_classes:
             raise _other_classes(self.model.output_shape[1], (), dataset)
+
+    def of_features(self, space: Space, recipe: Recipe) -> Supernet:
+        """Raises `InputError`: its maps are others."""
+        del recipe
+        raise InputError(
+            f"--teacher: a Keras model; with the config's feature_ratio, give a supernet of the space {space.name}"
+        )
 
     def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:
         """What a step asks."""

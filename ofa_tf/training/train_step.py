@@ -30,6 +30,24 @@ def distillation_loss(logits, targets, teacher_probabilities, *, label_smoothing
     return tf.reduce_mean(-tf.reduce_sum(targets * tf.nn.log_softmax(logits), axis=1))
 
 
+def feature_distance(maps, logits, teacher_maps, teacher_logits) -> tf.Tensor:
+    """The squared distance of a sub-network's maps from its teacher's, and that of the logits, as parts of the
+    teacher's variance: 1 for a sub-network that gives every image the mean. Twice the mean over the maps, as they are
+    what a few kinds of photos can teach of all others.
+
+    Source: Romero et al., "FitNets", ICLR 2015; docs/results/photos.md has what it is worth.
+    """
+    parts = [_relative_distance(own, theirs) for own, theirs in zip(maps, teacher_maps, strict=True)]
+    return 2.0 * tf.add_n(parts) / len(parts) + _relative_distance(logits, teacher_logits)
+
+
+def _relative_distance(own: tf.Tensor, theirs: tf.Tensor) -> tf.Tensor:
+    own, theirs = tf.cast(own, tf.float32), tf.cast(theirs, tf.float32)
+    channels = list(range(own.shape.rank - 1))
+    variance = tf.reduce_mean(tf.math.reduce_variance(theirs, channels))
+    return tf.reduce_mean(tf.math.squared_difference(own, theirs)) / (variance + 1e-6)
+
+
 def top1_accuracy(logits, targets) -> tf.Tensor:
     """Share of images whose largest logit is that of the class with the largest share, a float32 scalar."""
     return tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1), tf.argmax(targets, 1)), tf.float32))
@@ -74,6 +92,8 @@ class TrainStep:
         teacher: a supernet of the same space, run at its largest with batch statistics; or what gives the probabilities
             of uint8 images (see `ofa_tf.training.teacher`); or None, then `kd_ratio` has no effect.
         preprocessing: normalizes the images.
+        feature_teacher: a supernet of the same space, whose largest sub-network's maps and logits, by the statistics of
+            the same batch, are what `feature_ratio` weighs the distance from; None where nothing does.
         momentum: Nesterov momentum.
         weight_decay: coupled L2, on everything but batch norms and biases.
         label_smoothing: see `distillation_loss`.
@@ -98,6 +118,7 @@ class TrainStep:
         teacher: Supernet | Callable[[tf.Tensor], tf.Tensor] | None,
         preprocessing: Preprocessing,
         *,
+        feature_teacher: Supernet | None = None,
         momentum: float = 0.9,
         weight_decay: float = 3e-5,
         label_smoothing: float = 0.1,
@@ -109,6 +130,7 @@ class TrainStep:
         self.net = net
         self.teacher = teacher
         self.preprocessing = preprocessing
+        self.feature_teacher = feature_teacher
         self.strategy = tf.distribute.get_strategy()
         # The default strategy, of one device, refuses to list it.
         self._local = len(self.strategy.extended.worker_devices) if tf.distribute.has_strategy() else 1
@@ -131,9 +153,7 @@ class TrainStep:
             tf.TensorSpec((None, None, None, 3), tf.uint8),
             tf.TensorSpec((None, net.space.num_classes), tf.float32),
             tf.TensorSpec((None, len(net.space.positions), TENSOR_COLUMNS), tf.int32),
-            tf.TensorSpec((), tf.float32),
-            tf.TensorSpec((), tf.float32),
-            tf.TensorSpec((), tf.float32),
+            *[tf.TensorSpec((), tf.float32)] * 4,
             tf.TensorSpec((2,), tf.int32),
             tf.TensorSpec((), tf.bool),
             tf.TensorSpec((), tf.float32),
@@ -155,6 +175,7 @@ class TrainStep:
         kd_ratio: float,
         dropout: float,
         seed,
+        feature_ratio: float = 0.0,
         in_place: bool = False,
         stop: bool = False,
     ):
@@ -168,6 +189,7 @@ class TrainStep:
             kd_ratio: weight of the teacher; at 0 it is not run.
             dropout: rate before the classifier.
             seed: two ints that decide the dropout.
+            feature_ratio: weight of the distance from the feature teacher; at 0 it is not run.
             in_place: the first sub-network learns from the labels and teaches the others, which learn from it alone
                 (then `kd_ratio` is 0: there is no other teacher).
             stop: whether this worker was asked to stop.
@@ -176,7 +198,7 @@ class TrainStep:
             float32 scalars, the same on all workers: the loss summed over the sub-networks, the mean top-1 of the last
             one, and a number above 0 where any worker was asked to stop.
         """
-        as_float = [tf.constant(value, tf.float32) for value in (learning_rate, kd_ratio, dropout)]
+        as_float = [tf.constant(value, tf.float32) for value in (learning_rate, kd_ratio, feature_ratio, dropout)]
         return self.run(
             images,
             soft_targets(labels, self.net.space.num_classes),
@@ -187,15 +209,15 @@ class TrainStep:
             tf.constant(stop, tf.float32),
         )
 
-    def _run(self, images, targets, archs, learning_rate, kd_ratio, dropout, seed, in_place, stop):
+    def _run(self, images, targets, archs, learning_rate, kd_ratio, feature_ratio, dropout, seed, in_place, stop):
         # Outside the replicas: it is no figure of theirs.
         self.optimizer.learning_rate.assign(learning_rate)
-        replica_inputs = images, targets, archs, kd_ratio, dropout, seed, in_place, stop
+        replica_inputs = images, targets, archs, kd_ratio, feature_ratio, dropout, seed, in_place, stop
         with masks(self._masked), recomputation(self._recompute):
             results = self.strategy.run(self._on_replica, replica_inputs)
         return [self.strategy.experimental_local_results(result)[0] for result in results]
 
-    def _on_replica(self, images, targets, archs, kd_ratio, dropout, seed, in_place, stop):
+    def _on_replica(self, images, targets, archs, kd_ratio, feature_ratio, dropout, seed, in_place, stop):
         context = tf.distribute.get_replica_context()
         replicas, own = self.strategy.num_replicas_in_sync, context.replica_id_in_sync_group
         if self._local > 1:
@@ -207,13 +229,14 @@ class TrainStep:
         teacher = nobody = tf.zeros((tf.shape(images)[0], self.net.space.num_classes))
         if self.teacher is not None:
             teacher = tf.cond(kd_ratio > 0, lambda: self._answers(pixels, images), lambda: nobody)
+        distance_of = self._features_asked(images, feature_ratio)
         variables = self.net.trainable_variables
 
         def subnet(index, loss_sum, _, teacher, gradients):
             taught = tf.logical_and(in_place, index > 0)
             with tf.GradientTape() as tape:
                 subnet_seed = tf.stack([seed[0], seed[1] * 1024 + index])
-                logits = self.net(images, arch=archs[index], training=True, dropout=(dropout, subnet_seed))
+                maps, logits = self.net.features(images, archs[index], training=True, dropout=(dropout, subnet_seed))
                 loss = distillation_loss(
                     logits,
                     targets,
@@ -222,6 +245,7 @@ class TrainStep:
                     kd_ratio=tf.where(taught, 1.0, kd_ratio),
                     label_ratio=tf.where(taught, 0.0, self.label_ratio),
                 )
+                loss += distance_of(maps, logits)
                 own_share = loss / replicas  # the optimizer sums over the replicas
             new = tape.gradient(own_share, [variable.value for variable in variables])
             for gradient, variable in zip(new, variables, strict=True):
@@ -250,6 +274,31 @@ class TrainStep:
         self.optimizer.apply(gradients)
         # Only what was made on the replica has a device.
         return context.all_reduce(tf.distribute.ReduceOp.MEAN, [loss, top1, tf.identity(stop)])
+
+    def _features_asked(self, images, feature_ratio) -> Callable[[list, tf.Tensor], tf.Tensor]:
+        """Runs the feature teacher on the images; returns what weighs a sub-network's distance from it."""
+        if self.feature_teacher is None:
+            return lambda maps, logits: tf.zeros(())
+
+        def asked():
+            maps, logits = self.feature_teacher.features(images, self._largest, training=False)
+            return [*maps, logits]
+
+        def not_asked():
+            widths = [self.net.blocks[row].block.out_channels for row in self.net.feature_rows]
+            return [*(tf.zeros((1, 1, 1, width), images.dtype) for width in widths), nobody]
+
+        nobody = tf.zeros((tf.shape(images)[0], self.net.space.num_classes))
+        *teacher_maps, teacher_logits = tf.cond(feature_ratio > 0, asked, not_asked)
+
+        def weighed(maps, logits):
+            return feature_ratio * tf.cond(
+                feature_ratio > 0,
+                lambda: feature_distance(maps, logits, teacher_maps, teacher_logits),
+                lambda: tf.zeros(()),
+            )
+
+        return weighed
 
     def _answers(self, pixels, images):
         if isinstance(self.teacher, Supernet):

@@ -138,13 +138,15 @@ class Trainer:
                 initialize(self.net, initial, dataset.class_names)
             # The full network of the first stage, where that teaches.
             self.teacher = None
-            if teacher is None and self._kd_ratio and any(stage.distill for stage in self.stages):
+            asked = self._kd_ratio or recipe.feature_ratio
+            if teacher is None and asked and any(stage.distill for stage in self.stages):
                 self.teacher = networks.build(run.space, seed=recipe.seed)
                 self.teacher.load_state(self.net.state())
             self.step = TrainStep(
                 self.net,
                 answers or self.teacher,
                 recipe.preprocessing,
+                feature_teacher=self._feature_teacher(teacher),
                 momentum=recipe.momentum,
                 weight_decay=recipe.weight_decay,
                 label_smoothing=recipe.label_smoothing,
@@ -267,6 +269,20 @@ class Trainer:
             print(f"the teacher's top-1 on augmented training images, {sizes[-1]} pixels: {top1:.3f}", file=sys.stderr)
         return answers
 
+    def _feature_teacher(self, teacher: Teacher | None) -> Supernet | None:
+        """Whose maps are learned, where any are."""
+        space, ratio = self.run.space, self.recipe.feature_ratio
+        if not ratio:
+            return None
+        if len(space.choices("w")) > 1:
+            raise InputError(
+                f"recipe: feature_ratio is {ratio}, but the maps of {space.name}'s sub-networks differ in width; "
+                f"leave it out"
+            )
+        if teacher is None and self.teacher is None:
+            raise InputError(f"recipe: feature_ratio is {ratio}, but nobody teaches; give a teacher, or leave it out")
+        return self.teacher if teacher is None else teacher.of_features(space, self.recipe)
+
     def _one_step(self, stage: Stage, seed: int, step: int, images, labels, rate: float) -> tuple[float, float, bool]:
         """Runs the step; returns its mean loss per sub-network, the last one's top-1, and whether to stop."""
         archs = [
@@ -284,6 +300,7 @@ class Trainer:
                 kd_ratio=self._kd_ratio if stage.distill or self._given else 0.0,
                 dropout=self.recipe.dropout if stage.distill else 0.0,
                 seed=(seed, step),
+                feature_ratio=self.recipe.feature_ratio if stage.distill or self._given else 0.0,
                 in_place=stage.sandwich,
                 stop=self._stop.received is not None,
             )
