@@ -15,8 +15,9 @@ from ofa_tf.training.train_step import feature_distance
 from tests.micro import micro_net
 
 CONFIG = {
-    "dataset": "digits", "validation": 1000, "labels": "teacher", "kd_ratio": 0.0,
-    "feature_ratio": 1.0, "batch_size": 32, "calibration_images": 100, "stages": {"full": {"epochs": 1}},
+    "dataset": "digits", "data_dir": "",
+    "validation": 1000, "data_seed": 0, "labels": "teacher", "kd_ratio": 0.0,
+    "feature_ratio": 1.0, "batch_size": 32, "calibration_images": 100, "stages": {"full": {"epochs": 3}},
 }  # fmt: skip
 
 
@@ -50,7 +51,7 @@ def test_every_subnet_has_the_maps_of_the_largest():
 
 
 def test_a_step_moves_a_subnet_towards_the_teacher():
-    """At no weight the teacher is not asked; the largest of the same weights has nothing to learn, a smaller one has."""
+    """At no weight the teacher is not asked; the largest has nothing to learn of itself, a smaller one has."""
     net, teacher = micro_net(), micro_net()
     step = TrainStep(net, None, SYMMETRIC, feature_teacher=teacher, weight_decay=0.0, label_ratio=0.0)
     labels = np.zeros(8, np.int32)
@@ -77,8 +78,8 @@ def test_a_run_learns_features_alone(tmp_path):
     config = {**CONFIG, "space": str(file), "preprocessing": SYMMETRIC.to_config()}
     run, dataset = open_experiment(tmp_path / "run", config, teacher=teacher)
     Trainer(run, dataset, teacher=teacher).train()
-    (line,) = [line for line in run.read_log("metrics") if line["split"] == "train"]
-    assert 0 < line["loss"] < 3
+    losses = [line["loss"] for line in run.read_log("metrics") if line["split"] == "train"]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_what_has_no_such_maps_is_one_line():
