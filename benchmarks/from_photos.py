@@ -27,7 +27,7 @@ _SHARES = flags.DEFINE_list(
     "of its latency, first file first",
 )
 _WORK_DIR = flags.DEFINE_string("work_dir", None, "what is in it is not made again", required=True)
-_ALONE = flags.DEFINE_bool("alone", True, "whether the published network is fine-tuned, too")
+_ALONE = flags.DEFINE_bool("alone", True, "whether the published network is fine-tuned, too, or only timed as it is")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures", required=True)
 _TURNS = 9
 
@@ -80,18 +80,19 @@ def main(argv):
         alone = {"name": f"{found['name']} alone", "side": found["resolution"], "bytes": file.stat().st_size}
         alone |= {"validation": found["top1"], "validation_float": found["float_top1"], "test": found["test_top1"]}
         rows.insert(0, {**alone, "path": str(file)})
+    else:
+        rows.insert(0, {"name": "the published network, untrained", "path": str(work / "native.tflite")})
     runners = [Runner(row["path"]) for row in rows]
     turns = [[runner.time().median_ms for runner in runners] for _ in range(_TURNS)]
     for row, times in zip(rows, zip(*turns, strict=True), strict=True):
         del row["path"]
         row["latency_ms"] = statistics.median(times)
         row["latency_share"] = statistics.median(it / turn[0] for it, turn in zip(times, turns, strict=True))
-        print(
-            f"{row['name']}: {row['side']} pixels, {row['latency_ms']:.2f} ms ({row['latency_share']:.2f}), test "
-            f"{100 * row['test']:.1f}%, validation {100 * row['validation']:.1f}% "
-            f"(in float {100 * row['validation_float']:.1f}%)",
-            flush=True,
-        )
+        accuracies = [f"{of} {100 * row[of]:.1f}%" for of in ("test", "validation", "validation_float") if of in row]
+        told = [f"{row['name']}: {row['latency_ms']:.2f} ms ({row['latency_share']:.2f})", *accuracies]
+        if "side" in row:
+            told.insert(1, f"{row['side']} pixels")
+        print(", ".join(told), flush=True)
     seconds = read_json(wall, "seconds")["seconds"]
     photo_count = len(done.opened.dataset.split("train")) + len(done.opened.dataset.split("validation"))
     if seconds is not None:
