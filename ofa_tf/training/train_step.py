@@ -1,5 +1,6 @@
 """`TrainStep`: one optimizer step over any number of sub-networks, traced once for a whole run."""
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -227,9 +228,15 @@ class TrainStep:
         seed += tf.stack([_REPLICA_SEEDS * own, 0])
         pixels, images = images, tf.cast(self.preprocessing.normalize(images), self._compute_dtype)
         teacher = nobody = tf.zeros((tf.shape(images)[0], self.net.space.num_classes))
-        if self.teacher is not None:
+        if self.feature_teacher is not None:
+            # Where it answers, too, one pass gives both.
+            answers_too = self.teacher is self.feature_teacher
+            asked = tf.logical_or(feature_ratio > 0, tf.logical_and(answers_too, kd_ratio > 0))
+            teacher_maps, teacher_logits = self._features_of_teacher(images, asked)
+        if self.feature_teacher is not None and answers_too:
+            teacher = tf.nn.softmax(teacher_logits)
+        elif self.teacher is not None:
             teacher = tf.cond(kd_ratio > 0, lambda: self._answers(pixels, images), lambda: nobody)
-        distance_of = self._features_asked(images, feature_ratio)
         variables = self.net.trainable_variables
 
         def subnet(index, loss_sum, _, teacher, gradients):
@@ -245,7 +252,9 @@ class TrainStep:
                     kd_ratio=tf.where(taught, 1.0, kd_ratio),
                     label_ratio=tf.where(taught, 0.0, self.label_ratio),
                 )
-                loss += distance_of(maps, logits)
+                if self.feature_teacher is not None:
+                    distance = functools.partial(feature_distance, maps, logits, teacher_maps, teacher_logits)
+                    loss += feature_ratio * tf.cond(feature_ratio > 0, distance, lambda: tf.zeros(()))
                 own_share = loss / replicas  # the optimizer sums over the replicas
             new = tape.gradient(own_share, [variable.value for variable in variables])
             for gradient, variable in zip(new, variables, strict=True):
@@ -275,30 +284,20 @@ class TrainStep:
         # Only what was made on the replica has a device.
         return context.all_reduce(tf.distribute.ReduceOp.MEAN, [loss, top1, tf.identity(stop)])
 
-    def _features_asked(self, images, feature_ratio) -> Callable[[list, tf.Tensor], tf.Tensor]:
-        """Runs the feature teacher on the images; returns what weighs a sub-network's distance from it."""
-        if self.feature_teacher is None:
-            return lambda maps, logits: tf.zeros(())
+    def _features_of_teacher(self, images, asked) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Maps and logits of the feature teacher; where it is not asked, zeros of which maps have one element only."""
 
-        def asked():
+        def features():
             maps, logits = self.feature_teacher.features(images, self._largest, training=False)
             return [*maps, logits]
 
-        def not_asked():
+        def nothing():
             widths = [self.net.blocks[row].block.out_channels for row in self.net.feature_rows]
-            return [*(tf.zeros((1, 1, 1, width), images.dtype) for width in widths), nobody]
+            maps = [tf.zeros((1, 1, 1, width), images.dtype) for width in widths]
+            return [*maps, tf.zeros((tf.shape(images)[0], self.net.space.num_classes))]
 
-        nobody = tf.zeros((tf.shape(images)[0], self.net.space.num_classes))
-        *teacher_maps, teacher_logits = tf.cond(feature_ratio > 0, asked, not_asked)
-
-        def weighed(maps, logits):
-            return feature_ratio * tf.cond(
-                feature_ratio > 0,
-                lambda: feature_distance(maps, logits, teacher_maps, teacher_logits),
-                lambda: tf.zeros(()),
-            )
-
-        return weighed
+        *maps, logits = tf.cond(asked, features, nothing)
+        return maps, logits
 
     def _answers(self, pixels, images):
         if isinstance(self.teacher, Supernet):

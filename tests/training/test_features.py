@@ -69,6 +69,23 @@ def test_a_step_moves_a_subnet_towards_the_teacher():
     assert loss_of(net.space.smallest(), feature_ratio=0.5) < 0.6 * losses[-1]
 
 
+def test_one_teacher_gives_answers_and_features():
+    """Both weights together are the sum of each alone, and the answers are those of a teacher of answers only."""
+    net, teacher = micro_net(), micro_net(1)
+    archs = net.space.to_array(net.space.smallest())[None]
+
+    def loss_of(step, **settings):
+        options = {"learning_rate": 0.0, "kd_ratio": 0.0, "dropout": 0.0, "seed": (0, 0), **settings}
+        return float(step(pixels(), np.zeros(8, np.int32), archs, **options)[0])
+
+    options = {"weight_decay": 0.0, "label_ratio": 0.0}
+    both = TrainStep(net, teacher, SYMMETRIC, feature_teacher=teacher, **options)
+    answers, features = loss_of(both, kd_ratio=1.0), loss_of(both, feature_ratio=1.0)
+    assert loss_of(both, kd_ratio=1.0, feature_ratio=1.0) == pytest.approx(answers + features, rel=1e-4)
+    assert answers == pytest.approx(loss_of(TrainStep(net, teacher, SYMMETRIC, **options), kd_ratio=1.0), rel=1e-4)
+    assert loss_of(both) == 0
+
+
 def test_a_run_learns_features_alone(tmp_path):
     """With `labels=teacher` and no weight for answers; a step's loss falls."""
     packed = PackedSupernet(micro_net(3, num_classes=7), SYMMETRIC.to_config(), class_names=tuple("abcdefg"))
