@@ -174,7 +174,7 @@ def test_the_teachers_weight():
     assert [weight(False, schedule=name) for name in ("progressive", "delayed", "joint")] == [1, 0, 0]
     assert weight(False, schedule="delayed", kd_ratio=0.5) == 0.5
     assert [weight(True, schedule=name) for name in ("delayed", "joint")] == [1, 1]
-    with pytest.raises(InputError, match="kd_ratio is 0, so it would not be asked"):
+    with pytest.raises(InputError, match="kd_ratio and feature_ratio are 0, so it would not be asked"):
         weight(True, kd_ratio=0.0)
     with pytest.raises(InputError, match="in schedule sandwich the largest sub-network teaches"):
         weight(True, schedule="sandwich")
