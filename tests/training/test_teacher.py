@@ -201,7 +201,10 @@ def test_a_compiled_step_resizes_no_images_for_its_teacher(tmp_path, digits):
 def test_a_run_records_its_teacher_and_resumes_with_no_other(tmp_path, capsys):
     """It teaches in every stage; another one, or none, is another run; one that nobody would ask is refused."""
     teacher = SupernetTeacher(PackedSupernet(micro_net(1), PUBLISHED.to_config()))
-    for change, message in ((("kd_ratio", 0.0), "kd_ratio and feature_ratio are 0"), (("schedule", "sandwich"), "leave the teacher out")):
+    for change, message in (
+        (("kd_ratio", 0.0), "kd_ratio and feature_ratio are 0"),
+        (("schedule", "sandwich"), "leave the teacher out"),
+    ):
         stages = {"stages": {"sandwich": {"epochs": 1}}} if change[0] == "schedule" else {}
         with pytest.raises(InputError, match=message):
             open_experiment(tmp_path / "run", {**CONFIG, **dict([change]), **stages}, teacher=teacher)
