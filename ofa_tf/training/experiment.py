@@ -13,7 +13,7 @@ from ofa_tf.training.checkpoint import weights_digest
 from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.run_directory import RunDirectory, lost_images, remembering
 from ofa_tf.training.schedule import curves
-from ofa_tf.training.stage import find_stage, stages_of
+from ofa_tf.training.stage import Stage, find_stage, stages_of
 from ofa_tf.training.teacher import SupernetTeacher, Teacher, labelled_by
 
 
@@ -92,12 +92,25 @@ def open_experiment(
     recipe.teacher_weight(given=teacher is not None)
     if teacher is not None:
         teacher.check(dataset)
+    if recipe.feature_ratio:
+        _check_features(recipe, space, planned, teacher)
     for name in stages or ():
         find_stage(planned, name)
     began = {} if initial is None else {"space": initial.net.space.name, "digest": weights_digest(initial.net)}
     taught = {} if teacher is None else teacher.identity
     run = RunDirectory.create(run_dir, space, source, recipe, began, replicas, taught)
     return run, remembering(run_dir, dataset)
+
+
+def _check_features(recipe: Recipe, space: spaces.Space, planned: tuple[Stage, ...], teacher: Teacher | None) -> None:
+    """Raises `InputError` where sub-networks cannot learn the maps of what teaches."""
+    asked = f"recipe: feature_ratio is {recipe.feature_ratio}"
+    if len(space.choices("w")) > 1:
+        raise InputError(f"{asked}, but the maps of {space.name}'s sub-networks differ in width; leave it out")
+    if teacher is not None:
+        teacher.of_features(space, recipe)
+    elif not any(stage.distill for stage in planned):
+        raise InputError(f"{asked}, but nobody teaches in these stages; give a teacher, or leave it out")
 
 
 def _preprocessing(asked: Any, initial: PackedSupernet | None) -> Any:

@@ -142,11 +142,14 @@ class Trainer:
             if teacher is None and asked and any(stage.distill for stage in self.stages):
                 self.teacher = networks.build(run.space, seed=recipe.seed)
                 self.teacher.load_state(self.net.state())
+            shown = None
+            if recipe.feature_ratio:
+                shown = self.teacher if teacher is None else teacher.of_features(run.space, recipe)
             self.step = TrainStep(
                 self.net,
                 answers or self.teacher,
                 recipe.preprocessing,
-                feature_teacher=self._feature_teacher(teacher),
+                feature_teacher=shown,
                 momentum=recipe.momentum,
                 weight_decay=recipe.weight_decay,
                 label_smoothing=recipe.label_smoothing,
@@ -268,20 +271,6 @@ class Trainer:
         if self.cluster.is_chief:
             print(f"the teacher's top-1 on augmented training images, {sizes[-1]} pixels: {top1:.3f}", file=sys.stderr)
         return answers
-
-    def _feature_teacher(self, teacher: Teacher | None) -> Supernet | None:
-        """Whose maps are learned, where any are."""
-        space, ratio = self.run.space, self.recipe.feature_ratio
-        if not ratio:
-            return None
-        if len(space.choices("w")) > 1:
-            raise InputError(
-                f"recipe: feature_ratio is {ratio}, but the maps of {space.name}'s sub-networks differ in width; "
-                f"leave it out"
-            )
-        if teacher is None and self.teacher is None:
-            raise InputError(f"recipe: feature_ratio is {ratio}, but nobody teaches; give a teacher, or leave it out")
-        return self.teacher if teacher is None else teacher.of_features(space, self.recipe)
 
     def _one_step(self, stage: Stage, seed: int, step: int, images, labels, rate: float) -> tuple[float, float, bool]:
         """Runs the step; returns its mean loss per sub-network, the last one's top-1, and whether to stop."""

@@ -100,7 +100,7 @@ def test_a_run_learns_features_alone(tmp_path):
 
 
 def test_what_has_no_such_maps_is_one_line():
-    """Another space, other normalization, a Keras model, nobody at all, widths that differ."""
+    """Another space, other normalization, a Keras model, a weight below zero."""
     net = micro_net()
     recipe = Recipe({"full": StageRecipe(1)}, feature_ratio=1.0, preprocessing=SYMMETRIC)
     teacher = SupernetTeacher(PackedSupernet(net, SYMMETRIC.to_config()))
@@ -114,3 +114,13 @@ def test_what_has_no_such_maps_is_one_line():
         KerasTeacher(None, "", "pixels").of_features(net.space, recipe)
     with pytest.raises(InputError, match="feature_ratio is -1"):
         Recipe({"full": StageRecipe(1)}, feature_ratio=-1)
+
+
+def test_mistakes_leave_no_run(tmp_path):
+    """Nobody who teaches, and a space whose maps differ in width: one line, and no folder behind."""
+    config = {**CONFIG, "labels": "data", "space": "ofa_tiny"}
+    with pytest.raises(InputError, match="nobody teaches in these stages"):
+        open_experiment(tmp_path / "run", config)
+    with pytest.raises(InputError, match="sub-networks differ in width"):
+        open_experiment(tmp_path / "run", {**config, "space": "ofa_resnet50"})
+    assert not (tmp_path / "run").exists()
