@@ -9,13 +9,13 @@ The one command makes a first file, whose wall time counts, then one for each sh
 end all files are timed in turns, and each one's accuracy on test photos, which decided nothing, is told.
 """
 
-import os
 import pathlib
 import statistics
 import time
 
 from absl import flags
 
+from benchmarks.subset import link_photos
 from ofa_tf.common import cli
 
 _PHOTOS = flags.DEFINE_string("photos", None, "folder with train/<class>/ and test/<class>/ or val/", required=True)
@@ -102,16 +102,9 @@ def main(argv):
 
 def some_photos(photos: pathlib.Path, folder: pathlib.Path, per_class: int) -> pathlib.Path:
     """A folder of links: the first photos of each class to learn from, and all others' splits."""
-    for split in photos.iterdir():
-        if split.name == "train":
-            for of_class in split.iterdir():
-                (folder / "train" / of_class.name).mkdir(parents=True, exist_ok=True)
-                for file in sorted(of_class.iterdir())[:per_class]:
-                    link = folder / "train" / of_class.name / file.name
-                    if not link.is_symlink():
-                        link.symlink_to(os.path.abspath(file))
-        elif not (folder / split.name).is_symlink():
-            (folder / split.name).symlink_to(os.path.abspath(split))
+    for of_class in (photos / "train").iterdir():
+        link_photos(sorted(of_class.iterdir())[:per_class], folder / "train" / of_class.name)
+    link_photos([split for split in photos.iterdir() if split.name != "train"], folder)
     return folder
 
 

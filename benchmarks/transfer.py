@@ -10,13 +10,13 @@ first 100 images to train on (a part of them held out) and the next 500 to repor
 import itertools
 import json
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
 
 from absl import flags
 
+from benchmarks.subset import link_photos
 from ofa_tf.common import cli
 
 _CIFAR10 = flags.DEFINE_string("cifar10", None, "folder with train/<class>/*.jpg", required=True)
@@ -60,18 +60,16 @@ def main(argv):
 
 
 def few_photos(source: pathlib.Path, target: pathlib.Path) -> list[str]:
-    """Copies a few images of a few classes into train/ and test/; returns the classes."""
+    """Links to a few images of a few classes into train/ and test/; returns the classes."""
     from ofa_tf.common import InputError
 
     classes = sorted(path.name for path in (source / "train").glob("*") if path.is_dir())[:_CLASSES]
     if len(classes) < _CLASSES:
         raise InputError(f"--cifar10={source}: {len(classes)} classes in train/, expected at least {_CLASSES}")
     for name in classes:
-        images = sorted((source / "train" / name).iterdir())[: _TRAIN + _VAL]
-        for index, image in enumerate(images):
-            folder = target / ("train" if index < _TRAIN else "test") / name
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy(image, folder)
+        images = sorted((source / "train" / name).iterdir())
+        link_photos(images[:_TRAIN], target / "train" / name)
+        link_photos(images[_TRAIN : _TRAIN + _VAL], target / "test" / name)
     return classes
 
 
