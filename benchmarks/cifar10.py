@@ -2,14 +2,16 @@
 
     python -m benchmarks.cifar10 --rows=pilots --data_dir=cifar10
     python -m benchmarks.cifar10 --rows=all --data_dir=cifar10
-    python -m benchmarks.cifar10 --rows=search --data_dir=cifar10
+    python -m benchmarks.cifar10 --rows=search,board --data_dir=cifar10
     python -m benchmarks.cifar10_table --picture=docs/results/cifar10.svg
 
 Rows (`cifar10_config.py` has them) are trained by `tools.train` under --runs, scored by `benchmarks.cifar10_score`, and
 leave ROW.json and ROW_metrics.jsonl in --results, nothing else. A row that is there is passed over; one that was
 interrupted, by whatever, goes on at its last checkpoint. `search`: 300 pairs of the row `s_delayed_seed1`, a predictor
-of them, and searched sub-networks against 100 random ones at three limits of MACs. Everything runs with lowered
-priority.
+of them, and searched sub-networks against 100 random ones at three limits of MACs. `board`: 300 pairs of
+the row `m_delayed_seed0` and a predictor of them, the best sub-network of at most 12.5 million MACs (MLPerf Tiny's
+reference for these images has as many) in the microcontroller's runtime, and the packed supernet. Everything runs with
+lowered priority.
 """
 
 import json
@@ -22,14 +24,15 @@ from absl import flags
 from benchmarks.children import Children
 from ofa_tf.common import cli
 
-_ROWS = flags.DEFINE_list("rows", None, "names, or pilots, all, search", required=True)
+_ROWS = flags.DEFINE_list("rows", None, "names, or pilots, all, search, board", required=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "folder with train/<class>/*.jpg, 50,000 images", required=True)
 _RUNS = flags.DEFINE_string("runs", "runs/cifar10", "folder for the run directories")
 _RESULTS = flags.DEFINE_string("results", "benchmarks/results/cifar10", "folder for the small results")
 _NICE = flags.DEFINE_integer("nice", 10, "how much the priority is lowered", lower_bound=0, upper_bound=19)
 _OVERRIDES = flags.DEFINE_list("overrides", [], "for trying this out: flags that tools.train gets, config.seed=3")
 
-_SEARCHED_ROW = "s_delayed_seed1"
+_SEARCHED_ROW, _BOARD_ROW = "s_delayed_seed1", "m_delayed_seed0"
+_BOARD_MACS = 12_500_000
 
 
 def main(argv):
@@ -37,14 +40,14 @@ def main(argv):
     del argv
     from benchmarks.cifar10_config import PILOTS, ROWS
 
-    groups = {"pilots": tuple(PILOTS), "all": tuple(ROWS), "search": (_SEARCHED_ROW,)}
+    groups = {"pilots": tuple(PILOTS), "all": tuple(ROWS), "search": (_SEARCHED_ROW,), "board": (_BOARD_ROW,)}
     known = ROWS | PILOTS
     wanted = list(dict.fromkeys(name for text in _ROWS.value for name in groups.get(text, (text,))))
     for name in wanted:
         if name not in known:
             from ofa_tf.common import InputError
 
-            raise InputError(f"--rows={name}: expected pilots, all, search, or some of {', '.join(known)}")
+            raise InputError(f"--rows={name}: expected pilots, all, search, board, or some of {', '.join(known)}")
     os.nice(_NICE.value)
     results = pathlib.Path(_RESULTS.value)
     for folder in (results, pathlib.Path(_RUNS.value)):
@@ -54,6 +57,8 @@ def main(argv):
             _finish_row(name, known, results, children)
         if "search" in _ROWS.value:
             _search(results, children)
+        if "board" in _ROWS.value:
+            _board(results, children)
 
 
 def _finish_row(name: str, known: dict, results: pathlib.Path, children: Children) -> None:
@@ -98,15 +103,41 @@ def _search(results: pathlib.Path, children: Children) -> None:
         print(f"{output}: done", flush=True)
         return
     run_dir = pathlib.Path(_RUNS.value) / _SEARCHED_ROW
-    children.run("tools.collect_accuracy", f"--run_dir={run_dir}", f"--data_dir={_DATA_DIR.value}", "--count=300")
     children.run(
         "benchmarks.searched_against_random",
         f"--run_dir={run_dir}",
         f"--data_dir={_DATA_DIR.value}",
-        f"--pairs={run_dir / 'accuracy.jsonl'}",
+        f"--pairs={_pairs(run_dir, children)}",
         "--count=100",
         f"--output={output}",
     )
+
+
+def _board(results: pathlib.Path, children: Children) -> None:
+    output = results / f"{_BOARD_ROW}_board.json"
+    if output.exists():
+        print(f"{output}: done", flush=True)
+        return
+    run_dir = pathlib.Path(_RUNS.value) / _BOARD_ROW
+    predictor = run_dir / "predictor.npz"
+    children.run("tools.fit_accuracy_predictor", f"--pairs={_pairs(run_dir, children)}", f"--output={predictor}")
+    packed = results / f"{_BOARD_ROW}.npz"
+    children.run("tools.pack_supernet", f"--run_dir={run_dir}", "--dtype=float16", f"--output={packed}")
+    children.run(
+        "benchmarks.microcontroller",
+        f"--run_dir={run_dir}",
+        f"--data_dir={_DATA_DIR.value}",
+        f"--predictor={predictor}",
+        f"--max_macs={_BOARD_MACS}",
+        "--images=5000",
+        f"--output={output}",
+    )
+
+
+def _pairs(run_dir: pathlib.Path, children: Children) -> pathlib.Path:
+    """Accuracies of 300 sub-networks; goes on where it was stopped."""
+    children.run("tools.collect_accuracy", f"--run_dir={run_dir}", f"--data_dir={_DATA_DIR.value}", "--count=300")
+    return run_dir / "accuracy.jsonl"
 
 
 def run():

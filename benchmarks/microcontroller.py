@@ -20,6 +20,7 @@ _PREDICTOR = flags.DEFINE_string("predictor", None, "of the accuracy, as in tool
 _RESOLUTIONS = flags.DEFINE_list("resolutions", None, "image sides to search; the predictor's unless given")
 _MAX_PEAK_MEMORY_BYTES = flags.DEFINE_float("max_peak_memory_bytes", 150e3, "limit of the search")
 _MAX_MODEL_BYTES = flags.DEFINE_float("max_model_bytes", 900e3, "limit of the search")
+_MAX_MACS = flags.DEFINE_float("max_macs", None, "limit of the search; none unless given", lower_bound=0)
 _SRAM_BYTES = flags.DEFINE_integer("sram_bytes", (256 - 32) * 1024, "what the arena may take")
 _FLASH_BYTES = flags.DEFINE_integer("flash_bytes", (1024 - 128) * 1024, "what the file may take")
 _IMAGES = flags.DEFINE_integer("images", 1000, "validation images", lower_bound=1)
@@ -47,6 +48,8 @@ def main(argv):
         Constraint("peak_memory_bytes", _MAX_PEAK_MEMORY_BYTES.value, memory=ActivationMemory(**written)),
         Constraint("model_bytes", _MAX_MODEL_BYTES.value, **written),
     ]
+    if _MAX_MACS.value is not None:
+        limits.append(Constraint("macs", _MAX_MACS.value))
     resolutions = None if _RESOLUTIONS.value is None else [int(side) for side in _RESOLUTIONS.value]
     predictor = open_accuracy_predictor(_PREDICTOR.value)
     found = evolutionary_search(opened.net.space, predictor, limits, resolutions=resolutions)
