@@ -44,6 +44,25 @@ def test_values_and_gradients_are_those_of_the_plain_operation(height, width, st
             np.testing.assert_allclose(value, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("sizes", [(3,), (5,), (3, 5)])
+def test_a_bias_and_an_activation_may_follow(sizes, padding):
+    """TensorFlow makes one operation of the three; of one whose padding was given in numbers, the process ended."""
+    rng = np.random.default_rng(0)
+    inputs, kernel, bias = (
+        tf.constant(rng.normal(size=shape), tf.float32) for shape in ((2, 9, 8, 6), (sizes[-1], sizes[-1], 6, 1), (6,))
+    )
+
+    def activated(inputs, kernel, bias):
+        index = tf.constant(len(sizes) - 1)
+        outputs = depthwise_conv2d(inputs, kernel, kernel_sizes=sizes, kernel_index=index, stride=2, padding=padding)
+        return tf.nn.relu6(tf.nn.bias_add(outputs, bias))
+
+    signature = [tf.TensorSpec(it.shape) for it in (inputs, kernel, bias)]
+    traced = tf.function(activated, input_signature=signature)
+    np.testing.assert_allclose(traced(inputs, kernel, bias), activated(inputs, kernel, bias), rtol=1e-5, atol=1e-5)
+
+
 def test_a_machine_with_a_gpu_gets_the_plain_operation(monkeypatch):
     """There cuDNN's gradient is the fast one: no custom gradient stands in its way."""
     graph = tf.Graph()
