@@ -56,7 +56,7 @@ def main(argv):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "net.tflite"
         report = export_subnet(
-            opened.evaluator, found.arch, path, split="validation", limit=_IMAGES.value, max_drop=0.05, **written
+            opened, found.arch, path, split="validation", limit=_IMAGES.value, max_drop=0.05, **written
         )
         images, labels = opened.evaluator.images("validation", found.arch.r, _IMAGES.value)
         logits = Runner(path).predict(images)

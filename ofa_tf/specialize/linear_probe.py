@@ -9,10 +9,12 @@ import keras
 import numpy as np
 
 from ofa_tf.data import ImageDataset
+from ofa_tf.data.dataset import stratified_indices
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.specialize.opened import of_packed
 
-# Photos that it is fitted to, evenly spaced, and the inverse strength of its regularization on features of unit spread.
+# Photos that it is fitted to, some of each class; and the inverse strength of its regularization on features of unit
+# spread.
 _PHOTOS, _INVERSE_STRENGTH = 5000, 0.01
 _BATCH, _ITERATIONS = 100, 200
 _CLASSIFIER = "head_classifier"
@@ -37,13 +39,13 @@ def with_fitted_classifier(packed: PackedSupernet, dataset: ImageDataset, resize
     # Takes seconds to import.
     from sklearn.linear_model import LogisticRegression
 
-    opened = of_packed(packed, dataset, "initial", resize)
+    opened = of_packed(packed, _some_of_each_class(dataset), "initial", resize)
     space, evaluator = opened.net.space, opened.evaluator
     arch = dataclasses.replace(space.largest(), r=space.resolutions[len(space.resolutions) // 2])
     model = opened.net.extract(arch, opened.statistics(arch))
     classifier = model.get_layer(_CLASSIFIER)
     features = keras.Model(model.input, classifier.input)
-    images, labels = evaluator.images("train", arch.r, _PHOTOS)
+    images, labels = evaluator.images("train", arch.r)
     found = np.concatenate(
         [
             features.predict_on_batch(np.asarray(evaluator.preprocessing.normalize(images[start : start + _BATCH])))
@@ -63,3 +65,15 @@ def with_fitted_classifier(packed: PackedSupernet, dataset: ImageDataset, resize
     state |= {"head/classifier/kernel": kernel, "head/classifier/bias": bias}
     opened.net.load_state(state, source="the fitted classifier")
     return dataclasses.replace(packed, net=opened.net, class_names=tuple(dataset.class_names), dataset={})
+
+
+def _some_of_each_class(dataset: ImageDataset) -> ImageDataset:
+    """The data set with no more training images than the classifier is fitted to, of the rarest class at least one."""
+    train = dataset.split("train")
+    if len(train) <= _PHOTOS:
+        return dataset
+    chosen = stratified_indices(train.labels, _PHOTOS, seed=0)
+    missing = np.setdiff1d(train.labels, train.labels[chosen])
+    rare = [int(np.argmax(train.labels == label)) for label in missing]
+    few = train.take("photos for the classifier", np.union1d(chosen, rare).astype(chosen.dtype))
+    return dataclasses.replace(dataset, splits={**dataset.splits, "train": few})

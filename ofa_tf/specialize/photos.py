@@ -143,7 +143,7 @@ def supernet_of_photos(
     steps = {"search, export and measure": seconds}
 
     def learn() -> Opened:
-        begun_with = _begun_with(run_dir.with_name(BEGUN_WITH), initial, dataset, resize)
+        begun_with = _begun_with(name, run_dir, initial, dataset, resize)
         options = {"dataset": dataset, "pairs": pairs, "limit": PAIR_IMAGES, "then": steps}
         return train_supernet(run_dir, config, initial=begun_with, **options)[0]
 
@@ -151,15 +151,24 @@ def supernet_of_photos(
 
 
 def _begun_with(
-    path: pathlib.Path, initial: PackedSupernet, dataset: ImageDataset, resize: str | None
+    name: str, run_dir: pathlib.Path, initial: PackedSupernet, dataset: ImageDataset, resize: str | None
 ) -> PackedSupernet:
     """The supernet with a classifier that fits the photos, kept: a run goes on only with what it began with."""
     if initial.class_names == dataset.class_names:
         return initial
+    path = run_dir.with_name(BEGUN_WITH)
     source = {"weights": weights_digest(initial.net), "data": dataset.digest, "resize": resize or ""}
     if path.exists():
         kept = PackedSupernet.load(path)
         if kept.provenance == source:
+            return kept
+        if (run_dir / "run.json").exists():
+            if kept.provenance.get("weights") != source["weights"]:
+                raise InputError(
+                    f"--supernet={name}: {run_dir} began with another one; give another --output, or the former one "
+                    f"to resume it"
+                )
+            # Other photos, or another way to resize them: opening the run says what differs.
             return kept
     say("fit a classifier for the new classes to the features of the largest network")
     fitted = dataclasses.replace(with_fitted_classifier(initial, dataset, resize), provenance=source)

@@ -7,6 +7,7 @@ import pytest
 
 from ofa_tf.data import SYMMETRIC, load
 from ofa_tf.networks import PackedSupernet
+from ofa_tf.specialize import linear_probe
 from ofa_tf.specialize.linear_probe import with_fitted_classifier
 from ofa_tf.specialize.opened import of_packed
 from tests.data.image_files import encoded, gradient
@@ -39,3 +40,17 @@ def test_it_knows_the_photos_before_any_training(tmp_path, classes):
     assert found >= 0.9 > chance
     again = with_fitted_classifier(packed, dataset).net.state()
     np.testing.assert_allclose(again["head/classifier/kernel"], after["head/classifier/kernel"], rtol=1e-4, atol=1e-6)
+
+
+def test_a_rare_class_is_among_the_photos(tmp_path, monkeypatch):
+    """Of many photos some are taken; a class with two of them counts as one with hundreds does."""
+    monkeypatch.setattr(linear_probe, "_PHOTOS", 10)
+    for label, (name, count) in enumerate({"good": 60, "scratched": 2}.items()):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / "train" / name / f"{number}.png").write_bytes(encoded(gradient(24, 30, label), "PNG"))
+    dataset = load("folder", tmp_path, validation=6)
+    packed = PackedSupernet(nano_net(1), SYMMETRIC.to_config(), class_names=tuple("abcdefghij"))
+    # Of two classes that are fitted, one's outputs are the other's turned around.
+    kernel = with_fitted_classifier(packed, dataset).net.state()["head/classifier/kernel"]
+    np.testing.assert_array_equal(kernel[:, 0], -kernel[:, 1])

@@ -225,12 +225,25 @@ def test_what_a_run_began_with_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(photos, "with_fitted_classifier", lambda packed, _, resize: fitted.append(resize) or packed)
     write_photos(tmp_path / "train", ant=16, bee=14)
     dataset = load("folder", tmp_path)
-    packed, path = PackedSupernet(nano_net(1), class_names=tuple("abcdefghij")), tmp_path / "begun_with.npz"
-    first, again = (photos._begun_with(path, packed, dataset, None) for _ in range(2))
+    packed, run_dir = PackedSupernet(nano_net(1), class_names=tuple("abcdefghij")), tmp_path / "run"
+
+    def begun_with(packed=packed, dataset=dataset, resize=None) -> PackedSupernet:
+        return photos._begun_with("net", run_dir, packed, dataset, resize)
+
+    first, again = begun_with(), begun_with()
     assert fitted == [None]
     assert weights_digest(first.net) == weights_digest(again.net)
-    photos._begun_with(path, packed, dataset, "stretch")
-    photos._begun_with(path, packed, load("folder", tmp_path, 9), "stretch")
+    begun_with(resize="stretch")
+    begun_with(dataset=load("folder", tmp_path, 9), resize="stretch")
     assert fitted == [None, "stretch", "stretch"]
     same = PackedSupernet(nano_net(1, num_classes=2), class_names=dataset.class_names)
-    assert photos._begun_with(path, same, dataset, None) is same
+    assert begun_with(same) is same
+    # Once a run is there, nothing takes its beginning from it: the command that it was begun with still resumes it.
+    run_dir.mkdir()
+    (run_dir / "run.json").touch()
+    kept = (tmp_path / "begun_with.npz").read_bytes()
+    begun_with()
+    with pytest.raises(InputError, match=r"--supernet=net: .*run began with another one; give another --output"):
+        begun_with(PackedSupernet(nano_net(2), class_names=packed.class_names))
+    assert fitted == [None, "stretch", "stretch"]
+    assert (tmp_path / "begun_with.npz").read_bytes() == kept
