@@ -182,25 +182,27 @@ class KerasTeacher:
     def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:
         """What a step asks."""
         del dataset
-        side, last = self.model.input_shape[1], self.model.layers[-1]
+        side = self.model.input_shape[1]
         if recipe.jit_compile and side is not None and set(resolutions) != {side}:
             raise InputError(
                 f"--teacher: its input has {side} pixels a side, the run's images {sorted(set(resolutions))}, and XLA "
                 f"cannot resize them; leave jit_compile out, or give the run the resolutions ({side},)"
             )
-        activation = getattr(last, "activation", None)
-        ends_with_softmax = isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax
 
-        def answers(images: tf.Tensor) -> tf.Tensor:
+        def outputs_of(images: tf.Tensor) -> tf.Tensor:
             images = tf.cast(images, tf.float32)
             if side is not None and images.shape[1] != side:
                 images = _resized(images, side)
             if self.inputs == "normalized":
                 images = recipe.preprocessing.normalize(images)
-            outputs = tf.cast(self.model(images, training=False), tf.float32)
-            return outputs if ends_with_softmax else tf.nn.softmax(outputs)
+            return tf.cast(self.model(images, training=False), tf.float32)
 
-        return answers
+        # Whatever its last layer is: of some images, no logits are all positive with a sum of 1.
+        some = np.random.default_rng(0).integers(0, 256, (4, resolutions[0], resolutions[0], 3), np.uint8)
+        outputs = outputs_of(tf.constant(some)).numpy()
+        if (outputs >= 0).all() and np.allclose(outputs.sum(1), 1, atol=0.01):
+            return outputs_of
+        return lambda images: tf.nn.softmax(outputs_of(images))
 
 
 Teacher = SupernetTeacher | KerasTeacher
