@@ -81,6 +81,18 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def digest(self) -> str:
+        """Which images it has, and of which classes, in 16 hexadecimal digits; where they lie does not count."""
+        sha256 = hashlib.sha256()
+        self.count_into(sha256)
+        return sha256.hexdigest()[:16]
+
+    def count_into(self, sha256: "hashlib._Hash") -> None:
+        """Adds its images and their labels to a digest."""
+        for index, label in zip(self.indices, self.labels, strict=True):
+            sha256.update(f"{self.identity(int(index))} {label}\n".encode(errors="surrogateescape"))
+
     def take(self, name: str, chosen: np.ndarray) -> "Split":
         """The split of some of the images, in the order of `chosen`."""
         return dataclasses.replace(self, name=name, labels=self.labels[chosen], indices=self.indices[chosen])
@@ -302,8 +314,7 @@ class ImageDataset:
         for word, name in (("train", "train"), ("holdout", "validation")):
             split = self.split(name)
             sha256.update(f"{word} {len(split)}".encode())
-            for index, label in zip(split.indices, split.labels, strict=True):
-                sha256.update(f"{split.identity(int(index))} {label}\n".encode(errors="surrogateescape"))
+            split.count_into(sha256)
         return sha256.hexdigest()[:16]
 
     @property

@@ -202,7 +202,7 @@ def gather(
                 searched,
                 # Accuracies that were measured are not mixed with those that are only predicted.
                 [other for other in beside if accuracies(other)[1] is not None] or random,
-                _baselines(folder, target, space) if kind == "latency_ms" else (),
+                _baselines(folder, group, space) if kind == "latency_ms" else (),
                 _latency_pairs(group, beside),
             )
         )
@@ -244,8 +244,9 @@ def _images(group: "Sequence[TargetResult]") -> str:
     return f"{least} validation images" if least == most else f"{least} to {most} validation images"
 
 
-def _baselines(folder: pathlib.Path, target: "Target", space: Space) -> Sequence[Baseline]:
+def _baselines(folder: pathlib.Path, group: "Sequence[TargetResult]", space: Space) -> Sequence[Baseline]:
     """Published ones, or those that were measured on this machine, timed only or fine-tuned on the same images, too."""
+    target, data = group[0].target, {result.source.get("data") for result in group}
     if target.device != _HOST:
         return PUBLISHED_BASELINES.get(target.device, ()) if space.num_classes == 1000 else ()
     path = folder / "baselines.json"
@@ -255,6 +256,9 @@ def _baselines(folder: pathlib.Path, target: "Target", space: Space) -> Sequence
     for key, figures in (read_json(path, "baselines") if path.exists() else {}).items():
         name, latency_ms = f"{figures['name']}, {figures['resolution']} pixels", figures["latency_ms"]
         if key == f"{figures['name']}, fine-tuned, {written}":
+            # Of other images, where the folder was used for those before.
+            if figures["source"]["images"] not in data:
+                continue
             source = "fine-tuned on the same photos"
             if "test_top1" in figures:
                 source += f"; {100 * figures['test_top1']:.1f}% of {figures['test_images']:,} test images"

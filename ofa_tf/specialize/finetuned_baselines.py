@@ -1,6 +1,8 @@
 """Published networks fine-tuned as they are on the same images: what the search's front has to be better than."""
 
 import dataclasses
+import hashlib
+import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +10,10 @@ from typing import Any
 from ofa_tf.common import InputError, read_json, write_json
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.spaces import Arch, native_arch
-from ofa_tf.specialize.opened import Opened, of_packed, read_initial
+from ofa_tf.specialize.opened import Opened, of_packed, read_initial, resizing
 from ofa_tf.specialize.photos import training_passes
 from ofa_tf.specialize.subnet_files import export_subnet, file_top1, finetuned_weights
+from ofa_tf.training import weights_digest
 
 # Of the passes with which all sub-networks learn the photos, as one network needs fewer; and of these, those that train
 # the new classifier alone.
@@ -56,33 +59,40 @@ def measure_finetuned(
     title = str(packed.provenance["network"])
     key = f"{title}, fine-tuned, {precision}, {threads} threads"
     kept = read_json(path, "baselines") if path.exists() else {}
-    source = {"images": opened.dataset.digest}
-    if kept.get(key, {}).get("source") == source:
-        return
     dataset = opened.dataset
+    source = {"images": dataset.digest, "weights": weights_digest(packed.net), **resizing(opened.evaluator)}
+    folder = path.parent / "baselines"
+    # What is trained is kept apart by what it was trained from and on.
+    trained = f"{title}-{hashlib.sha256(json.dumps(source).encode()).hexdigest()[:8]}"
+    checkpoint, file = folder / f"{trained}.npz", folder / f"{trained}-{precision}.tflite"
+    figures: dict[str, Any] = kept.get(key, {})
+    test_data = dataset.split("test").digest if "test" in dataset.splits else None
+    learned = figures.get("source") == source and file.exists()
+    if learned and figures.get("test_data") == test_data:
+        return
     packed = dataclasses.replace(packed, augmentation=opened.evaluator.augmentation.to_config())
     native = of_packed(packed, dataset, title, opened.evaluator.preprocessing.resize)
-    folder = path.parent / "baselines"
-    folder.mkdir(exist_ok=True)
-    epochs = max(2, round(_PASSES_SHARE * training_passes(len(dataset.split("train")))))
-    head = max(1, round(_HEAD_SHARE * epochs))
-    say(f"baseline {title}: {head} passes over the images for the classifier, {epochs - head} for all of it")
-    checkpoint, file = folder / f"{title}.npz", folder / f"{title}-{precision}.tflite"
-    weights = finetuned_weights(native, arch, epochs=epochs, head_epochs=head, seed=0, checkpoint=checkpoint)
-    report = export_subnet(
-        native, arch, file, split="validation", weights=weights, precision=precision, max_drop=_MAX_DROP
-    )
-    figures: dict[str, Any] = {
-        "name": title,
-        "resolution": arch.r,
-        "precision": precision,
-        "latency_ms": measure(file),
-        "top1": report.tflite_top1,
-        "float_top1": report.keras_top1,
-        "source": source,
-    }
-    if "test" in dataset.splits:
-        figures["test_top1"], figures["test_images"] = file_top1(native, file, arch.r, split="test")
+    if not learned:
+        folder.mkdir(exist_ok=True)
+        epochs = max(2, round(_PASSES_SHARE * training_passes(len(dataset.split("train")))))
+        head = max(1, round(_HEAD_SHARE * epochs))
+        say(f"baseline {title}: {head} passes over the images for the classifier, {epochs - head} for all of it")
+        weights = finetuned_weights(native, arch, epochs=epochs, head_epochs=head, seed=0, checkpoint=checkpoint)
+        report = export_subnet(
+            native, arch, file, split="validation", weights=weights, precision=precision, max_drop=_MAX_DROP
+        )
+        figures = {
+            "name": title,
+            "resolution": arch.r,
+            "precision": precision,
+            "latency_ms": measure(file),
+            "top1": report.tflite_top1,
+            "float_top1": report.keras_top1,
+            "source": source,
+        }
+    if test_data is not None:
+        top1, images = file_top1(native, file, arch.r, split="test")
+        figures = {**figures, "test_top1": top1, "test_images": images, "test_data": test_data}
     write_json(path, {**kept, key: figures})
 
 

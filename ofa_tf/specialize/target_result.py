@@ -40,6 +40,7 @@ class TargetResult:
         images: how many validation images these are of.
         test_top1: the file's top-1 on the test split, which decides nothing; None where that was not looked at.
         test_images: how many images that is of.
+        test_data: the digest of these images.
         rounds: each search: its limits, and the architecture, predicted and measured costs of what was made.
         evaluated: each evaluated candidate: arch, top1, top5, images, split.
         reason: of a failure, one line.
@@ -66,6 +67,7 @@ class TargetResult:
     images: int | None = None
     test_top1: float | None = None
     test_images: int | None = None
+    test_data: str | None = None
     rounds: Sequence[Mapping[str, Any]] = ()
     evaluated: Sequence[Mapping[str, Any]] = ()
     reason: str = ""

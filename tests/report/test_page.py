@@ -252,14 +252,16 @@ def test_a_folder_becomes_a_page(tmp_path):
     rounds = [{"predicted": {"latency_ms": 0.5}, "measured": {"latency_ms": 0.55}}]
     target = small_target("mine", limits={"latency_ms": 1.5})
     TargetResult(
-        target, "verified", arch=arch, predicted=costs, measured={**costs, "latency_ms": 0.55}, predicted_top1=0.6,
-        keras_top1=0.5, tflite_top1=0.5, images=50, rounds=rounds, seconds=1800,
+        target, "verified", {"data": "photos"}, arch=arch, predicted=costs, measured={**costs, "latency_ms": 0.55},
+        predicted_top1=0.6, keras_top1=0.5, tflite_top1=0.5, images=50, rounds=rounds, seconds=1800,
     ).save(tmp_path / "targets" / "mine" / "result.json")  # fmt: skip
     figures = {"name": "known", "latency_ms": 2.0, "published_top1": None}
     sides = (24, "float32, 1"), (24, "int8, 1"), (24, "float32, 2"), (16, "float32, 1")
     known = {f"known, {side} pixels, {end} threads": {**figures, "resolution": side} for side, end in sides}
     learned = {"name": "learned", "resolution": 32, "latency_ms": 3.0, "top1": 0.7, "test_top1": 0.6, "test_images": 90}
+    learned["source"] = {"images": "photos"}
     known |= {f"learned, fine-tuned, {end} threads": learned for end in ("float32, 1", "int8, 1")}
+    known["earlier, fine-tuned, float32, 1 threads"] = {**learned, "name": "earlier", "source": {"images": "others"}}
     write_json(tmp_path / "baselines.json", known)
     run = tmp_path / "run"
     for name, lines in (("metrics", metrics()), ("timing", timing())):

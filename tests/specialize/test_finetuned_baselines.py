@@ -29,10 +29,10 @@ def test_a_network_learns_the_images_and_is_measured_once(tmp_path, monkeypatch)
     name = packed_lite(tmp_path / "lite0.npz", provenance={"network": "EfficientNetLite0", "weights": "random"})
     timed = []
 
-    def measure(count: int) -> dict:
+    def measure(count: int, tests: int = 3) -> dict:
         photos = tmp_path / f"photos{count}"
         write_folder(photos / "train", {"ant": count, "bee": count})
-        write_folder(photos / "test", {"bee": 3})
+        write_folder(photos / "test", {"bee": tests})
         opened = of_packed(PackedSupernet(nano_net(1)), load("folder", photos, 8), "nano")
         path = tmp_path / "out" / "baselines.json"
         path.parent.mkdir(exist_ok=True)
@@ -46,6 +46,8 @@ def test_a_network_learns_the_images_and_is_measured_once(tmp_path, monkeypatch)
     assert {found["top1"] * 8, found["test_top1"] * 3} <= set(range(9))
     assert timed[0].stat().st_size > 1e6
     assert measure(20) == found
+    assert len(timed) == 1
+    assert measure(20, tests=5)["test_images"] == 5
     assert len(timed) == 1
     assert measure(24)["source"] != found["source"]
     assert len(timed) == 2

@@ -204,6 +204,17 @@ def test_test_images_are_reported_once(opened, predictor, tmp_path, capsys):
     capsys.readouterr()
     assert call() == result
     assert "small: test images" not in capsys.readouterr().err
+    # Other test images are other figures, and no other file.
+    test = opened.dataset.split("test")
+    opened = dataclasses.replace(
+        opened,
+        dataset=dataclasses.replace(
+            opened.dataset, splits={**opened.dataset.splits, "test": test.take("test", np.arange(9))}
+        ),
+    )
+    fewer = call()
+    assert fewer.test_images == 9
+    assert dataclasses.replace(fewer, test_top1=result.test_top1, test_images=360, test_data=result.test_data) == result
 
 
 @pytest.mark.slow
