@@ -76,6 +76,8 @@ def _measure_baselines(done: Specialization, names: Sequence[str]) -> None:
         if target.device == HOST and "latency_ms" in target.limits and result.arch is not None:
             side = max(done.predictor_of(target).space.resolutions)
             wanted[side, target.precision, target.threads] = target
+    if names and not wanted:
+        say("no baselines in the report: they are measured for latency limits of this machine, and no target has one")
     path = done.output / "baselines.json"
     for (side, precision, threads), target in sorted(wanted.items(), key=lambda item: item[0]):
         how = {"precision": precision, "threads": threads, "say": say}
@@ -86,7 +88,11 @@ def _measure_baselines(done: Specialization, names: Sequence[str]) -> None:
                 path, timed, resolution=side, measure=lambda file, _, measure=measure: measure(file), **how
             )
             for name in names:
-                if name not in timed and done.opened is not None:
+                if name in timed:
+                    continue
+                if done.opened is None:
+                    say(f"baseline {name}: not trained, as there are no images here")
+                else:
                     measure_finetuned(path, name, done.opened, measure=measure, **how)
         except OfaError as error:
             say(f"{precision}: no baselines in the report: {error}")

@@ -50,7 +50,8 @@ _TEACHER_INPUTS = flags.DEFINE_enum(
     "what a .keras teacher takes: 0 to 255, or normalized as the run's images; only where the model does not rescale",
 )  # fmt: skip
 _TEACHER_RESOLUTION = flags.DEFINE_integer(
-    "teacher_resolution", None, "image side at which a supernet that teaches is asked; the step's unless given",
+    "teacher_resolution", None,
+    "image side at which a supernet is asked for its answers; the step's unless given, as always for its maps",
     lower_bound=1,
 )  # fmt: skip
 _STAGES = flags.DEFINE_list("stages", None, "run only these stages of the recipe, for example full,kernel")

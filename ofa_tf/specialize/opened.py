@@ -232,12 +232,16 @@ def of_packed(packed: PackedSupernet, images: ImageDataset, name: str, resize: s
     """A packed supernet and images that are open already; of other classes, it gets a new classifier for them."""
     net = _for_classes(packed, images)
     preprocessing = Preprocessing.from_config(dict(packed.preprocessing)) if packed.preprocessing else PUBLISHED
+    recipe, augmentation = packed.provenance.get("recipe", {}), Augmentation.from_config(dict(packed.augmentation))
+    if recipe.get("labels") == "teacher":
+        # Images were mixed for a teacher's answers to be many; what learns labels here has not asked for that.
+        augmentation = dataclasses.replace(augmentation, mixup=0.0, cutmix=0.0)
     evaluator = Evaluator(
         net,
         images,
         preprocessing=_resized(preprocessing, resize),
-        augmentation=Augmentation.from_config(dict(packed.augmentation)),
-        **_calibration(packed.provenance.get("recipe", {}).get("calibration_images", 2000)),
+        augmentation=augmentation,
+        **_calibration(recipe.get("calibration_images", 2000)),
     )
     known = {key: value for key, value in packed.provenance.items() if isinstance(value, (str, int, float))}
     return Opened(None, images, net, evaluator, {"supernet": name, **known})

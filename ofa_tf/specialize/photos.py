@@ -17,6 +17,7 @@ from ofa_tf.data import ImageDataset, load
 from ofa_tf.data.folder import printable
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.spaces import Space
+from ofa_tf.spaces.population import resolution_indices
 from ofa_tf.specialize.linear_probe import with_fitted_classifier
 from ofa_tf.specialize.opened import Opened, read_initial
 from ofa_tf.specialize.target import Target
@@ -132,6 +133,12 @@ def supernet_of_photos(
     count = _check_classes(shown, dataset, own_validation)
     initial = read_initial(name)
     space = initial.net.space
+    for target in targets:
+        if target.predictor is None:
+            try:
+                resolution_indices(space, target.resolutions)
+            except InputError as error:
+                raise InputError(f"target {target.name}: {error}") from error
     config = {**experiment(space, count, own_validation=own_validation), "data_dir": str(folder)}
     if resize is not None:
         config["preprocessing"] = {"resize": resize}

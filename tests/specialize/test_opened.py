@@ -1,5 +1,6 @@
 """A supernet and images: whose split counts, and what becomes of other classes."""
 
+import dataclasses
 import json
 import shutil
 import warnings
@@ -9,9 +10,10 @@ import pytest
 
 from ofa_tf import zoo
 from ofa_tf.common import InputError
-from ofa_tf.data import SYMMETRIC, load
+from ofa_tf.data import SYMMETRIC, Augmentation, load
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.specialize import open_source
+from ofa_tf.specialize.opened import of_packed
 from ofa_tf.training import RunDirectory, open_experiment
 from tests.data.image_files import write_folder
 from tests.micro import nano_net
@@ -86,6 +88,17 @@ def test_other_classes_get_a_classifier_of_their_own(tmp_path, packed):
     for name, value in opened.net.state().items():
         if not name.startswith("head/classifier/"):
             np.testing.assert_array_equal(value, theirs[name])
+
+
+@pytest.mark.parametrize("labels", ["data", "teacher"])
+def test_images_that_were_mixed_for_a_teacher_are_not_mixed_for_labels(packed, labels):
+    """All else of the augmentation is the supernet's, and so is this where it learned labels itself."""
+    trained = dataclasses.replace(
+        PackedSupernet.load(packed), provenance={"recipe": {"labels": labels}},
+        augmentation=Augmentation(pad=2, cutmix=1.0, mixup=0.2).to_config(),
+    )  # fmt: skip
+    found = of_packed(trained, load("digits"), "trained").evaluator.augmentation
+    assert found == Augmentation(pad=2, **({"cutmix": 1.0, "mixup": 0.2} if labels == "data" else {}))
 
 
 def test_one_network_is_finetuned_for_other_classes(tmp_path, packed):

@@ -172,6 +172,14 @@ def test_what_is_left_out_is_told_once(tmp_path, initial, monkeypatch):
     assert [str(warning.message).count("train/ant/0.png (empty)") for warning in said] == [1]
 
 
+def test_an_image_side_that_is_none_is_told_before_the_training(tmp_path, initial):
+    """With the target's name, and the sides that there are."""
+    write_photos(tmp_path / "train", ant=16, bee=14)
+    target = small_target(resolutions=(64,))
+    with pytest.raises(InputError, match=r"target small: resolutions: space .* has .*; 64 is not one of them"):
+        supernet_of_photos(tmp_path, tmp_path / "run", supernet=initial, targets=[target])
+
+
 def test_what_photos_exclude(tmp_path, initial, opened):
     """Other images, another predictor, and a supernet that has its images already; nothing is left behind."""
     options = {"photos": tmp_path, "limits": {"macs": 1e5}, "output": tmp_path / "out"}
