@@ -4,7 +4,8 @@
         --run_dir=runs/few
 
 First the largest network learns the new classes, then it teaches all sub-networks at once. The space and the
-preprocessing are those of the supernet that it begins with.
+preprocessing are those of the supernet that it begins with. Rates and crops are those of `tools.specialize --photos`
+for batches of 32, whose pilots are in docs/results/photos.md.
 """
 
 from ml_collections import ConfigDict
@@ -27,10 +28,13 @@ def get_config() -> ConfigDict:
             "evaluate_every": 10,
             "checkpoint_minutes": 10.0,
             "checkpoint_steps": 0,
-            "augmentation": {"crop_scale": (0.25, 1.0)},
+            "augmentation": {"crop_scale": (0.35, 1.0)},
+            "schedule": "delayed",
+            "decay": "stage",
+            "kd_ratio": 1.0,
             "stages": {
-                "full": {"epochs": 20, "warmup_epochs": 0, "learning_rate": 0.02},
-                "expand2": {"epochs": 20, "warmup_epochs": 0, "learning_rate": 0.005},
+                "full": {"epochs": 18, "warmup_epochs": 2, "learning_rate": 0.0141, "subnets_per_step": 1},
+                "all": {"epochs": 30, "warmup_epochs": 0, "learning_rate": 0.0085, "subnets_per_step": 1},
             },
         }
     )

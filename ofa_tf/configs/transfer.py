@@ -15,6 +15,8 @@ def get_config() -> ConfigDict:
     """The experiment."""
     config = few_photos.get_config()
     config.resolutions = (96,)
+    config.schedule = "progressive"
+    config.augmentation.crop_scale = (0.25, 1.0)
     config.stages = {
         "full": {"epochs": 50, "warmup_epochs": 0, "learning_rate": 0.08},
         "kernel": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.03},

@@ -106,7 +106,7 @@ def stages_of(space: Space, recipe: Recipe, *, trained: bool = False) -> tuple[S
     """The stages that a recipe trains: the first ones of its schedule's, each of which builds on the one before.
 
     A run that begins with a trained supernet may leave any of them out; then channels are only sorted for a stage whose
-    predecessor it trains: a sorting would undo what smaller sub-networks have learnt.
+    predecessor it trains, and with "delayed" never: a sorting would undo what smaller sub-networks have learnt.
     """
     return tuple(
         dataclasses.replace(
@@ -131,8 +131,9 @@ def _named_stages(space: Space, recipe: Recipe, trained: bool) -> tuple[Stage, .
     for name in recipe.stages:
         find_stage(stages, name)
     if trained and recipe.stages:
+        builds_on = "" if recipe.schedule == "delayed" else recipe.stages
         return tuple(
-            stage if index and stages[index - 1].name in recipe.stages else dataclasses.replace(stage, sorted_within=())
+            stage if index and stages[index - 1].name in builds_on else dataclasses.replace(stage, sorted_within=())
             for index, stage in enumerate(stages)
             if stage.name in recipe.stages
         )

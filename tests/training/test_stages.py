@@ -153,6 +153,8 @@ def test_delayed_stages():
     (alone,) = stages_of(PUBLISHED, last, trained=True)
     assert (alone.name, alone.sorted_within, alone.subnets_per_step) == ("all", (), 1)
     assert rates_of(last, trained=True)["all"] == pytest.approx(cosine(30))
+    # What smaller sub-networks know already stays where it is.
+    assert [stage.sorted_within for stage in stages_of(PUBLISHED, recipe, trained=True)] == [(), ()]
     with pytest.raises(InputError, match="stage 'kernel' is unknown; this space has full, all"):
         stages_of(PUBLISHED, Recipe({"kernel": StageRecipe(1)}, schedule="delayed"))
 
