@@ -188,7 +188,7 @@ def _check_classes(shown: str, dataset: ImageDataset, own_validation: bool) -> i
     parts = ("train",) if own_validation else ("train", "validation")
     labels = collections.Counter(int(label) for part in parts for label in dataset.split(part).labels)
     for label, name in enumerate(dataset.class_names):
-        if labels[label] < FEWEST_OF_A_CLASS:
+        if labels[label] < FEWEST_OF_A_CLASS and not own_validation:
             raise InputError(
                 f"--photos={shown}: class {printable(name)} has {labels[label]} photo in train, expected at least "
                 f"{FEWEST_OF_A_CLASS}, one to learn from and one to decide; add some, or remove the folder"
