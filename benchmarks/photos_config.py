@@ -24,7 +24,7 @@ def _delayed(full: float, all_: float, rate: float) -> dict:
     pace = {"learning_rate": rate, "subnets_per_step": 1}
     return {
         "full": {"epochs": full - 0.5, "warmup_epochs": 0.5, **pace},
-        "all": {"epochs": all_, "warmup_epochs": 0.0, **pace},
+        "all": {"epochs": all_ - 1, "warmup_epochs": 1.0, **pace},
     }
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 
-from ofa_tf.common import InputError
 from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.stage import Stage
 
@@ -32,10 +31,11 @@ class Curve:
     constant_steps: int  # after the warm-up
     peak: float  # the stage's highest rate, scaled to the batch
     start: float  # where a warm-up begins
+    rise_steps: int = 0  # of a stage in the middle of a curve: its own warm-up, from a tenth of the curve
 
     def rate(self, step: int) -> float:
         """The rate of a step, counted from the stage's first."""
-        return learning_rate(
+        rate = learning_rate(
             self.first_step + step,
             steps=self.steps,
             warmup_steps=self.warmup_steps,
@@ -43,21 +43,17 @@ class Curve:
             start=self.start,
             constant_steps=self.constant_steps,
         )
+        return rate * (_WARMUP_START + (1 - _WARMUP_START) * step / self.rise_steps) if step < self.rise_steps else rate
 
 
 def curves(recipe: Recipe, stages: tuple[Stage, ...], epoch_steps: int, batch_size: int) -> tuple[Curve, ...]:
-    """The curve of each stage; raises `InputError` where one warms up in the middle of a curve."""
+    """The curve of each stage."""
     held = recipe.decay is None and recipe.schedule == "delayed"
     timings = [recipe.stages[stage.name] for stage in stages]
     lengths = [timing.total_epochs * epoch_steps for timing in timings]
     made = []
-    for index, (stage, timing, length) in enumerate(zip(stages, timings, lengths, strict=True)):
+    for index, (timing, length) in enumerate(zip(timings, lengths, strict=True)):
         alone = recipe.decay != "run" and not held
-        if not alone and index and timing.warmup_epochs:
-            raise InputError(
-                f"recipe: stage {stage.name} has warmup_epochs {timing.warmup_epochs}; its rates go on from stage "
-                f"{stages[index - 1].name}, only the first stage warms up: set it to 0"
-            )
         warmup = round((timing if alone else timings[0]).warmup_epochs * epoch_steps)
         peak = timing.learning_rate * batch_size / recipe.base_batch_size
         base = min(timing.learning_rate, peak) if recipe.warmup_from_base_rate else _WARMUP_START * peak
@@ -70,6 +66,7 @@ def curves(recipe: Recipe, stages: tuple[Stage, ...], epoch_steps: int, batch_si
                 constant_steps=lengths[0] - warmup if held and stages[0].name == "full" else 0,
                 peak=peak,
                 start=base,
+                rise_steps=0 if alone or not index else round(timing.warmup_epochs * epoch_steps),
             )
         )
     return tuple(made)

@@ -123,10 +123,17 @@ def test_the_rates_of_each_schedule():
     assert delayed["full"][:5] == alone["full"][:5]
     assert set(delayed["full"][5:]) == {0.4}
     assert delayed["all"] == pytest.approx(cosine(30))
+
+
+def test_a_later_stage_may_warm_up_on_a_shared_curve():
+    """From a tenth of the curve to the curve, in a straight line: sub-networks come in that were never trained."""
     for names, options in ((("full", "kernel"), {"decay": "run"}), (("full", "all"), {"schedule": "delayed"})):
-        late = dict(zip(names, (StageRecipe(1), StageRecipe(1, 1)), strict=True))
-        with pytest.raises(InputError, match=f"stage {names[1]} has warmup_epochs 1; its rates go on from stage full"):
-            rates_of(Recipe(late, **options))
+        timing = dict(zip(names, (StageRecipe(1, 0, 0.4), StageRecipe(3, 0, 0.4)), strict=True))
+        flat = rates_of(Recipe(timing, **options))
+        rising = rates_of(Recipe({**timing, names[1]: StageRecipe(2.5, 0.5, 0.4)}, **options))
+        assert rising[names[0]] == flat[names[0]]
+        share = np.divide(rising[names[1]], flat[names[1]])
+        np.testing.assert_allclose(share, [0.1, 0.28, 0.46, 0.64, 0.82, *[1] * 25])
 
 
 def test_warm_up_begins_at_the_rate_of_one_device_where_that_is_asked_for():
