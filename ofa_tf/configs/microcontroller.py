@@ -6,7 +6,7 @@ Sized so that every sub-network fits in int8, with 32 KB of SRAM and 128 KB of f
 96 pixels takes 219 KB of arena (147 KB activations at their peak, the rest is kept about its layers) and 707 KB of
 file, 27.7 M MACs. docs/microcontrollers.md has the next steps.
 
-The schedule is that of `imagenette.py`. Expected accuracy and time: not trained yet.
+The schedule is that of `photos.py`. Expected accuracy and time: not trained yet.
 """
 
 from ml_collections import ConfigDict
@@ -29,14 +29,11 @@ def get_config() -> ConfigDict:
             "evaluate_every": 10,
             "checkpoint_minutes": 10.0,
             "checkpoint_steps": 0,
-            "augmentation": {"crop_scale": (0.25, 1.0)},
+            "augmentation": {"crop_scale": (0.35, 1.0)},
+            "schedule": "delayed",
             "stages": {
-                "full": {"epochs": 28, "warmup_epochs": 0, "learning_rate": 0.08},
-                "kernel": {"epochs": 4, "warmup_epochs": 0, "learning_rate": 0.03},
-                "depth1": {"epochs": 1, "warmup_epochs": 0, "learning_rate": 0.01},
-                "depth2": {"epochs": 5, "warmup_epochs": 0, "learning_rate": 0.02},
-                "expand1": {"epochs": 1, "warmup_epochs": 0, "learning_rate": 0.01},
-                "expand2": {"epochs": 8, "warmup_epochs": 0, "learning_rate": 0.015},
+                "full": {"epochs": 12.5, "warmup_epochs": 0.5, "learning_rate": 0.1, "subnets_per_step": 1},
+                "all": {"epochs": 33, "warmup_epochs": 1, "learning_rate": 0.1, "subnets_per_step": 1},
             },
         }
     )
