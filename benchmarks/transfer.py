@@ -1,10 +1,11 @@
-"""What a trained supernet gains with 300 photos: the training of `tools.specialize --photos`, and one from scratch.
+"""What a trained supernet gains with few photos: the training of `tools.specialize --photos`, and one from scratch.
 
-    python -m benchmarks.transfer --cifar10=DIR --output=benchmarks/results/transfer.json
+    python -m benchmarks.transfer --images=cifar10 --classes=3 --output=benchmarks/results/transfer.json
+    python -m benchmarks.transfer --images=flowers --train=50 --report=200
 
-DIR holds `train/<class>/*.jpg`, CIFAR-10's training images. The first three classes in alphabetical order; of each, the
-first 100 images to train on (a part of them held out) and the next 500 to report on. The run from scratch
-(`--scratch`) has 100 passes over the images, see `ofa_tf/configs/transfer.py`.
+Of each of the first classes of `--images` in alphabetical order, the first photos in `train/` by name are learned from
+(a part of them held out), the next ones are reported on. The run from scratch (`--scratch`) has 100 passes over the
+photos, see `ofa_tf/configs/transfer.py`.
 """
 
 import itertools
@@ -19,12 +20,13 @@ from absl import flags
 from benchmarks.subset import link_photos
 from ofa_tf.common import cli
 
-_CIFAR10 = flags.DEFINE_string("cifar10", None, "folder with train/<class>/*.jpg", required=True)
+_IMAGES = flags.DEFINE_string("images", None, "folder with train/<class>/", required=True)
+_CLASSES = flags.DEFINE_integer("classes", None, "the first so many; all unless given", lower_bound=2)
+_TRAIN = flags.DEFINE_integer("train", 100, "photos of each class to learn from", lower_bound=2)
+_REPORT = flags.DEFINE_integer("report", 500, "photos of each class to report on", lower_bound=1)
 _INIT_FROM = flags.DEFINE_string("init_from", "ofa_efficientnet_lite", "what the first run begins with")
 _SCRATCH = flags.DEFINE_bool("scratch", False, "whether another run begins with random weights")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures")
-
-_CLASSES, _TRAIN, _VAL = 3, 100, 500
 
 
 def main(argv):
@@ -37,7 +39,7 @@ def main(argv):
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
         photos = pathlib.Path(folder) / "photos"
-        classes = few_photos(pathlib.Path(_CIFAR10.value), photos)
+        classes = few_photos(pathlib.Path(_IMAGES.value), photos)
         supernet_of_photos(photos, pathlib.Path(folder) / "photos_run", supernet=_INIT_FROM.value, targets=())()
         if _SCRATCH.value:
             call("tools.train", "--config=ofa_tf/configs/transfer.py", f"--data_dir={photos}",
@@ -56,20 +58,24 @@ def main(argv):
                     flush=True,
                 )
     if _OUTPUT.value:
-        write_json(_OUTPUT.value, {"init_from": _INIT_FROM.value, "classes": classes, "train": _TRAIN, "top1": rows})
+        asked = {"init_from": _INIT_FROM.value, "classes": classes, "train": _TRAIN.value}
+        write_json(_OUTPUT.value, {**asked, "top1": rows})
 
 
 def few_photos(source: pathlib.Path, target: pathlib.Path) -> list[str]:
-    """Links to a few images of a few classes into train/ and test/; returns the classes."""
+    """Links to a few images of some classes into train/ and test/; returns the classes."""
     from ofa_tf.common import InputError
 
-    classes = sorted(path.name for path in (source / "train").glob("*") if path.is_dir())[:_CLASSES]
-    if len(classes) < _CLASSES:
-        raise InputError(f"--cifar10={source}: {len(classes)} classes in train/, expected at least {_CLASSES}")
+    found = sorted(path.name for path in (source / "train").glob("*") if path.is_dir())
+    classes = found[: _CLASSES.value]
+    if len(classes) < max(2, _CLASSES.value or 0):
+        raise InputError(f"--images={source}: {len(found)} classes in train/, expected at least {_CLASSES.value or 2}")
     for name in classes:
         images = sorted((source / "train" / name).iterdir())
-        link_photos(images[:_TRAIN], target / "train" / name)
-        link_photos(images[_TRAIN : _TRAIN + _VAL], target / "test" / name)
+        if len(images) <= _TRAIN.value:
+            raise InputError(f"--images={source}: class {name} has {len(images)} images, --train is {_TRAIN.value}")
+        link_photos(images[: _TRAIN.value], target / "train" / name)
+        link_photos(images[_TRAIN.value : _TRAIN.value + _REPORT.value], target / "test" / name)
     return classes
 
 

@@ -1,6 +1,6 @@
 """Three classes of CIFAR-10, 100 images each, up-sampled to 96 pixels, from scratch: what `--photos` is compared with.
 
-    python -m benchmarks.transfer --cifar10=DIR --scratch --output=benchmarks/results/transfer.json
+    python -m benchmarks.transfer --images=cifar10 --classes=3 --scratch --output=benchmarks/results/transfer.json
 
 runs both. All stages of progressive shrinking with 100 passes over the images (50 + 8 + 2 * 1 + 2 * 4 + 4 * 1 + 4 * 7)
 and the larger rates that fresh weights need.
