@@ -274,6 +274,6 @@ def _plot(name: str, lines: Sequence[Line], axis: str, width: float) -> str:
         # matplotlib's own labels of a logarithmic axis are formulas, which `style` does not set.
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        figure.legend(loc="outside lower center", ncols=2)
+        style.legend_below(figure, 2)
         names = ", ".join(label for label, _ in lines)
         return style.to_svg(figure, name, f"{axis} for 1 to {TARGETS[-1]} targets: {names}")

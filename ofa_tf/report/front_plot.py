@@ -239,6 +239,6 @@ def tradeoff_plot(series: Sequence[TradeoffSeries], *, name: str, cost_label: st
         axes.set_xlabel(cost_label)
         axes.set_ylabel("top-1 accuracy in %")
         axes.margins(x=0.06, y=0.08)
-        figure.legend(loc="outside lower center", ncols=min(3, len(series)))
+        style.legend_below(figure, min(3, len(series)))
         count = sum(len(line.points) for line in series)
         return style.to_svg(figure, name, f"Top-1 accuracy against {cost_label}: {count} points in {len(series)} lines")

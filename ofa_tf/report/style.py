@@ -78,6 +78,15 @@ def new_axes(
     return figure, list(axes)
 
 
+def legend_below(figure: Figure, most_columns: int) -> None:
+    """A legend under the axes, in as many columns as fit the figure."""
+    for columns in range(most_columns, 0, -1):
+        legend = figure.legend(loc="outside lower center", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
+
+
 def to_svg(figure: Figure, name: str, description: str) -> str:
     """The figure, drawn inside `drawing(name)`, as an `<svg>` element whose ids all begin with that name."""
     buffer = io.StringIO()

@@ -156,7 +156,7 @@ def training_plot(curve: TrainingCurve) -> str:
         loss.set_xlabel("epoch")
         figure.align_ylabels()
         if accuracy.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside lower center", ncols=3)
+            style.legend_below(figure, 3)
         names = ", ".join(name for name, _, _ in curve.stages)
         return style.to_svg(figure, NAME, f"Accuracy and loss by epoch through the stages {names}")
 

@@ -117,6 +117,17 @@ def test_a_tradeoff_has_its_lines_and_not_more_than_can_be_told_apart():
         tradeoff_plot(series * 3 + series[:1], name="front", cost_label="")
 
 
+def test_a_legend_stays_in_the_plot():
+    """Long names get fewer columns, instead of standing over the edge on both sides."""
+    labels = [f"{letter} searched network, predicted (validation)" for letter in "ABCD"]
+    svg = tradeoff_plot([TradeoffSeries(it, ((1, 70), (2, 75))) for it in labels], name="front", cost_label="ms")
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
+    for label in labels:
+        left = float(re.search(rf' x="(-?[\d.]+)"[^>]*>{re.escape(label)}<', svg)[1])
+        # A mark stands before each; a letter is at least 4 points wide.
+        assert 20 <= left <= width - 4 * len(label)
+
+
 def test_latency_plot_draws_every_pair_and_states_the_errors():
     pairs = [(1.0, 1.1), (2.0, 2.0), (3.0, 2.5)]
     svg = latency_plot(pairs)
