@@ -10,7 +10,7 @@ import numpy as np
 from ofa_tf.common import InputError, brief
 from ofa_tf.interop.ofa_checkpoint import MappedTensor, read_state_dict
 from ofa_tf.spaces import NATIVE_NETWORKS, Operation, native_space, operations
-from ofa_tf.spaces.block import WITH_KERNEL
+from ofa_tf.spaces.block_operations import WITH_KERNEL
 
 if TYPE_CHECKING:
     import keras

@@ -8,7 +8,8 @@ Example:
 
 from ofa_tf.spaces import costs
 from ofa_tf.spaces.arch import Arch
-from ofa_tf.spaces.block import PADDINGS, Block, Operation, make_divisible, operations
+from ofa_tf.spaces.block import PADDINGS, Block, make_divisible
+from ofa_tf.spaces.block_operations import Operation, operations
 from ofa_tf.spaces.mobilenet import MobileNetSpace, Stage
 from ofa_tf.spaces.mobilenet_families import efficientnet_v2, mobilenet_v3, proxyless
 from ofa_tf.spaces.native import NATIVE_NETWORKS, efficientnet_lite, native_arch, native_space

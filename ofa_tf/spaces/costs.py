@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from ofa_tf.common import InputError
 from ofa_tf.common.form import Form, precision_of
-from ofa_tf.spaces.block import WITH_KERNEL, Block, operations
+from ofa_tf.spaces.block import Block
+from ofa_tf.spaces.block_operations import WITH_KERNEL, operations
 
 
 def macs(block: Block) -> int:

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from ofa_tf.common import InputError, brief
 from ofa_tf.common.config import check_bool, check_numbers, check_whole_numbers
-from ofa_tf.spaces.block import ACTIVATIONS, PADDINGS, Block, make_divisible
+from ofa_tf.spaces.block import PADDINGS, Block, make_divisible
+from ofa_tf.spaces.block_operations import ACTIVATIONS
 from ofa_tf.spaces.space import MAX_DEPTH, MAX_RATIO, MAX_WIDTH, Gene, Position, Space, within
 
 GATES = ("mobilenet_v3", "efficientnet")
