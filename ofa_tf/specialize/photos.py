@@ -82,11 +82,13 @@ def experiment(space: Space, photos: int, *, own_validation: bool = False) -> di
     largest = max(1, round(_LARGEST_SHARE * passes))
     batch_size = next((size for most, size in _BATCHES.items() if learned <= most), 64)
     rates = [round(rate * math.sqrt(batch_size / 64), 4) for rate in _RATES]
-    # An eighth is exact, so that both are a whole number together.
-    first = {"epochs": largest - largest / 8, "warmup_epochs": largest / 8, "learning_rate": rates[0]}
+    first, rest = (
+        # An eighth is exact, so that both are a whole number together.
+        {"epochs": count - count / 8, "warmup_epochs": count / 8, "learning_rate": rate}
+        for count, rate in zip((largest, passes - largest), rates, strict=True)
+    )
     # The last one, without those before it, draws from all sub-networks and leaves their channels where they are.
     last = progressive_stages(space)[-1].name
-    rest = {"epochs": passes - largest, "learning_rate": rates[1], "subnets_per_step": 1}
     return {
         "dataset": "folder",
         "validation": held_out,
@@ -94,11 +96,13 @@ def experiment(space: Space, photos: int, *, own_validation: bool = False) -> di
         "batch_size": batch_size,
         "base_batch_size": batch_size,
         "weight_decay": 1e-4,
+        # What few photos can teach beside their labels; sub-networks of other widths have maps of other shapes.
+        "feature_ratio": float(len(space.choices("w")) <= 1),
         "evaluate_every": passes,
         "checkpoint_minutes": 2.0,
         "calibration_images": 400,
         "augmentation": {"crop_scale": (0.35, 1.0)},
-        "stages": {"full": first, last: rest},
+        "stages": {"full": first, last: rest | {"subnets_per_step": 1}},
     }
 
 
@@ -217,9 +221,10 @@ def _tell(
         decide = f"{photos - held_out} to learn from, {held_out} held out, which decide"
     test = f"{len(dataset.split('test'))} others are" if "test" in dataset.splits else "none is"
     say(f"{shown}: {photos} photos of {dataset.num_classes} classes in train: {decide}; {test} for the report alone")
-    first, rest = config["stages"].values()
+    passes = [f"{stage['epochs'] + stage['warmup_epochs']:.0f}" for stage in config["stages"].values()]
+    rates = [f"{stage['learning_rate']:g}" for stage in config["stages"].values()]
     say(
-        f"begins with {name}: {first['epochs'] + first['warmup_epochs']:.0f} passes over the photos for its largest "
-        f"network at a rate of {first['learning_rate']:g}, {rest['epochs']} for all sub-networks at "
-        f"{rest['learning_rate']:g}, in batches of {config['batch_size']}; then the accuracies of {pairs} of them"
+        f"begins with {name}: {passes[0]} passes over the photos for its largest network at a rate of {rates[0]}, "
+        f"{passes[1]} for all sub-networks at {rates[1]}, in batches of {config['batch_size']}; then the accuracies of "
+        f"{pairs} of them"
     )

@@ -74,7 +74,9 @@ def test_the_page_tells_what_is_chosen():
         count = int(photo_count.replace(",", ""))
         config = experiment(spaces.get("ofa_tiny"), count)
         largest, rest = passes(config)
-        chosen = f" {config['validation']:,} | {largest:.0f}, {rest} | {config['batch_size']} | {pair_count(count)} "
+        chosen = (
+            f" {config['validation']:,} | {largest:.0f}, {rest:.0f} | {config['batch_size']} | {pair_count(count)} "
+        )
         assert told == chosen
 
 
