@@ -69,7 +69,8 @@ def _finish_row(name: str, known: dict, results: pathlib.Path, children: Childre
     output = results / f"{name}.json"
     if output.exists():
         kept = with_validation(read_json(output, "row")["config"], str(output))
-        if kept != json.loads(json.dumps(get_config(name).to_dict())):
+        kept = kept, read_json(output, "row").get("overrides", [])
+        if kept != (json.loads(json.dumps(get_config(name).to_dict())), _OVERRIDES.value):
             raise InputError(f"{output}: of another configuration than {name} has now; remove it to train it anew")
         print(f"{name}: done", flush=True)
         return
@@ -94,6 +95,7 @@ def _finish_row(name: str, known: dict, results: pathlib.Path, children: Childre
         f"--run_dir={run_dir}",
         f"--data_dir={_DATA_DIR.value}",
         f"--output={output}",
+        *(f"--override={override}" for override in _OVERRIDES.value),
     )
 
 

@@ -4,8 +4,9 @@
 
 `python -m benchmarks.cifar10` runs them all. 45,000 images to learn from, 5,000 held out by `data_seed`; trained and
 scored at 32 pixels; a batch of 128, a highest rate of 0.4 after half an epoch of warm-up, Nesterov momentum of 0.9,
-pad of 4, crop and flip, label smoothing of 0.1, no dropout in any stage. All rows of a space but `joint75` have as many
-optimizer steps, each of one sub-network, as their name or their stages' passes say.
+pad of 4, crop and flip, label smoothing of 0.1, no dropout in any stage. Passes are those
+over the training images; each step trains one sub-network, so rows of as many passes have as many steps. Where a later
+stage shares the curve of the one before it, its first pass has a rising rate.
 """
 
 import dataclasses
@@ -17,9 +18,9 @@ from ml_collections import ConfigDict
 WEIGHT_DECAY = 1e-4
 
 RATE, WARMUP_EPOCHS = 0.4, 0.5
-# Of `all`, where sub-networks begin that were never trained. Without it, what `full` learned was lost in its first
-# steps: of two seeds, one fell behind by 3.5 points for good.
-ALL_WARMUP_EPOCHS = 1.0
+# Of stages where sub-networks begin that were never trained. Without it, what `full` learned was lost in the first
+# steps of `all`: of two seeds, one fell behind by 3.5 points for good.
+LATER_WARMUP_EPOCHS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Row:
         decay: as in `Recipe`.
         teacher: the row whose finished network teaches.
         weight_decay: of the optimizer.
-        all_warmup: passes of `all` with a rising rate.
+        later_warmup: passes with a rising rate, of each stage but the first.
     """
 
     space: str
@@ -46,7 +47,7 @@ class Row:
     decay: str | None = None
     teacher: str | None = None
     weight_decay: float = WEIGHT_DECAY
-    all_warmup: float = ALL_WARMUP_EPOCHS
+    later_warmup: float = LATER_WARMUP_EPOCHS
 
 
 def _alone(space: str, d: int, e: int, ks: int, passes: int, **options) -> Row:
@@ -64,8 +65,8 @@ TEACHER = "s_alone60_d3_e6_k5"
 ROWS = {
     "s_delayed_seed0": Row(SMALL, "delayed", _DELAYED),
     "s_joint60_seed0": Row(SMALL, "joint", {"joint": 60}),
-    **{f"s_delayed_no_warmup_seed{it}": Row(SMALL, "delayed", _DELAYED, seed=it, all_warmup=0.0) for it in (0, 1)},
-    "s_delayed_decay5e-4_seed0": Row(SMALL, "delayed", _DELAYED, weight_decay=5e-4, all_warmup=0.0),
+    **{f"s_delayed_no_warmup_seed{it}": Row(SMALL, "delayed", _DELAYED, seed=it, later_warmup=0.0) for it in (0, 1)},
+    "s_delayed_decay5e-4_seed0": Row(SMALL, "delayed", _DELAYED, weight_decay=5e-4, later_warmup=0.0),
     "s_joint60_decay5e-4_seed0": Row(SMALL, "joint", {"joint": 60}, weight_decay=5e-4),
     "s_joint75_seed0": Row(SMALL, "joint", {"joint": 75}),
     **{f"s_alone15_{name}": _alone(SMALL, *sizes, 15) for name, sizes in _CORNERS.items()},
@@ -95,14 +96,16 @@ def get_config(name: str = "s_delayed_seed0") -> ConfigDict:
     if name not in rows:
         raise ValueError(f"--config=...:{name}: expected one of {', '.join(rows)}")
     row = rows[name]
+    warmups = [WARMUP_EPOCHS, *[row.later_warmup] * (len(row.passes) - 1)]
     stages = {
-        stage: {"epochs": float(passes), "warmup_epochs": 0.0, "learning_rate": RATE, "subnets_per_step": 1}
-        for stage, passes in row.passes.items()
+        stage: {
+            "epochs": float(passes - warmup),
+            "warmup_epochs": float(warmup),
+            "learning_rate": RATE,
+            "subnets_per_step": 1,
+        }
+        for (stage, passes), warmup in zip(row.passes.items(), warmups, strict=True)
     }
-    first = stages[next(iter(stages))]
-    first["epochs"], first["warmup_epochs"] = first["epochs"] - WARMUP_EPOCHS, WARMUP_EPOCHS
-    if "all" in stages:
-        stages["all"]["epochs"], stages["all"]["warmup_epochs"] = row.passes["all"] - row.all_warmup, row.all_warmup
     config = ConfigDict(
         {
             "space": row.space,

@@ -16,7 +16,10 @@ _ROW = flags.DEFINE_string("row", None, "a row of benchmarks/cifar10_config.py",
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "its finished run", required=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "the images' folder; the run's unless given")
 _COUNT = flags.DEFINE_integer("count", 30, "random sub-networks", lower_bound=0)
+_OVERRIDES = flags.DEFINE_multi_string("override", [], "for trying this out: what the run's training was given, too")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures", required=True)
+
+_NOT_OF_THE_RECIPE = ("space", "dataset", "data_dir", "validation", "data_seed", "choices")
 
 # Of the random sub-networks: any number, the same for all rows.
 _SEED = 2026
@@ -44,10 +47,18 @@ def main(argv):
     import json
 
     from benchmarks.cifar10_config import get_config
-    from ofa_tf.common import write_json
+    from ofa_tf.common import InputError, write_json
     from ofa_tf.specialize import open_source
+    from ofa_tf.training import Recipe
 
+    config = json.loads(json.dumps(get_config(_ROW.value).to_dict()))
     opened = open_source(_RUN_DIR.value, data_dir=_DATA_DIR.value)
+    if not _OVERRIDES.value:
+        planned = Recipe.from_config({name: it for name, it in config.items() if name not in _NOT_OF_THE_RECIPE})
+        if planned != opened.run.recipe:
+            raise InputError(
+                f"--run_dir={_RUN_DIR.value}: its recipe is not that of --row={_ROW.value}; give its own run"
+            )
     space, seconds = opened.net.space, [line["seconds"] for line in opened.run.read_log("timing")]
     subnets = []
     for name, arch in subnets_of(space, _COUNT.value).items():
@@ -59,7 +70,8 @@ def main(argv):
         _OUTPUT.value,
         {
             "row": _ROW.value,
-            "config": json.loads(json.dumps(get_config(_ROW.value).to_dict())),
+            "config": config,
+            **({"overrides": _OVERRIDES.value} if _OVERRIDES.value else {}),
             "data": opened.run.dataset["digest"],
             "teacher": opened.run.teacher,
             "split": "validation",

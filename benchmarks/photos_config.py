@@ -28,8 +28,9 @@ def _delayed(full: float, all_: float, rate: float) -> dict:
     }
 
 
-# Smallest crop, weight decay, stages; a schedule.
+# Smallest crop, rate.
 _PILOTED = {"rate_0.1": (0.35, 0.1), "rate_0.2": (0.35, 0.2), "rate_0.4": (0.35, 0.4), "crop_0.25": (0.25, 0.2)}
+# Smallest crop, weight decay, stages.
 ROWS = {"delayed": (0.35, 1e-4, _delayed(8, 22, 0.2)), "six_stages": (0.08, 3e-5, _SIX_STAGES)}
 PILOTS = {f"pilot_{name}": (crop, 1e-4, _delayed(2, 6, rate)) for name, (crop, rate) in _PILOTED.items()}
 

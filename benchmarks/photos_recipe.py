@@ -7,6 +7,7 @@ Rows are those of `photos_config.py`. Of each, the smallest sub-network at 128 p
 evaluated on 1,000 held-out photos; ROW.json in --results has their top-1 and the seconds of the training.
 """
 
+import json
 import os
 import pathlib
 
@@ -44,9 +45,13 @@ def main(argv):
 
 
 def _finish(name: str, run_dir: pathlib.Path, output: pathlib.Path, children: Children) -> None:
-    from ofa_tf.common import read_json, write_json
+    from benchmarks.photos_config import get_config
+    from ofa_tf.common import InputError, read_json, write_json
 
+    planned = json.loads(json.dumps(get_config(name).to_dict()))
     if output.exists():
+        if read_json(output, "row")["config"] != planned:
+            raise InputError(f"{output}: of another configuration than {name} has now; remove it to train it anew")
         print(f"{name}: done", flush=True)
         return
     config = f"--config={pathlib.Path(__file__).with_name('photos_config.py')}:{name}"
@@ -65,7 +70,7 @@ def _finish(name: str, run_dir: pathlib.Path, output: pathlib.Path, children: Ch
     from ofa_tf.training import RunDirectory
 
     seconds = [line["seconds"] for line in RunDirectory.open(run_dir).read_log("timing")]
-    write_json(output, {"row": name, "top1": top1, "training_seconds": sum(seconds)})
+    write_json(output, {"row": name, "config": planned, "top1": top1, "training_seconds": sum(seconds)})
 
 
 def run():

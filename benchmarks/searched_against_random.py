@@ -37,7 +37,7 @@ def main(argv):
     predictor = AccuracyPredictor.fit(space, archs, accuracies, seed=_SEED.value)
     tau = predictor.metrics["kendall_tau"]
     print(f"predictor of {len(archs)} pairs: Kendall tau {tau:.3f} on the fifth it was not fitted to", flush=True)
-    known = dict(zip(archs, accuracies, strict=True))
+    known = set(archs)
     smallest, largest = (space.count_macs(arch) for arch in (space.smallest(), space.largest()))
     rows = []
     for share in map(float, _SHARES.value):
@@ -54,6 +54,8 @@ def main(argv):
                 "among_pairs": found.arch in known,
                 "predicted_top1": found.predicted_top1,
                 "searched_top1": tops[0],
+                "random": len(drawn),
+                "searched_among_random": found.arch in {each.arch for each in drawn},
                 "best_random_top1": max(tops[1:]),
                 "predicted_best_random_top1": tops[1],
                 "median_random_top1": sorted(tops[1:])[len(drawn) // 2],
@@ -68,7 +70,13 @@ def main(argv):
     if _OUTPUT.value:
         write_json(
             _OUTPUT.value,
-            {"space": space.name, "pairs": len(archs), "predictor": dict(predictor.metrics), "rows": rows},
+            {
+                "space": space.name,
+                "source": dict(opened.digests),
+                "pairs": len(archs),
+                "predictor": dict(predictor.metrics),
+                "rows": rows,
+            },
         )
 
 

@@ -52,7 +52,7 @@ _TEACHER_INPUTS = flags.DEFINE_enum(
 _TEACHER_RESOLUTION = flags.DEFINE_integer(
     "teacher_resolution", None,
     "image side at which a supernet is asked for its answers; the step's unless given, as always for its maps",
-    lower_bound=1,
+    lower_bound=1, upper_bound=1024,
 )  # fmt: skip
 _STAGES = flags.DEFINE_list("stages", None, "run only these stages of the recipe, for example full,kernel")
 _DISTRIBUTE = flags.DEFINE_enum(

@@ -4,8 +4,9 @@
         --run_dir=runs/few
 
 First the largest network learns the new classes, then it teaches all sub-networks at once. The space and the
-preprocessing are those of the supernet that it begins with. Rates and crops are those of `tools.specialize --photos`
-for batches of 32, whose pilots are in docs/results/photos.md.
+preprocessing are those of the supernet that it begins with. Rates, warm-ups and crops are those of
+`tools.specialize --photos` for batches of 32 (docs/results/photos.md). In the place of fitting a classifier and of
+learning maps, which that does, too, it has more passes.
 """
 
 from ml_collections import ConfigDict
@@ -34,7 +35,7 @@ def get_config() -> ConfigDict:
             "kd_ratio": 1.0,
             "stages": {
                 "full": {"epochs": 18, "warmup_epochs": 2, "learning_rate": 0.0141, "subnets_per_step": 1},
-                "all": {"epochs": 30, "warmup_epochs": 0, "learning_rate": 0.0085, "subnets_per_step": 1},
+                "all": {"epochs": 27, "warmup_epochs": 3, "learning_rate": 0.0085, "subnets_per_step": 1},
             },
         }
     )

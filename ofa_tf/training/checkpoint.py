@@ -58,16 +58,23 @@ def load_checkpoint(
 _CLASSIFIER = "head/classifier/"
 
 
-def initialize(net: Supernet, initial: PackedSupernet, class_names: tuple[str, ...]) -> bool:
+def began_with(initial: PackedSupernet | None) -> dict[str, str]:
+    """What a run records of the supernet that it begins with; empty where it begins with random weights."""
+    return {} if initial is None else {"space": initial.net.space.name, "digest": weights_digest(initial.net)}
+
+
+def keeps_classifier(initial: PackedSupernet, num_classes: int, class_names: tuple[str, ...]) -> bool:
+    """Whether the classes of a run are those of the supernet that it begins with."""
+    return num_classes == initial.net.space.num_classes and initial.class_names in ((), tuple(class_names))
+
+
+def initialize(net: Supernet, initial: PackedSupernet, class_names: tuple[str, ...]) -> None:
     """Gives a network the weights of another; its own fresh classifier stays where the classes differ.
 
     Args:
         net: changed in place.
         initial: a supernet of the same space but for the number of classes.
         class_names: what `net` is to tell apart.
-
-    Returns:
-        Whether the classifier was taken over, too.
 
     Raises:
         InputError: the spaces differ.
@@ -77,14 +84,13 @@ def initialize(net: Supernet, initial: PackedSupernet, class_names: tuple[str, .
         raise InputError(
             f"--init_from: its space is {theirs.name}, the run's {net.space.name}; leave the run's space to it"
         )
-    same = net.space.num_classes == theirs.num_classes and initial.class_names in ((), tuple(class_names))
+    same = keeps_classifier(initial, net.space.num_classes, class_names)
     own = net.state()
     state = initial.net.state()
     net.load_state(
         {name: own[name] if name.startswith(_CLASSIFIER) and not same else state[name] for name in own},
         source="--init_from",
     )
-    return same
 
 
 def weights_digest(net: Supernet) -> str:

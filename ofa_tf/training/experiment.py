@@ -9,10 +9,9 @@ from ofa_tf.common.config import check_whole_numbers
 from ofa_tf.common.splits import with_validation
 from ofa_tf.data import PUBLISHED, ImageDataset, load, steps_per_epoch
 from ofa_tf.networks import PackedSupernet
-from ofa_tf.training.checkpoint import weights_digest
+from ofa_tf.training.checkpoint import began_with, keeps_classifier
 from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.run_directory import RunDirectory, lost_images, remembering
-from ofa_tf.training.schedule import curves
 from ofa_tf.training.stage import Stage, find_stage, stages_of
 from ofa_tf.training.teacher import SupernetTeacher, Teacher, labelled_by
 
@@ -81,25 +80,41 @@ def open_experiment(
             raise InputError("--teacher: with the config's labels=teacher, give a supernet, whose classes are known")
         dataset = labelled_by(teacher, remembering(run_dir, dataset), recipe, max(resolutions or space.resolutions))
     choices = {name: it if isinstance(it, (list, tuple)) else (it,) for name, it in choices.items()}
-    space = space.restricted(**choices).replace(num_classes=dataset.num_classes)
+    space = space.restricted(**choices)
+    if initial is not None and not space.same_weights(initial.net.space):
+        raise InputError(f"config: choices restrict the space of --init_from, {space.name}; leave them out")
+    space = space.replace(num_classes=dataset.num_classes)
     if resolutions:
         space = space.replace(resolutions=resolutions)
     source |= {"class_names": list(dataset.class_names), "digest": digest}
     # A folder with a run in it must not be what a mistake leaves behind.
-    epoch_steps = steps_per_epoch(dataset, recipe.batch_size * replicas)
+    steps_per_epoch(dataset, recipe.batch_size * replicas)
     planned = stages_of(space, recipe, trained=initial is not None)
-    curves(recipe, planned, epoch_steps, recipe.batch_size * replicas)
     recipe.teacher_weight(given=teacher is not None)
     if teacher is not None:
-        teacher.check(dataset)
+        teacher.check(dataset, recipe, space.resolutions)
+    elif initial is not None:
+        _check_own_teacher(initial, dataset, recipe, planned)
     if recipe.feature_ratio:
         _check_features(recipe, space, planned, teacher)
     for name in stages or ():
         find_stage(planned, name)
-    began = {} if initial is None else {"space": initial.net.space.name, "digest": weights_digest(initial.net)}
     taught = {} if teacher is None else teacher.identity
-    run = RunDirectory.create(run_dir, space, source, recipe, began, replicas, taught)
+    run = RunDirectory.create(run_dir, space, source, recipe, began_with(initial), replicas, taught)
     return run, remembering(run_dir, dataset)
+
+
+def _check_own_teacher(
+    initial: PackedSupernet, dataset: ImageDataset, recipe: Recipe, planned: tuple[Stage, ...]
+) -> None:
+    """Raises `InputError` where the network that a run begins with would teach with a classifier that is new."""
+    if keeps_classifier(initial, dataset.num_classes, dataset.class_names):
+        return
+    if (recipe.teacher_weight(given=False) or recipe.feature_ratio) and all(stage.distill for stage in planned):
+        raise InputError(
+            f"recipe: what --init_from names teaches in {', '.join(stage.name for stage in planned)}, but these images "
+            f"have other classes, for which its classifier is new; train stage full first, or give --teacher"
+        )
 
 
 def _check_features(recipe: Recipe, space: spaces.Space, planned: tuple[Stage, ...], teacher: Teacher | None) -> None:
@@ -110,7 +125,7 @@ def _check_features(recipe: Recipe, space: spaces.Space, planned: tuple[Stage, .
     if teacher is not None:
         teacher.of_features(space, recipe)
     elif not any(stage.distill for stage in planned):
-        raise InputError(f"{asked}, but nobody teaches in these stages; give a teacher, or leave it out")
+        raise InputError(f"{asked}, but nobody teaches in these stages; leave it out, or let a trained network teach")
 
 
 def _preprocessing(asked: Any, initial: PackedSupernet | None) -> Any:

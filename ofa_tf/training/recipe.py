@@ -14,6 +14,9 @@ DECAYS = ("stage", "run")
 
 LABELS = ("data", "teacher")
 
+# A step's is a thousand times as large, and a 32-bit number.
+_LARGEST_SEED = 2_000_000
+
 # The dtype that convolutions compute in, by name of the precision.
 PRECISIONS = {"float32": "float32", "mixed_bfloat16": "bfloat16"}
 
@@ -61,10 +64,11 @@ class Recipe:
     Args:
         stages: by name, see `stages_of`; a stage that is not named is not trained.
         schedule: "progressive", "delayed", "joint" or "sandwich", see `stages_of`.
-        decay: "stage", each stage warms up and falls to zero along a cosine of its own; "run", the first stage warms
-            up, one cosine goes through all stages, and momentum is kept from one to the next; None for the schedule's
-            own: "stage", but in "delayed" the rate of "full" is constant after its warm-up, and one cosine goes through
-            what follows, momentum kept.
+        decay: "stage", each stage warms up and falls to zero along a cosine of its own; "run", one cosine goes through
+            all stages, scaled to each one's rate, and momentum is kept from one to the next; the first stage warms up
+            along `warmup_from_base_rate`, a later one from a tenth of the cosine. None for the schedule's own: "stage",
+            but in "delayed" the rate of "full" is constant after its warm-up, and one cosine goes through what follows,
+            momentum kept.
         warmup_from_base_rate: a warm-up begins at the rate for `base_batch_size` images, as published, which does not
             rise where a batch is no larger; else at a tenth of the rate that it rises to.
         batch_size: images per device and step.
@@ -123,8 +127,8 @@ class Recipe:
     def __post_init__(self):
         for name in ("batch_size", "base_batch_size", "evaluate_every", "calibration_images", "keep_checkpoints"):
             check_whole(f"recipe: {name}", getattr(self, name), 1)
-        for name in ("seed", "checkpoint_steps"):
-            check_whole(f"recipe: {name}", getattr(self, name), 0)
+        check_whole("recipe: seed", self.seed, 0, _LARGEST_SEED)
+        check_whole("recipe: checkpoint_steps", self.checkpoint_steps, 0)
         for name, known in (("schedule", SCHEDULES), ("precision", PRECISIONS), ("labels", LABELS)):
             check_one_of(f"recipe: {name}", getattr(self, name), known)
         if self.decay not in (None, *DECAYS):
@@ -157,6 +161,13 @@ class Recipe:
             raise InputError("--teacher: in schedule sandwich the largest sub-network teaches; leave the teacher out")
         if given and self.kd_ratio == 0 and not self.feature_ratio:
             raise InputError("--teacher: kd_ratio and feature_ratio are 0, so it would not be asked; leave it out")
+        if not given and self.kd_ratio and self.schedule in ("joint", "sandwich"):
+            told = (
+                "nobody teaches" if self.schedule == "joint" else "the largest sub-network teaches, with a weight of 1"
+            )
+            raise InputError(
+                f"recipe: kd_ratio is {self.kd_ratio}, but in schedule {self.schedule} {told}; leave it out"
+            )
         if self.kd_ratio is not None:
             return self.kd_ratio
         return 1.0 if given or self.schedule == "progressive" else 0.0

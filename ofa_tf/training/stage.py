@@ -108,12 +108,16 @@ def stages_of(space: Space, recipe: Recipe, *, trained: bool = False) -> tuple[S
     A run that begins with a trained supernet may leave any of them out; then channels are only sorted for a stage whose
     predecessor it trains, and with "delayed" never: a sorting would undo what smaller sub-networks have learnt.
     """
-    return tuple(
-        dataclasses.replace(
-            stage, subnets_per_step=recipe.stages[stage.name].subnets_per_step or stage.subnets_per_step
-        )
-        for stage in _named_stages(space, recipe, trained)
-    )
+    planned = []
+    for stage in _named_stages(space, recipe, trained):
+        asked = recipe.stages[stage.name].subnets_per_step
+        if asked > 1 and not stage.sandwich and all(len(values) == 1 for values in stage.choices.values()):
+            # The same gradient several times is a higher rate.
+            raise InputError(
+                f"recipe: stage {stage.name} has subnets_per_step {asked}, but one sub-network; leave it out"
+            )
+        planned.append(dataclasses.replace(stage, subnets_per_step=asked or stage.subnets_per_step))
+    return tuple(planned)
 
 
 def _named_stages(space: Space, recipe: Recipe, trained: bool) -> tuple[Stage, ...]:

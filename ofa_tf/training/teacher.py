@@ -55,8 +55,11 @@ class SupernetTeacher:
         own = dict(self.packed.preprocessing)
         return Preprocessing.from_config(own) if own else PUBLISHED
 
-    def check(self, dataset: ImageDataset) -> None:
-        """Raises `InputError` unless its classes are those of the images."""
+    def check(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> None:
+        """Raises `InputError` unless its classes are those of the images, and they can be resized for it."""
+        del resolutions
+        if self.resolution is not None and recipe.jit_compile:
+            raise InputError("--teacher_resolution: XLA cannot resize images; leave jit_compile out")
         names, classes = self.packed.class_names, self.packed.net.space.num_classes
         if classes != dataset.num_classes or names not in ((), dataset.class_names):
             raise _other_classes(classes, names, dataset)
@@ -79,8 +82,6 @@ class SupernetTeacher:
     def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:
         """Where needed, calibrates it at each image size at which it is asked; returns what a step asks."""
         if self.resolution is not None:
-            if recipe.jit_compile:
-                raise InputError("--teacher_resolution: XLA cannot resize images; leave jit_compile out")
             resolutions = (self.resolution,)
         net, largest = self.packed.net, self.packed.net.space.largest()
         # It is asked about the run's images.
@@ -167,8 +168,14 @@ class KerasTeacher:
         """What a run records of it."""
         return {"kind": "keras", "inputs": self.inputs, "digest": self.digest}
 
-    def check(self, dataset: ImageDataset) -> None:
-        """Raises `InputError` unless it has as many classes as the images; what they mean its file does not say."""
+    def check(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> None:
+        """Raises `InputError` unless it has as many classes as the images, whatever they mean, and can see those."""
+        side = self.model.input_shape[1]
+        if recipe.jit_compile and side is not None and set(resolutions) != {side}:
+            raise InputError(
+                f"--teacher: its input has {side} pixels a side, the run's images {sorted(set(resolutions))}, and XLA "
+                f"cannot resize them; leave jit_compile out, or give the run the resolutions ({side},)"
+            )
         if self.model.output_shape[1] != dataset.num_classes:
             raise _other_classes(self.model.output_shape[1], (), dataset)
 
@@ -183,11 +190,6 @@ class KerasTeacher:
         """What a step asks."""
         del dataset
         side = self.model.input_shape[1]
-        if recipe.jit_compile and side is not None and set(resolutions) != {side}:
-            raise InputError(
-                f"--teacher: its input has {side} pixels a side, the run's images {sorted(set(resolutions))}, and XLA "
-                f"cannot resize them; leave jit_compile out, or give the run the resolutions ({side},)"
-            )
 
         def outputs_of(images: tf.Tensor) -> tf.Tensor:
             images = tf.cast(images, tf.float32)

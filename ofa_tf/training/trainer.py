@@ -17,7 +17,7 @@ from ofa_tf.common.config import check_whole, is_number
 from ofa_tf.data import ImageDataset, steps_per_epoch, training_batches
 from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.spaces import Arch
-from ofa_tf.training.checkpoint import FORMAT, initialize, load_checkpoint, save_checkpoint
+from ofa_tf.training.checkpoint import FORMAT, began_with, initialize, load_checkpoint, save_checkpoint
 from ofa_tf.training.cluster import Cluster
 from ofa_tf.training.event_files import EventFiles
 from ofa_tf.training.run_directory import RunDirectory
@@ -129,9 +129,12 @@ class Trainer:
         self.stages = stages_of(run.space, recipe, trained=initial is not None)
         self._batch_size = recipe.batch_size * self.cluster.replicas
         self._curves = curves(recipe, self.stages, steps_per_epoch(dataset, self._batch_size), self._batch_size)
+        if run.initial != began_with(initial):
+            raise InputError(f"{run.path}: a run that began with another supernet; give the one that it began with")
         if run.teacher != ({} if teacher is None else teacher.identity):
             raise InputError(f"{run.path}: a run with another teacher; give the one that it began with")
-        answers = None if teacher is None else self._answers_of(teacher)
+        # Where only its maps teach, it is not asked for answers.
+        answers = self._answers_of(teacher) if teacher is not None and self._kd_ratio else None
         with self.cluster.waiting("making the networks", tracing=True), self.cluster.strategy.scope():
             self.net = networks.build(run.space, seed=recipe.seed)
             if initial is not None:

@@ -48,10 +48,11 @@ def test_the_command_line_knows_all_fields():
 def test_fields_of_the_command_line_reach_the_experiment(tmp_path):
     """One value stands for a list of one, and a part of the preprocessing leaves the rest at its default."""
     config = importlib.import_module("ofa_tf.configs.digits").get_config().to_dict()
-    config |= {"space": "ofa_cifar_s", "stages": {"full": {"epochs": 1}}, "resolutions": 28, "choices": {"ks": 3}}
+    config |= {"space": "ofa_cifar_s", "stages": {"full": {"epochs": 1}}, "resolutions": 28}
     config |= {"preprocessing": {"crop_fraction": 0.5}, "choices": {"ks": 3, "e": (3,), "d": 2}}
     run, dataset = open_experiment(tmp_path / "run", config, validation=77)
     assert (run.space.resolutions, run.recipe.preprocessing.crop_fraction) == ((28,), 0.5)
+    assert [run.space.choices(field) for field in ("ks", "e", "d")] == [(3,), (3,), (2,)]
     assert run.recipe.preprocessing.mean == PUBLISHED.mean
     assert len(dataset.split("validation")) == run.dataset["validation"] == 77
     with pytest.raises(InputError, match=r"config: resolutions is .*expected whole numbers"):

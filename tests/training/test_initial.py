@@ -20,6 +20,7 @@ from ofa_tf.training import (
     progressive_stages,
     weights_digest,
 )
+from ofa_tf.training.checkpoint import keeps_classifier
 from ofa_tf.training.stage import stages_of
 from tests.micro import micro_net, micro_space, nano_net
 
@@ -44,7 +45,8 @@ def test_the_classifier_is_replaced_where_the_classes_differ(classes, class_name
     initial = PackedSupernet(micro_net(3, num_classes=classes), class_names=class_names)
     net = micro_net(5)
     fresh = net.state()
-    assert initialize(net, initial, tuple("0123456789")) == taken_over
+    initialize(net, initial, tuple("0123456789"))
+    assert keeps_classifier(initial, 10, tuple("0123456789")) == taken_over
     theirs = initial.net.state()
     for name, value in net.state().items():
         expected = fresh if name.startswith("head/classifier/") and not taken_over else theirs
@@ -89,6 +91,26 @@ def test_a_run_begins_with_it_and_is_resumed_with_it(tmp_path):
     assert again.finished_stages() == ["full", "expand2"]
     with pytest.raises(InputError, match="holds a run with another beginning"):
         open_experiment(tmp_path / "run", CONFIG, initial=PackedSupernet(nano_net(2), SYMMETRIC.to_config()))
+
+
+def test_mistakes_with_it_leave_no_run(tmp_path):
+    """Choices that its weights do not fit; a new classifier that would teach. And a run goes on with its beginning."""
+    initial = PackedSupernet(nano_net(1), SYMMETRIC.to_config(), class_names=tuple("0123456789"))
+    with pytest.raises(InputError, match="choices restrict the space of --init_from, nano; leave them out"):
+        open_experiment(tmp_path / "run", {**CONFIG, "choices": {"e": 3}}, initial=initial)
+    strange = dataclasses.replace(initial, class_names=tuple("abcdefghij"))
+    taught = {**CONFIG, "stages": {"expand2": {"epochs": 1}}}
+    for change in ({}, {"kd_ratio": 0.0, "feature_ratio": 1.0}):
+        with pytest.raises(
+            InputError, match=r"teaches in expand2, but these images have other classes.*train stage full"
+        ):
+            open_experiment(tmp_path / "run", {**taught, **change}, initial=strange)
+    assert not (tmp_path / "run").exists()
+    open_experiment(tmp_path / "untaught", {**taught, "kd_ratio": 0.0}, initial=strange)
+    run, digits = open_experiment(tmp_path / "run", taught, initial=initial)
+    for other in (None, PackedSupernet(nano_net(2), SYMMETRIC.to_config())):
+        with pytest.raises(InputError, match="began with another supernet"):
+            Trainer(run, digits, other)
 
 
 def test_how_images_are_resized_may_be_changed(tmp_path):

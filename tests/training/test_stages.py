@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -172,6 +173,8 @@ def test_the_number_of_subnets_in_a_step_is_the_recipes_where_it_says_so():
     assert [stage.subnets_per_step for stage in stages_of(PUBLISHED, Recipe(timing))] == [1, 1, 1]
     with pytest.raises(InputError, match="subnets_per_step 1, expected at least 2"):
         stages_of(PUBLISHED, Recipe({"sandwich": StageRecipe(1, subnets_per_step=1)}, schedule="sandwich"))
+    with pytest.raises(InputError, match="stage full has subnets_per_step 4, but one sub-network"):
+        stages_of(PUBLISHED, Recipe({"full": StageRecipe(1, subnets_per_step=4)}))
 
 
 def test_the_teachers_weight():
@@ -187,6 +190,13 @@ def test_the_teachers_weight():
         weight(True, kd_ratio=0.0)
     with pytest.raises(InputError, match="in schedule sandwich the largest sub-network teaches"):
         weight(True, schedule="sandwich")
+    for name, told in (
+        ("joint", "nobody teaches"),
+        ("sandwich", "the largest sub-network teaches, with a weight of 1"),
+    ):
+        with pytest.raises(InputError, match=f"kd_ratio is 1.0, but in schedule {name} {told}; leave it out"):
+            weight(False, schedule=name, kd_ratio=1.0)
+        assert weight(False, schedule=name, kd_ratio=0.0) == 0
 
 
 def test_stages_of_a_space_whose_stages_have_different_depths():
@@ -232,7 +242,19 @@ def test_recipe_round_trip():
         ({"weight_decay": -1}, "weight_decay is -1"),
         ({"stages": {"full": {"epochs": 0}}}, "epochs is 0"),
         ({"stages": {"full": {"epoch": 1}}}, "epoch"),
-        ({"stages": 3}, "recipe"),
+        (
+            {"stages": {"full": {"epochs": 2, "warmup_epochs": -1}}},
+            "warmup_epochs is -1, expected a number of at least",
+        ),
+        ({"stages": {"full": {"epochs": float("nan")}}}, "epochs is nan, expected a number above 0"),
+        ({"stages": {"full": {"epochs": 1, "learning_rate": 0}}}, "learning_rate is 0, expected a number above 0"),
+        ({"stages": {"full": {"epochs": 1, "learning_rate": math.inf}}}, "learning_rate is inf, expected"),
+        (
+            {"stages": {"full": {"epochs": 1, "subnets_per_step": -1}}},
+            "subnets_per_step is -1, expected a whole number",
+        ),
+        ({"stages": 3}, "expected an object with the fields of Recipe"),
+        ({"seed": 3_000_000}, "seed is 3000000, expected a whole number from 0 to 2000000"),
         ({"augmentation": {"flop": True}}, "flop"),
     ],
 )

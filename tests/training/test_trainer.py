@@ -132,6 +132,42 @@ def test_delayed_keeps_its_momentum_over_the_end_of_a_process(tmp_path, digits):
         Trainer(open_run(tmp_path / "lost", digits, **options), digits).train()
 
 
+def test_channels_and_their_momentum_are_sorted_once(tmp_path, digits):
+    """Stage `all` begins with the largest channels in front, and each gradient's memory moves with its channel."""
+    options = {"stages": {"full": StageRecipe(1, 0, 0.05), "all": StageRecipe(1, 0, 0.05)}, "schedule": "delayed"}
+    trainer = Trainer(open_run(tmp_path / "run", digits, **options), digits)
+    trainer.train(["full"])
+
+    def kernels(name):
+        """The kernels of that name of the elastic blocks, and what the optimizer remembers of their gradients."""
+        slots = zip(trainer.net.trainable_variables, trainer.step.optimizer.momentums, strict=True)
+        pairs = [(variable.numpy(), slot.numpy()) for variable, slot in slots if variable.path == f"{name}/kernel"]
+        # The first block has one width.
+        return pairs[1:]
+
+    def importances():
+        """By which channels are sorted: the L1 norms of the kernels that read them."""
+        return [np.abs(kernel).sum((0, 1, 3)) for kernel, _ in kernels("project")]
+
+    before, unsorted = kernels("depthwise"), importances()
+
+    def stop(*args, **options):
+        raise Interrupted
+
+    stop.optimizer, trainer.step = trainer.step.optimizer, stop
+    with pytest.raises(Interrupted):
+        trainer.train()
+    assert len(before) == 4
+    for (kernel, slot), (old_kernel, old_slot), importance in zip(kernels("depthwise"), before, unsorted, strict=True):
+        order = np.argsort(-importance, kind="stable")
+        assert (order != np.arange(len(order))).any()
+        np.testing.assert_array_equal(kernel, old_kernel[:, :, order])
+        np.testing.assert_array_equal(slot, old_slot[:, :, order])
+        assert (old_slot[:, :, order] != old_slot).any()
+    for importance in importances():
+        assert (np.diff(importance) <= 1e-5).all()
+
+
 def test_a_sandwich_holds_largest_and_smallest(tmp_path, digits):
     """Each step trains the largest, the smallest and two random ones, in place, in the run's one stage."""
     run = open_run(tmp_path, digits, stages={"sandwich": StageRecipe(2, 0, 0.05)}, schedule="sandwich")
