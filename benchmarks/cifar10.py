@@ -68,9 +68,9 @@ def _finish_row(name: str, known: dict, results: pathlib.Path, children: Childre
 
     output = results / f"{name}.json"
     if output.exists():
-        kept = with_validation(read_json(output, "row")["config"], str(output))
-        kept = kept, read_json(output, "row").get("overrides", [])
-        if kept != (json.loads(json.dumps(get_config(name).to_dict())), _OVERRIDES.value):
+        row, planned = read_json(output, "row"), json.loads(json.dumps(get_config(name).to_dict()))
+        kept = with_validation(row["config"], str(output)), row.get("overrides", [])
+        if kept != (planned, _OVERRIDES.value):
             raise InputError(f"{output}: of another configuration than {name} has now; remove it to train it anew")
         print(f"{name}: done", flush=True)
         return

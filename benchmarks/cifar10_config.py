@@ -4,9 +4,9 @@
 
 `python -m benchmarks.cifar10` runs them all. 45,000 images to learn from, 5,000 held out by `data_seed`; trained and
 scored at 32 pixels; a batch of 128, a highest rate of 0.4 after half an epoch of warm-up, Nesterov momentum of 0.9,
-pad of 4, crop and flip, label smoothing of 0.1, no dropout in any stage. Passes are those
-over the training images; each step trains one sub-network, so rows of as many passes have as many steps. Where a later
-stage shares the curve of the one before it, its first pass has a rising rate.
+pad of 4, crop and flip, label smoothing of 0.1, no dropout in any stage. Each step trains one
+sub-network, so rows of as many passes over the training images have as many steps. The first pass of each later stage
+has a rising rate.
 """
 
 import dataclasses

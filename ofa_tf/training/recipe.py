@@ -66,9 +66,9 @@ class Recipe:
         schedule: "progressive", "delayed", "joint" or "sandwich", see `stages_of`.
         decay: "stage", each stage warms up and falls to zero along a cosine of its own; "run", one cosine goes through
             all stages, scaled to each one's rate, and momentum is kept from one to the next; the first stage warms up
-            along `warmup_from_base_rate`, a later one from a tenth of the cosine. None for the schedule's own: "stage",
-            but in "delayed" the rate of "full" is constant after its warm-up, and one cosine goes through what follows,
-            momentum kept.
+            as `warmup_from_base_rate` says, a later one from a tenth of the cosine. None for the schedule's own:
+            "stage", but in "delayed" the rate of "full" is constant after its warm-up, and one cosine goes through what
+            follows, momentum kept.
         warmup_from_base_rate: a warm-up begins at the rate for `base_batch_size` images, as published, which does not
             rise where a batch is no larger; else at a tenth of the rate that it rises to.
         batch_size: images per device and step.

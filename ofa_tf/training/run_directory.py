@@ -100,6 +100,18 @@ class RunDirectory:
         )
         return new
 
+    def check_trained_by(self, replicas: int, initial: dict[str, str], teacher: dict[str, str]) -> None:
+        """Raises `InputError` where a trainer has other devices, another beginning or another teacher than the run."""
+        if replicas != self.replicas:
+            raise InputError(
+                f"{self.path}: a run of {self.replicas} devices, here are {replicas}; resume it on as many, or give "
+                f"another --run_dir"
+            )
+        if initial != self.initial:
+            raise InputError(f"{self.path}: a run that began with another supernet; give the one that it began with")
+        if teacher != self.teacher:
+            raise InputError(f"{self.path}: a run with another teacher; give the one that it began with")
+
     @staticmethod
     def open(path: str | os.PathLike) -> "RunDirectory":
         """Opens an existing run.

@@ -169,7 +169,7 @@ class KerasTeacher:
         return {"kind": "keras", "inputs": self.inputs, "digest": self.digest}
 
     def check(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> None:
-        """Raises `InputError` unless it has as many classes as the images, whatever they mean, and can see those."""
+        """Raises `InputError` unless it has as many classes as the images, or where XLA had to resize these."""
         side = self.model.input_shape[1]
         if recipe.jit_compile and side is not None and set(resolutions) != {side}:
             raise InputError(

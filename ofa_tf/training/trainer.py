@@ -120,19 +120,11 @@ class Trainer:
         self.dataset = dataset
         self.cluster = cluster or Cluster()
         self.recipe = recipe = run.recipe
-        if self.cluster.replicas != run.replicas:
-            raise InputError(
-                f"{run.path}: a run of {run.replicas} devices, here are {self.cluster.replicas}; "
-                f"resume it on as many, or give another --run_dir"
-            )
-        if run.initial != began_with(initial):
-            raise InputError(f"{run.path}: a run that began with another supernet; give the one that it began with")
+        run.check_trained_by(self.cluster.replicas, began_with(initial), {} if teacher is None else teacher.identity)
         self._given, self._kd_ratio = teacher is not None, recipe.teacher_weight(given=teacher is not None)
         self.stages = stages_of(run.space, recipe, trained=initial is not None)
         self._batch_size = recipe.batch_size * self.cluster.replicas
         self._curves = curves(recipe, self.stages, steps_per_epoch(dataset, self._batch_size), self._batch_size)
-        if run.teacher != ({} if teacher is None else teacher.identity):
-            raise InputError(f"{run.path}: a run with another teacher; give the one that it began with")
         # Where only its maps teach, it is not asked for answers.
         answers = self._answers_of(teacher) if teacher is not None and self._kd_ratio else None
         with self.cluster.waiting("making the networks", tracing=True), self.cluster.strategy.scope():
