@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError, brief
-from ofa_tf.common.config import is_number
 from ofa_tf.common.splits import split_name
 from ofa_tf.data.image_file import READABLE, UNKNOWN, OtherFile, UnreadableImage, inspect, route_of
 from ofa_tf.data.preprocessing import Encoded, decode_image
@@ -328,50 +327,3 @@ class ImageDataset:
         if name not in self.splits:
             raise InputError(f"--split={name}: dataset {self.name} has no such split, it has {', '.join(self.splits)}")
         return self.splits[name]
-
-
-DEFAULT_FRACTION, DEFAULT_LIMIT = 0.1, 10_000
-
-
-def validation_count(images: int, validation: float | None) -> int:
-    """How many of the training images are held out: as given, a fraction if below 1; else 10%, at most 10,000."""
-    if validation is None:
-        count = max(1, min(round(DEFAULT_FRACTION * images), DEFAULT_LIMIT))
-    elif not is_number(validation):
-        raise InputError(f"validation={validation!r}: expected a number of images, or a fraction below 1")
-    elif 0 < validation < 1:
-        count = max(1, round(validation * images))
-    elif validation >= 1 and int(validation) == validation:
-        count = int(validation)
-    else:
-        raise InputError(
-            f"validation={validation}: expected a whole number of images, or a fraction above 0 and below 1"
-        )
-    if count >= images:
-        raise InputError(
-            f"validation={validation}: the training set has {images} images, so at most {images - 1} can be held out; "
-            f"give fewer"
-        )
-    return count
-
-
-def stratified_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draws `count` images so that the classes keep their shares as nearly as whole numbers can; ascending."""
-    rng = np.random.default_rng(seed)
-    classes, sizes = np.unique(labels, return_counts=True)
-    shares = sizes * count / len(labels)
-    quotas = np.floor(shares).astype(np.int64)
-    # Largest remainders first; of equal ones, the larger class.
-    order = np.lexsort((-sizes, quotas - shares))
-    quotas[order[: count - quotas.sum()]] += 1
-    drawn = [
-        rng.permutation(np.flatnonzero(labels == label))[:quota] for label, quota in zip(classes, quotas, strict=True)
-    ]
-    return np.sort(np.concatenate(drawn))
-
-
-def hold_out(name: str, split: Split, validation: float | None, seed: int) -> dict[str, Split]:
-    """Divides the training images into the splits "train" and "validation", each in the original order."""
-    chosen = stratified_indices(split.labels, validation_count(len(split), validation), seed)
-    rest = np.setdiff1d(np.arange(len(split)), chosen)
-    return {"train": split.take(f"{name} train", rest), "validation": split.take(f"{name} validation", chosen)}

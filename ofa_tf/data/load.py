@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from ofa_tf.common import InputError
-from ofa_tf.data.dataset import PIXELS, ImageDataset, Split, hold_out, stratified_indices
+from ofa_tf.data.dataset import PIXELS, ImageDataset, Split
 from ofa_tf.data.folder import class_folders, printable, scan
+from ofa_tf.data.holding_out import hold_out, stratified_indices
 from ofa_tf.data.pipeline import check_seed
 from ofa_tf.data.tfds import is_prepared, prepared_parts, tfds_parts
 

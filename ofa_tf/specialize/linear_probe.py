@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from ofa_tf.data import ImageDataset
-from ofa_tf.data.dataset import stratified_indices
+from ofa_tf.data.holding_out import stratified_indices
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.specialize.opened import of_packed
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ofa_tf import data
 from ofa_tf.common import InputError
-from ofa_tf.data.dataset import stratified_indices, validation_count
+from ofa_tf.data.holding_out import held_out_quotas, stratified_indices, validation_count
 from tests.data.image_files import write_folder
 
 
@@ -215,6 +215,29 @@ def test_stratified_indices_keep_class_shares(labels, share, seed):
     for label in set(labels.tolist()):
         expected = (labels == label).sum() * count / len(labels)
         assert abs((labels[places] == label).sum() - expected) < 1
+
+
+@settings(max_examples=100)
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=20), share=st.floats(0, 1))
+def test_each_class_is_learned_and_decides(sizes, share):
+    """Of classes with two images or more, one is held out and one is not, wherever the number held out allows it."""
+    sizes = np.array(sizes)
+    count = round(share * sizes.sum())
+    quotas = held_out_quotas(sizes, count)
+    assert quotas.sum() == count
+    assert ((quotas >= 0) & (quotas <= sizes)).all()
+    if count <= (sizes - 1).sum():
+        assert (quotas < sizes).all()
+        if count >= (sizes > 1).sum():
+            assert (quotas[sizes > 1] > 0).all()
+
+
+def test_a_class_without_images_to_learn_from_is_said(tmp_path):
+    """Where more is held out than classes can spare."""
+    write_folder(tmp_path / "train", {"ant": 3, "bee": 1})
+    assert np.bincount(data.load("folder", tmp_path, validation=2).split("train").labels).tolist() == [1, 1]
+    with pytest.warns(UserWarning, match="of 2 classes keep no image to learn from"):
+        data.load("folder", tmp_path, validation=3)
 
 
 def test_digits():
