@@ -20,6 +20,7 @@ from ofa_tf.interop import load_keras_network
 from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.spaces import Arch, native_arch
 from ofa_tf.training import RunDirectory, initialize, weights_digest
+from ofa_tf.training.checkpoint import keeps_classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +129,11 @@ def names_run(name: str | os.PathLike) -> bool:
 def read_supernet(name: str | os.PathLike) -> PackedSupernet:
     """A packed supernet: one that ships, or a file; what is neither is answered with the names that ship."""
     name = os.fspath(name)
+    if _of_keras(name):
+        raise InputError(
+            f"--supernet={name}: is a network of Keras, not a supernet yet; train one that begins with it: "
+            f"tools.train --init_from={name}, then give its run as --run_dir"
+        )
     if name in zoo.supernet_names() or not pathlib.Path(name).exists():
         return zoo.packed_supernet(name)
     return PackedSupernet.load(name)
@@ -135,6 +141,10 @@ def read_supernet(name: str | os.PathLike) -> PackedSupernet:
 
 # Before the name of a network of keras.applications.
 _KERAS = "keras:"
+
+
+def _of_keras(name: str) -> bool:
+    return name.startswith(_KERAS) or pathlib.Path(name).suffix == ".keras"
 
 
 def read_initial(name: str | os.PathLike) -> PackedSupernet:
@@ -145,8 +155,13 @@ def read_initial(name: str | os.PathLike) -> PackedSupernet:
             (or a `.keras` file of one), around which a supernet is made.
     """
     name = os.fspath(name)
-    if name.startswith(_KERAS) or pathlib.Path(name).suffix == ".keras":
-        return load_keras_network(name.removeprefix(_KERAS))
+    if _of_keras(name):
+        packed = load_keras_network(name.removeprefix(_KERAS))
+        try:
+            Preprocessing.from_config(dict(packed.preprocessing))
+        except InputError as error:
+            raise InputError(f"{name}: its layers that scale pixels cannot be used here ({error})") from error
+        return packed
     if not names_run(name):
         return read_supernet(name)
     run = RunDirectory.open(name)
@@ -192,16 +207,11 @@ def _calibration(images: int) -> dict[str, int]:
 
 def _for_classes(packed: PackedSupernet, images: ImageDataset) -> Supernet:
     """The supernet, with a new classifier where the images are of other classes."""
-    if _has_classes(packed, images):
+    if keeps_classifier(packed, images.num_classes, images.class_names):
         return packed.net
     net = networks.build(packed.net.space, images.num_classes)
     initialize(net, packed, images.class_names)
     return net
-
-
-def _has_classes(packed: PackedSupernet, images: ImageDataset) -> bool:
-    same_number = images.num_classes == packed.net.space.num_classes
-    return same_number and packed.class_names in ((), images.class_names)
 
 
 def _images_of(
@@ -212,7 +222,7 @@ def _images_of(
     classes = None if other_classes else packed.class_names
     images = load(dataset or "folder", data_dir, validation, known.get("seed", 0), known=known, classes=classes)
     space = packed.net.space
-    if not _has_classes(packed, images):
+    if not keeps_classifier(packed, images.num_classes, images.class_names):
         if other_classes:
             return images
         raise InputError(

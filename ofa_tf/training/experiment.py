@@ -1,13 +1,15 @@
 """From an experiment's configuration to a run directory and its images."""
 
 import os
+import warnings
 from typing import Any
 
 from ofa_tf import spaces
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, brief
 from ofa_tf.common.config import check_whole_numbers
 from ofa_tf.common.splits import with_validation
 from ofa_tf.data import PUBLISHED, ImageDataset, load, steps_per_epoch
+from ofa_tf.data.folder import printable
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.training.checkpoint import began_with, keeps_classifier
 from ofa_tf.training.recipe import Recipe
@@ -99,6 +101,12 @@ def open_experiment(
         _check_features(recipe, space, planned, teacher)
     for name in stages or ():
         find_stage(planned, name)
+    if initial is not None and not initial.class_names and dataset.num_classes == initial.net.space.num_classes:
+        warnings.warn(
+            f"--init_from: does not name its {dataset.num_classes} classes; its classifier is kept for "
+            f"{brief(', '.join(map(printable, dataset.class_names)), 80)}, in this order",
+            stacklevel=2,
+        )
     taught = {} if teacher is None else teacher.identity
     run = RunDirectory.create(run_dir, space, source, recipe, began_with(initial), replicas, taught)
     return run, remembering(run_dir, dataset)

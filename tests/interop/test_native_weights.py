@@ -2,6 +2,7 @@
 
 import dataclasses
 import tarfile
+import warnings
 
 import keras
 import numpy as np
@@ -10,22 +11,31 @@ import pytest
 from ofa_tf import interop, spaces
 from ofa_tf.common import InputError
 from ofa_tf.data import Preprocessing
+from ofa_tf.interop import native_weights
 from tests.reference import shared
 
 SIDE = 64
 
 
 def application(name: str, classes: int = 7) -> keras.Model:
-    """With random weights, and batch norms that do something."""
+    """With random weights."""
     keras.utils.set_random_seed(1)
     options = {"weights": None, "classes": classes, "input_shape": (SIDE, SIDE, 3), "classifier_activation": None}
-    model = getattr(keras.applications, name)(**options)
+    return lively(getattr(keras.applications, name)(**options))
+
+
+def lively(model: keras.Model) -> keras.Model:
+    """The model with weights whose answers depend on its inputs: those that it begins with fade block by block."""
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             shape = layer.gamma.shape
             gamma, variance = rng.uniform(0.5, 1.5, (2, *shape))
             layer.set_weights([gamma, rng.normal(0, 0.2, shape), rng.normal(0, 0.2, shape), variance])
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+            kernel, *bias = layer.get_weights()
+            read = kernel[..., 0].size if isinstance(layer, keras.layers.Conv2D) else kernel[..., 0, 0].size
+            layer.set_weights([rng.normal(0, np.sqrt(1 / read), kernel.shape), *bias])
     return model
 
 
@@ -78,6 +88,142 @@ def test_another_network_is_refused(tmp_path):
         interop.load_keras_network(tmp_path / "c.keras")
     with pytest.raises(InputError, match="no such file"):
         interop.load_keras_network("MobileNetV9")
+
+
+def head_of_ones_own(features, **classifier):
+    return keras.layers.Dense(3, **classifier)(keras.layers.GlobalAveragePooling2D()(features))
+
+
+def base() -> keras.Model:
+    return lively(keras.applications.MobileNetV2((SIDE, SIDE, 3), include_top=False, weights=None))
+
+
+def test_a_base_with_a_head_of_ones_own(tmp_path):
+    """Pixels scaled by plain operations, as Keras's guides do it, a head and a softmax: no warning, the same logits."""
+    inputs = keras.Input((SIDE, SIDE, 3))
+    scaled = keras.applications.mobilenet_v2.preprocess_input(inputs)
+    model = keras.Model(inputs, head_of_ones_own(base()(scaled), activation="softmax"))
+    model.save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        packed = interop.load_keras_network(tmp_path / "model.keras")
+    assert packed.net.space.num_classes == 3
+
+
+def test_pixels_that_nothing_scales_are_said(tmp_path):
+    """A model whose caller scales pixels: how it was is not in the file, so what is assumed is told."""
+    application("MobileNetV2").save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match=r"model\.keras: nothing in it scales pixels"):
+        interop.load_keras_network(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda pixels: head_of_ones_own(base()(pixels / 255.0)),
+        lambda pixels: keras.layers.Dense(3)(keras.layers.GlobalMaxPooling2D()(base()(pixels / 127.5 - 1))),
+        lambda pixels: head_of_ones_own(base()(pixels / 127.5 - 1), activation="sigmoid"),
+    ],
+    ids=["scaled otherwise", "another pooling", "sigmoid"],
+)
+def test_what_computes_something_else_is_refused(tmp_path, changed):
+    """The weights have the right shapes, but what stands between them is another thing."""
+    pixels = keras.Input((SIDE, SIDE, 3))
+    keras.Model(pixels, changed(pixels)).save(tmp_path / "model.keras")
+    with pytest.raises(InputError, match=r"model\.keras: has the weights of MobileNetV2 but gives other answers"):
+        interop.load_keras_network(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize(
+    ("classifier", "scaling", "problem"),
+    [
+        ({"units": 1}, {"scale": 1 / 127.5, "offset": -1.0}, "has one output"),
+        ({"units": 3}, {"scale": 0.0}, "scales pixels by"),
+    ],
+)
+def test_models_without_classes_or_scale(tmp_path, classifier, scaling, problem):
+    """One line that names the file."""
+    pixels = keras.Input((SIDE, SIDE, 3))
+    features = base()(keras.layers.Rescaling(**scaling)(pixels))
+    outputs = keras.layers.Dense(**classifier)(keras.layers.GlobalAveragePooling2D()(features))
+    keras.Model(pixels, outputs).save(tmp_path / "model.keras")
+    with pytest.raises(InputError, match=rf"model\.keras: .*{problem}"):
+        interop.load_keras_network(tmp_path / "model.keras")
+
+
+def test_files_that_are_none(tmp_path):
+    """A folder and a truncated file are not called missing."""
+    (tmp_path / "folder.keras").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        interop.load_keras_network(tmp_path / "folder.keras")
+    (tmp_path / "cut.keras").write_bytes(b"PK\3\4 and no more")
+    with pytest.raises(InputError, match="may be truncated"):
+        interop.load_keras_network(tmp_path / "cut.keras")
+
+
+def lite0_tensors(classes: int = 4) -> dict[str, np.ndarray]:
+    """Random weights of EfficientNet-Lite0 as PyTorch lays them out, by module."""
+    space, native = spaces.native_space("EfficientNetLite0", num_classes=classes)
+    rng, tensors = np.random.default_rng(0), {}
+    for block in space.blocks(native):
+        for operation in (it for it in spaces.operations(block) if it.name):
+            name, channels = f"{block.name}.{operation.name}", (operation.out_channels,)
+            if operation.kind == "norm":
+                tensors |= {f"{name}.{leaf}": rng.uniform(0.5, 1.5, channels) for leaf in NORM_LEAVES}
+                continue
+            inputs = () if operation.kind == "depthwise" else (operation.in_channels,)
+            if operation.kind != "dense":
+                inputs = (*(inputs or (1,)), *operation.kernel)
+            tensors[f"{name}.weight"] = rng.normal(0, 0.1, (*channels, *inputs))
+            if operation.bias:
+                tensors[f"{name}.bias"] = rng.normal(0, 0.1, channels)
+    return {name: value.astype(np.float32) for name, value in tensors.items()}
+
+
+NORM_LEAVES = ("weight", "bias", "running_mean", "running_var")
+
+
+def load_lite0(monkeypatch, tensors):
+    """What the reader makes of a file of these tensors, without PyTorch."""
+    monkeypatch.setattr(native_weights, "read_state_dict", lambda _: tensors)
+    return interop.load_efficientnet_lite0("lite.pth")[0]
+
+
+def test_order_of_a_modules_tensors_does_not_matter(monkeypatch):
+    """Names decide which is which: a file in another order gives the same supernet."""
+    tensors = lite0_tensors()
+    one = load_lite0(monkeypatch, tensors).net.state()
+    modules = list(dict.fromkeys(name.rpartition(".")[0] for name in tensors))
+    # The modules' order is that of the network; within each the names are turned round.
+    turned = {
+        name: tensors[name]
+        for module in modules
+        for name in reversed([it for it in tensors if it.rpartition(".")[0] == module])
+    }
+    other = load_lite0(monkeypatch, turned).net.state()
+    for name, value in one.items():
+        np.testing.assert_array_equal(other[name], value)
+
+
+@pytest.mark.parametrize("spoiled", ["transposed", "misshapen", "not a number", "empty", "unknown"])
+def test_damaged_lite0_files_are_refused(monkeypatch, spoiled):
+    """Each in one line, none taken over in another order of axes."""
+    tensors = lite0_tensors()
+    classifier = next(name for name in reversed(tensors) if name.endswith("classifier.weight"))
+    mean = next(name for name in tensors if name.endswith("running_mean"))
+    match spoiled:
+        case "transposed":
+            tensors[classifier] = tensors[classifier].T
+        case "misshapen":
+            tensors[mean] = tensors[mean][1:]
+        case "not a number":
+            tensors[mean][0] = np.nan
+        case "unknown":
+            tensors["stem.extra"] = tensors[mean]
+        case _:
+            tensors = {}
+    with pytest.raises(InputError, match=r"lite\.pth"):
+        load_lite0(monkeypatch, tensors)
 
 
 def lite0_file():

@@ -74,7 +74,7 @@ def test_stages_may_be_left_out():
 
 
 def test_a_run_begins_with_it_and_is_resumed_with_it(tmp_path):
-    """The space and the preprocessing are the initial supernet's; other weights are another run."""
+    """Space and preprocessing are the initial supernet's; other weights are another run; classes unknown are said."""
     initial = PackedSupernet(nano_net(1), SYMMETRIC.to_config(), class_names=tuple("abcdefghij"))
     before = weights_digest(initial.net)
     run, digits = open_experiment(tmp_path / "run", CONFIG, initial=initial)
@@ -89,7 +89,10 @@ def test_a_run_begins_with_it_and_is_resumed_with_it(tmp_path):
     assert np.abs(trainer.net.named_variables()["stem/conv/kernel"].numpy() - stem).max() > 0
     again, _ = open_experiment(tmp_path / "run", CONFIG, initial=initial)
     assert again.finished_stages() == ["full", "expand2"]
-    with pytest.raises(InputError, match="holds a run with another beginning"):
+    with (
+        pytest.raises(InputError, match="holds a run with another beginning"),
+        pytest.warns(UserWarning, match=r"does not name its 10 classes; its classifier is kept for 0, 1, 2, "),
+    ):
         open_experiment(tmp_path / "run", CONFIG, initial=PackedSupernet(nano_net(2), SYMMETRIC.to_config()))
 
 
