@@ -11,16 +11,21 @@ from ofa_tf.common import cli
 
 _PAIRS = flags.DEFINE_string("pairs", None, "the file of tools.collect_accuracy", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "the predictor's .npz file", required=True)
+_SPLIT = flags.DEFINE_string("split", None, "of the pairs to fit to; the file's only one unless given")
 _SEED = flags.DEFINE_integer("seed", 0, "of the fit and of the choice of held-out pairs", lower_bound=0)
 
 
 def main(argv):
     """Fits."""
     del argv
+    from ofa_tf.common import InputError
     from ofa_tf.predictors import AccuracyPredictor, PairsFile
+    from ofa_tf.predictors.accuracy_predictor import MIN_PAIRS
 
     pairs = PairsFile(_PAIRS.value)
-    archs, accuracies = pairs.accuracies()
+    archs, accuracies = pairs.accuracies(_SPLIT.value)
+    if len(archs) < MIN_PAIRS:
+        raise InputError(f"{_PAIRS.value}: holds {len(archs)} pairs, expected at least {MIN_PAIRS}; collect more")
     predictor = AccuracyPredictor.fit(
         pairs.space, archs, accuracies, seed=_SEED.value, provenance={"pairs": _PAIRS.value}
     )

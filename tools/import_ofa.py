@@ -49,12 +49,15 @@ def main(argv):
     from ofa_tf.common import InputError, file_sha256, write_json
 
     given = _CHECKPOINT.value
-    if not pathlib.Path(given).exists():
+    # A file comes before the name that it has: there may be no connection.
+    is_file = pathlib.Path(given).is_file()
+    if not is_file:
         given = interop.published_name(given)
-    named = given in (*interop.published_names(), *zoo.names())
-    if not named and not pathlib.Path(given).is_file():
+    named = not is_file and given in (*interop.published_names(), *zoo.names())
+    if not named and not is_file:
+        found = "is a folder" if pathlib.Path(given).is_dir() else "no such file"
         raise InputError(
-            f"--checkpoint={given}: no such file, and no published name; names are "
+            f"--checkpoint={given}: {found}, and no published name; names are "
             f"{', '.join(interop.published_names())}, and those of zoo.names(), such as {zoo.names()[-1]}"
         )
     _check_flags(given, named)
@@ -99,6 +102,8 @@ def _import_supernet(path, given, named, source):
     except ValueError:
         raise InputError(f"--width_mult={','.join(_WIDTH_MULT.value)}: expected numbers such as 0.35") from None
     if _SPACE.value == _LITE:
+        if widths:
+            raise InputError(f"--width_mult: {_LITE} has its own widths; leave --width_mult out")
         return _import_lite(path, source)
     space = interop.inferred_space(path, _SPACE.value or (given if named else None), widths)
     net = networks.build(space)
@@ -112,10 +117,12 @@ def _import_lite(path, source):
     from ofa_tf import interop
     from ofa_tf.data.names import imagenet_names
 
-    # ImageNet's ids, sorted, are the network's classes.
-    packed, report = interop.load_efficientnet_lite0(path, class_names=tuple(sorted(imagenet_names())))
+    packed, report = interop.load_efficientnet_lite0(path)
+    # ImageNet's ids, sorted, are the classes of the published network.
+    names = tuple(sorted(imagenet_names()))
+    class_names = names if len(names) == packed.net.space.num_classes else ()
     provenance = {**packed.provenance, **source, "licence": "Apache-2.0"}
-    dataclasses.replace(packed, provenance=provenance).save(_OUTPUT.value)
+    dataclasses.replace(packed, class_names=class_names, provenance=provenance).save(_OUTPUT.value)
     return report
 
 

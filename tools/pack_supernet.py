@@ -4,11 +4,12 @@
 
 The file is what tools.evaluate, tools.collect_accuracy and tools.export_tflite take as `--supernet`, and what
 tools.train can start from. It holds the weights (kernels in half precision unless `--dtype=float32`), the space, the
-class names, the preprocessing, and where it all comes from: configuration, data, metrics, and the commit if the run's
-code lies in a git checkout.
+class names, the preprocessing, and where it all comes from: configuration, data, metrics, and the commit if this code
+lies in a git checkout of its own.
 """
 
 import datetime
+import pathlib
 import subprocess
 
 from absl import flags
@@ -57,8 +58,16 @@ def main(argv):
 
 
 def _commit() -> str:
-    """The checkout's commit, "" where there is none."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    """The commit of this code's checkout, "" where there is none."""
+    folder = pathlib.Path(__file__).resolve().parents[1]
+    if not (folder / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git here
+        return ""
     return done.stdout.strip()
 
 

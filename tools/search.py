@@ -118,12 +118,12 @@ def _constraints() -> tuple[list, str, str]:
             "--max_peak_memory_bytes"
         )
     table = None if _LATENCY_TABLE.value is None else open_latency_predictor(_LATENCY_TABLE.value)
-    # Published tables and regressions do not say what they are of.
+    # Regressions do not say what they are of; a published table counts as one of float32.
     measured = getattr(table, "precision", None)
     if None not in (measured, _PRECISION.value) and measured != _PRECISION.value:
         raise InputError(
-            f"--precision={_PRECISION.value}: {_LATENCY_TABLE.value} was measured in {measured}; leave --precision "
-            f"out, or give a table of {_PRECISION.value}"
+            f"--precision={_PRECISION.value}: {_LATENCY_TABLE.value} counts as one of {measured} files; leave "
+            f"--precision out, or give a table of {_PRECISION.value}"
         )
     precision = _PRECISION.value or measured or "int8"
     form = form_of(precision, _LIMITS.form.value, limits=limits, table_form=getattr(table, "form", None))

@@ -110,6 +110,19 @@ def _read_text(path: pathlib.Path, what: str) -> str:
         raise InputError(f"{path}: cannot be read as {what} ({error}); write it anew") from error
 
 
+def parse_json(text: str) -> Any:
+    """The value of a JSON text; a key that occurs twice in an object raises a `ValueError`, as bad JSON does."""
+    return json.loads(text, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{brief(next(key for key in keys if keys.count(key) > 1), 80)!r} occurs twice")
+    return found
+
+
 def read_json(path: str | os.PathLike, what: str = "JSON") -> Any:
     """Reads a JSON file; a missing or damaged one raises an `InputError` that names it.
 
@@ -120,10 +133,10 @@ def read_json(path: str | os.PathLike, what: str = "JSON") -> Any:
     path = pathlib.Path(path)
     text = _read_text(path, what)
     try:
-        return json.loads(text)
+        return parse_json(text)
     # Not only a JSONDecodeError: of a number, Python converts so many digits at most.
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a whole {what} ({error}); it may be truncated: write it anew") from error
+        raise InputError(f"{path}: not a whole {what} ({error}); it may be damaged: write it anew") from error
 
 
 def append_json_line(path: str | os.PathLike, value: Any) -> None:

@@ -61,7 +61,10 @@ def load_ofa_accuracy_predictor(path: str | os.PathLike) -> AccuracyPredictor:
         layers[0][0] = np.concatenate(np.split(layers[0][0], ends)[::-1])
     provenance = {"source": os.path.basename(path), "sha256": file_sha256(path)}
     trusted = None if space.family == "resnet" else _MOBILENET_TRUSTED
-    return AccuracyPredictor(space, tuple(map(tuple, layers)), provenance=provenance, trusted_resolutions=trusted)
+    try:
+        return AccuracyPredictor(space, tuple(map(tuple, layers)), provenance=provenance, trusted_resolutions=trusted)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; give a published accuracy predictor") from error
 
 
 def _space(path: str | os.PathLike, inputs: int) -> Space:

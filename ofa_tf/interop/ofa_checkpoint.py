@@ -62,6 +62,8 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
             raise InputError(
                 f"{path}: tensor {name} is {value.dtype}, {value.layout}, expected plain numbers; save it as float32"
             )
+        if not bool(value.isfinite().all()):
+            raise InputError(f"{path}: tensor {name} holds NaN or infinity; use an older checkpoint")
     # NumPy has no bfloat16, and nothing here needs more than float32.
     return {
         name: (value.float() if value.is_floating_point() else value).detach().numpy()

@@ -87,6 +87,8 @@ class PackedSupernet:
                 raise InputError(f"expected an object for each of {', '.join(facts)}")
             if not all(isinstance(name, str) for name in class_names):
                 raise InputError("class_names are not all names")
+            if len(class_names) not in (0, space.num_classes):
+                raise InputError(f"names {len(class_names)} classes, its space has {space.num_classes}")
             facts["dataset"] = with_validation(facts["dataset"], "dataset")
             weights = sum(value.size for value in arrays.values())
             # Before that many are made: there may not be the memory.

@@ -168,6 +168,8 @@ class Supernet(keras.Model):
                     f"{source}: tensor {name} has shape {state[name].shape}, space {self.space.name} expects "
                     f"{tuple(variable.shape)}; the file belongs to another space"
                 )
+            if not np.isfinite(state[name]).all():
+                raise InputError(f"{source}: tensor {name} holds NaN or infinity; use an older file or make it anew")
         for name, variable in own.items():
             variable.assign(state[name])
 

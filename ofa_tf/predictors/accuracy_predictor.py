@@ -14,6 +14,7 @@ import threadpoolctl
 import tqdm
 
 from ofa_tf.common import InputError, RecordFormat
+from ofa_tf.common.config import check_whole
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
 from ofa_tf.spaces import Arch, Space, costs, from_config
 from ofa_tf.spaces.population import CostTable, cost_table, encode, evaluate_all, feature_count, features
@@ -83,6 +84,7 @@ def fit_layers(
     # Takes more than a second to import, and only fitting needs it.
     from sklearn.neural_network import MLPRegressor
 
+    check_whole("seed", seed, 0, 2**32 - 1)
     if epochs is None:
         epochs = int(np.clip(_EXAMPLES_SEEN / len(inputs), _FEWEST_EPOCHS, _MOST_EPOCHS))
     mean, scale = targets.mean(), max(targets.std(), 1e-6)

@@ -100,7 +100,7 @@ def test_json_is_read_as_written(tmp_path_factory, value):
     assert common.read_json(path) == value
 
 
-@pytest.mark.parametrize("text", ["", '{"a": 1', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", '{"a": 1', "[" * 100_000, '{"b": {"a": 1, "a": 2}}'])
 def test_damaged_json_is_named(tmp_path, text):
     (path := tmp_path / "table.json").write_text(text)
     with pytest.raises(InputError) as error:

@@ -128,6 +128,10 @@ def test_files_that_are_no_such_table(tmp_path):
     for text, message in (
         ("a: {count: 1, mean: 1.0, std: 0.1}\n", "entry 'a' is not one of a published latency table"),
         ("- 1\n", "holds list"),
+        (
+            whole + whole.split("\n")[0] + " {count: 1, mean: 1.0, std: 0.1}\n",
+            r"224_lookup_table\.yaml: .* occurs 2 times",
+        ),
         ("a: [", "cannot be read as YAML"),
         ("!!python/object/apply:os.system ['true']\n", "cannot be read as YAML"),
         (whole.replace("mean:", "mode:", 1), "expected count, mean and std"),
@@ -140,6 +144,10 @@ def test_files_that_are_no_such_table(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="no such file"):
         interop.load_ofa_latency_table(tmp_path / "missing.yaml")
+    path.write_text(whole, encoding="utf-8")
+    (tmp_path / "224_again.yaml").write_text(whole, encoding="utf-8")
+    with pytest.raises(InputError, match=r"224_lookup_table\.yaml: is of images of 224 pixels, as another file"):
+        interop.load_ofa_latency_table(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no published latency table"):
         interop.load_ofa_latency_table(tmp_path / "empty")

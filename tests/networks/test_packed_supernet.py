@@ -13,12 +13,12 @@ def test_what_is_packed_comes_back(tmp_path, dtype, tolerance):
     """Space, facts, and logits: bit for bit in float32, to half precision's rounding in float16."""
     net = micro_net()
     path = tmp_path / "supernet.npz"
-    facts = {"class_names": ("a", "b"), "preprocessing": {"crop_fraction": 1.0}, "provenance": {"run": "x"}}
+    facts = {"class_names": tuple("abcdefghij"), "preprocessing": {"crop_fraction": 1.0}, "provenance": {"run": "x"}}
     PackedSupernet(net, dataset={"seed": 3}, **facts).save(path, dtype=dtype)
     packed = PackedSupernet.load(path)
     assert packed.net.space == net.space
     assert (packed.class_names, packed.preprocessing, packed.dataset, packed.provenance) == (
-        ("a", "b"),
+        tuple("abcdefghij"),
         {"crop_fraction": 1.0},
         {"seed": 3},
         {"run": "x"},
@@ -52,4 +52,18 @@ def test_files_that_are_no_supernet(tmp_path):
     arrays.pop("net/head/classifier/bias")
     np.savez(path, **arrays)
     with pytest.raises(InputError, match=r"supernet\.npz: tensor head/classifier/bias is missing"):
+        PackedSupernet.load(path)
+
+
+def test_what_a_file_cannot_mean(tmp_path):
+    """Names of other classes than the outputs are of, and weights that are no numbers: not loaded."""
+    path = tmp_path / "supernet.npz"
+    PackedSupernet(micro_net(), class_names=("a", "b")).save(path)
+    with pytest.raises(InputError, match=r"supernet\.npz: names 2 classes, its space has 10"):
+        PackedSupernet.load(path)
+    net = micro_net()
+    bias = net.named_variables()["head/classifier/bias"]
+    bias.assign(np.full(bias.shape, np.nan))
+    PackedSupernet(net).save(path)
+    with pytest.raises(InputError, match=r"supernet\.npz: tensor head/classifier/bias holds NaN"):
         PackedSupernet.load(path)

@@ -79,6 +79,9 @@ def test_whole_path_on_a_folder(tmp_path, photos, trained):
     assert len(before.splitlines()) == 13
     predictor = tmp_path / "predictor.npz"
     metrics = json.loads(run("tools.fit_accuracy_predictor", f"--pairs={pairs}", f"--output={predictor}", anew=True))
+    fit = ("tools.fit_accuracy_predictor", f"--pairs={pairs}", f"--output={predictor}")
+    assert "seed" in run(*fit, "--seed=5000000000", code=2)
+    assert "holds no pair of split 'test'" in run(*fit, "--split=test", code=2)
     assert {"kendall_tau", "spearman", "rmse"} <= metrics.keys()
     arch = tmp_path / "arch.json"
     limits = ("--max_macs=3e5", "--generations=5")

@@ -1,6 +1,7 @@
 """From a published checkpoint to evaluation and search on the command line."""
 
 import json
+import os
 import pathlib
 import socket
 import subprocess
@@ -125,9 +126,29 @@ def test_flags_that_contradict(tmp_path):
         ((supernet, "--space=ofa_tiny"), "leave --space out"),
         ((file, f"--specialized={net}", "--width_mult=1.0"), "leave --width_mult out"),
         ((file, "--width_mult=0.35"), "--width_mult: of which family"),
+        ((file, "--space=ofa_efficientnet_lite", "--width_mult=0.5"), "has its own widths"),
+        ((f"--checkpoint={tmp_path}",), "is a folder"),
     ):
         assert message in run("tools.import_ofa", *arguments, output, code=2)
     assert [path.name for path in tmp_path.iterdir()] == ["file.pth"]
+
+
+def test_a_file_comes_before_the_name_that_it_has(tmp_path):
+    """A file called as its authors call it is read, not fetched."""
+    name = "ofa_mbv3_d234_e346_k357_w1.2"
+    (tmp_path / name).write_bytes(b"no checkpoint")
+    cache = tmp_path / "cache"
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.import_ofa", f"--checkpoint={name}", "--output=out.npz"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OFA_TF_CACHE": str(cache), "OFA_TF_MIRROR": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 2
+    assert "needs torch" in done.stderr or f"{name}: cannot be read" in done.stderr
+    assert not cache.exists()
 
 
 def test_without_torch(tmp_path):
