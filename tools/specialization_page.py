@@ -5,18 +5,21 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from ofa_tf.common import InputError, OfaError, as_called
+from ofa_tf.common import InputError, OfaError
 from ofa_tf.devices import HOST, host
 from ofa_tf.report import write_specialization
 from ofa_tf.specialize import Specialization
 from ofa_tf.specialize.work import say
 
 
-def write_page(done: Specialization, *, baselines: Sequence[str] = (), **options: Any) -> pathlib.Path:
+def write_page(
+    done: Specialization, *, command: str = "", baselines: Sequence[str] = (), **options: Any
+) -> pathlib.Path:
     """Writes `report.html` and `report.json` into the folder of the results.
 
     Args:
         done: the targets' results, and with what they were made.
+        command: by which they were made.
         baselines: names of `ofa_tf.devices.baselines`, which are only timed on this machine, and published networks,
             see `ofa_tf.specialize.finetuned_baselines`, which learn the same images first.
         options: of `write_specialization`.
@@ -42,7 +45,7 @@ def write_page(done: Specialization, *, baselines: Sequence[str] = (), **options
         run_directory=opened.run.path if opened and opened.run else None,
         say=say,
         **{
-            "notes": {"command": as_called("python -m tools.specialize"), "decisions": decisions, **supernet},
+            "notes": {"command": command, "decisions": decisions, **supernet},
             **options,
         },
     )

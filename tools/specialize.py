@@ -27,9 +27,12 @@ the published weights. With `--learn`, measured networks correct the latency tab
 added to the accuracy pairs.
 """
 
+import shlex
+import sys
+
 from absl import flags
 
-from ofa_tf.common import InputError, OfaError, cli
+from ofa_tf.common import InputError, OfaError, as_called, cli
 from ofa_tf.common.form import PRECISIONS
 from ofa_tf.devices import device_flags
 
@@ -110,6 +113,7 @@ def main(argv):
     check_baselines(_BASELINES.value)
 
     targets = [_one_target()] if _TARGETS.value is None else read_targets(_TARGETS.value)
+    command = as_called(f"python -m tools.specialize {shlex.join(sys.argv[1:])}")
     source = _SOURCE.values()
     supernet = source["supernet"]
     if _PHOTOS.value is None:
@@ -123,7 +127,7 @@ def main(argv):
         predictor=_PREDICTOR.value,
         workers=_WORKERS.value,
         learn=_LEARN.value,
-        on_done=lambda done: write_page(done, baselines=_BASELINES.value, co2_lb_per_hour=_CO2.value),
+        on_done=lambda done: write_page(done, command=command, baselines=_BASELINES.value, co2_lb_per_hour=_CO2.value),
         settings=device_flags.settings(_TABLE_ROUNDS.value or (8 if _PHOTOS.value is None else None)),
         options=device_flags.options(threads=1, runs=1, seconds=0.0),
     )

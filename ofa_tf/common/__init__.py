@@ -1,7 +1,7 @@
 """What every room may use: errors for users, atomic files, files with a header. Imports no other room."""
 
 from ofa_tf.common.commands import as_called
-from ofa_tf.common.errors import InputError, OfaError, brief
+from ofa_tf.common.errors import InputError, OfaError, brief, printable
 from ofa_tf.common.files import (
     append_json_line,
     atomic_path,
@@ -27,6 +27,7 @@ __all__ = [
     "check_writable",
     "file_sha256",
     "load_npz",
+    "printable",
     "read_json",
     "read_json_lines",
     "save_npz",

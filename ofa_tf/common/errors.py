@@ -1,5 +1,6 @@
 """Errors that are shown to a user as one line; everything else is a bug and keeps its traceback."""
 
+import os
 from typing import Any
 
 from ofa_tf.common.commands import as_called
@@ -16,6 +17,15 @@ def brief(found: Any, characters: int = 200) -> str:
         return line
     first = (characters - 5) // 2
     return f"{line[:first]} ... {line[first + 5 - characters :]}"
+
+
+def printable(text: str) -> str:
+    """A name in one line, as it is but for what no terminal shows: control characters, and bytes that are not UTF-8."""
+    return "".join(
+        letter if letter.isprintable() else os.fsencode(letter).decode(errors="backslashreplace")
+        if 0xDC80 <= ord(letter) <= 0xDCFF else letter.encode("unicode_escape").decode()
+        for letter in text
+    )  # fmt: skip
 
 
 class OfaError(Exception):

@@ -7,9 +7,6 @@ damaged files are known, and named at once, before anything is computed.
 
 import collections
 import concurrent.futures
-import dataclasses
-import errno
-import hashlib
 import itertools
 import os
 import pathlib
@@ -21,8 +18,7 @@ from collections.abc import Collection, Iterator, Sequence
 import tensorflow as tf
 import tqdm
 
-from ofa_tf.common import InputError, brief, write_text
-from ofa_tf.common.download import cache_folder
+from ofa_tf.common import InputError, brief, printable
 from ofa_tf.data.dataset import FILES, Split, reason_of
 from ofa_tf.data.image_file import (
     JPEG,
@@ -34,62 +30,14 @@ from ofa_tf.data.image_file import (
     is_raw,
     meant_as_image,
 )
+from ofa_tf.data.left_out import ClassFolder, ImageFile, images_beside, is_hidden, tell, told_reasons
 from ofa_tf.data.preprocessing import Encoded, decode_image
 
-# More than that of all images cannot be an accident.
-MAX_UNREADABLE_SHARE = 0.2
 # Each file is decoded once before the first step, where all of them have no more bytes: some ten seconds.
 WHOLE_BYTES = 1 << 30
 
-# What an operating system leaves in folders of photos, beside names that begin with a dot.
-_SYSTEM = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "ehthumbs.db"}
 _AT_ONCE = 64
 _THREADS = 8
-# What of the message is told name by name; it is to fit on one screen.
-_NAMED_CLASSES = 8
-_NAMED_CHARACTERS = 400
-
-_HINTS = {".heic": "pip install pillow-heif reads .heic"}
-
-
-@dataclasses.dataclass
-class _File:
-    """An image of a class, or the reason why it is none."""
-
-    path: str
-    label: int
-    route: int | None = None
-    size: int = 0
-    looks_whole: bool = True
-    left_out: str = ""
-    unreadable: str = ""
-    # Found to be damaged while a run used it, which keeps its place in the run's data.
-    lost: bool = False
-
-    def refuse(self, unreadable: str, left_out: str, meant: bool) -> None:
-        """A file that is meant to be an image cannot be read; of another, it is enough to be counted."""
-        if meant:
-            self.unreadable = unreadable
-        else:
-            self.left_out = left_out
-
-
-@dataclasses.dataclass
-class _Class:
-    """What one class folder of one split holds."""
-
-    split: str
-    name: str
-    label: int
-    folder: str
-    images: list[_File]
-    left_out: collections.Counter[str]
-
-    def counted(self) -> collections.Counter[str]:
-        """How many files are left out, by reason."""
-        short = ("empty", "not an image", os.strerror(errno.EACCES))
-        unreadable = [file.unreadable for file in self.images if file.unreadable and not file.lost]
-        return self.left_out + collections.Counter(it if it in short else "damaged" for it in unreadable)
 
 
 def class_folders(folder: pathlib.Path) -> dict[str, str]:
@@ -103,7 +51,7 @@ def class_folders(folder: pathlib.Path) -> dict[str, str]:
         _identity(str(parent)): str(parent) for parent in (folder, *pathlib.Path(os.path.abspath(folder)).parents)
     }
     for name in _entries(folder):
-        if not _is_hidden(name) and os.path.isdir(os.path.join(folder, name)):
+        if not is_hidden(name) and os.path.isdir(os.path.join(folder, name)):
             spoken = unicodedata.normalize("NFC", os.fsencode(name).decode(errors="backslashreplace"))
             if spoken in found:
                 raise InputError(f"{folder}: two folders name the class {brief(spoken)}; rename or join them")
@@ -119,7 +67,11 @@ def class_folders(folder: pathlib.Path) -> dict[str, str]:
 
 
 def scan(
-    root: pathlib.Path, folders: dict[str, dict[str, str]], class_names: Sequence[str], lost: Collection[str] = ()
+    root: pathlib.Path,
+    folders: dict[str, dict[str, str]],
+    class_names: Sequence[str],
+    lost: Collection[str] = (),
+    splits: Collection[str] = (),
 ) -> dict[str, Split]:
     """The readable images of each split of a data set's folder, told of in one warning where anything is left out.
 
@@ -129,6 +81,7 @@ def scan(
         class_names: of the data set, in the order of the labels.
         lost: paths from the folder on, of images that were found to be damaged after all had been looked at. They keep
             their places, and are passed over, whether they are still there or not.
+        splits: what folders of other splits may be called, to be told where images lie in none of them.
 
     Returns:
         A `Split` for each of `folders`.
@@ -153,7 +106,8 @@ def scan(
             _keep_place(root, found, path)
         _decode_all(root, [file for kind in found for file in kind.images if not (file.unreadable or file.lost)])
         strays = {split: _strays(root / split) for split in folders}
-    _tell(root, found, strays)
+    beside = images_beside(root, set(folders))
+    tell(root, found, strays, beside, splits)
     return {split: _split(root / split, [kind for kind in found if kind.split == split]) for split in folders}
 
 
@@ -164,15 +118,11 @@ def _entries(folder: str | os.PathLike) -> list[str]:
         raise InputError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _SYSTEM
-
-
 def _inspected(
     pool: concurrent.futures.Executor, bar: tqdm.tqdm, folder: pathlib.Path, name: str, directory: str, label: int
-) -> _Class:
+) -> ClassFolder:
     """All files of a class, those of its sub-folders too."""
-    found = _Class(folder.name, name, label, os.path.join(folder, directory), [], collections.Counter())
+    found = ClassFolder(folder.name, name, label, os.path.join(folder, directory), [], collections.Counter())
     paths = _walk(found.folder, found.left_out)
     for files in pool.map(lambda paths: [_inspect(path, label) for path in paths], _portions(paths, _AT_ONCE)):
         bar.update(len(files))
@@ -186,21 +136,21 @@ def _inspected(
     return found
 
 
-def _keep_place(root: pathlib.Path, found: list[_Class], lost: str) -> None:
+def _keep_place(root: pathlib.Path, found: list[ClassFolder], lost: str) -> None:
     """Marks an image as lost, or puts one that is no longer there where it was."""
     path = os.path.join(root, lost)
     for kind in found:
         if path.startswith(f"{kind.folder}/"):
             file = next((file for file in kind.images if file.path == path), None)
             if file is None:
-                file = _File(path, kind.label, 0)
+                file = ImageFile(path, kind.label, 0)
                 kind.images.append(file)
                 # As `_walk` goes: the files of a folder, then those of its folders.
                 kind.images.sort(key=_place_in_walk)
             file.lost = True
 
 
-def _place_in_walk(file: _File) -> list[tuple[bool, str]]:
+def _place_in_walk(file: ImageFile) -> list[tuple[bool, str]]:
     *folders, name = file.path.split("/")
     return [*((True, folder) for folder in folders), (False, name)]
 
@@ -228,7 +178,7 @@ def _walk(top: str, left_out: collections.Counter[str]) -> Iterator[str]:
             path = os.path.join(folder, name)
             if not os.path.isdir(path):
                 yield path
-            elif _is_hidden(name):
+            elif is_hidden(name):
                 left_out["hidden folder"] += 1
             elif (identity := _identity(path)) in seen:
                 left_out["folder that is there already"] += 1
@@ -246,10 +196,10 @@ def _identity(path: str) -> tuple[int, int] | str:
     return status.st_dev, status.st_ino
 
 
-def _inspect(path: str, label: int) -> _File | None:
+def _inspect(path: str, label: int) -> ImageFile | None:
     """What a file is; None for what nobody would miss."""
     name = os.path.basename(path)
-    found = _File(path, label)
+    found = ImageFile(path, label)
     meant = meant_as_image(name)
     try:
         status = os.stat(path)
@@ -271,7 +221,7 @@ def _inspect(path: str, label: int) -> _File | None:
     except OSError as error:
         reason = "link that leads nowhere" if os.path.islink(path) else error.strerror or str(error)
         found.refuse(reason, reason, meant and not os.path.islink(path))
-    if not _is_hidden(name):
+    if not is_hidden(name):
         return found
     # Of what is hidden, only images are worth a word.
     found.left_out = "hidden"
@@ -282,16 +232,7 @@ def _ending(name: str) -> str:
     return printable(os.path.splitext(name)[1].lower()[:20]) or "without an ending"
 
 
-def printable(text: str) -> str:
-    """A name in one line, as it is but for what no terminal shows: control characters, and bytes that are not UTF-8."""
-    return "".join(
-        letter if letter.isprintable() else os.fsencode(letter).decode(errors="backslashreplace")
-        if 0xDC80 <= ord(letter) <= 0xDCFF else letter.encode("unicode_escape").decode()
-        for letter in text
-    )  # fmt: skip
-
-
-def _decode_all(root: pathlib.Path, files: list[_File]) -> None:
+def _decode_all(root: pathlib.Path, files: list[ImageFile]) -> None:
     """Decodes images once, as far as that is cheap, and notes which cannot be."""
     if sum(file.size for file in files) > WHOLE_BYTES:
         files = [file for file in files if not file.looks_whole]
@@ -339,69 +280,15 @@ def _strays(folder: pathlib.Path) -> int:
     return sum(file is not None and file.route is not None for file in found)
 
 
-def _tell(root: pathlib.Path, found: list[_Class], strays: dict[str, int]) -> None:
-    """One warning that counts what is left out, by class and reason, and names what cannot be read."""
-    counted = {f"{kind.split}/{printable(kind.name)}": kind.counted() for kind in found}
-    counted |= {split: collections.Counter({"in no class folder": count}) for split, count in strays.items() if count}
-    counted = {where: reasons for where, reasons in counted.items() if reasons}
-    if not counted:
-        return
-    lines = [f"{printable(str(root))}: not everything in it is used"]
-    largest = sorted(counted, key=lambda where: -counted[where].total())
-    lines += [f"{where}: {_left_out(counted[where])}" for where in counted if where in largest[:_NAMED_CLASSES]]
-    if others := largest[_NAMED_CLASSES:]:
-        everything = sum((counted[where] for where in others), collections.Counter())
-        lines.append(f"{len(others)} other classes: {_left_out(everything)}")
-    lines += [hint for ending, hint in _HINTS.items() if any(ending in reasons for reasons in counted.values())]
-    unreadable = [file for kind in found for file in kind.images if file.unreadable and not file.lost]
-    images = sum(len(kind.images) for kind in found)
-    told = ""
-    if unreadable:
-        told = (
-            f"{len(unreadable):,} of {images:,} images cannot be read, {images - len(unreadable):,} are left: "
-            f"{_named(root, unreadable)}"
-        )
-    too_many = len(unreadable) > max(1, MAX_UNREADABLE_SHARE * images)
-    warnings.warn("\n  ".join(lines + [told] * (bool(told) and not too_many)), stacklevel=5)
-    if too_many:
-        raise InputError(
-            f"{printable(str(root))}: {told}; more than {MAX_UNREADABLE_SHARE:.0%} is no accident: replace or remove "
-            f"them"
-        )
-
-
-def _left_out(reasons: collections.Counter[str]) -> str:
-    count = reasons.total()
-    sizes = sorted((-number, reason) for reason, number in reasons.items())
-    listed = ", ".join(f"{-number:,} {reason}" for number, reason in sizes)
-    return f"{count:,} {'file' if count == 1 else 'files'} left out: {listed}"
-
-
-def _named(root: pathlib.Path, files: list[_File]) -> str:
-    """Files with what is wrong with them, as many as fit on a screen, and where the list of all of them is."""
-    names = [f"{printable(os.path.relpath(file.path, root))} ({file.unreadable})" for file in files]
-    lengths = itertools.accumulate(len(name) + 2 for name in names)
-    shown = sum(length <= _NAMED_CHARACTERS for length in lengths) or 1
-    if shown == len(names):
-        return ", ".join(names)
-    digest = hashlib.sha256(os.fsencode(os.path.abspath(root))).hexdigest()[:8]
-    path = cache_folder() / "unreadable" / f"{digest}.txt"
-    try:
-        write_text(path, "".join(f"{name}\n" for name in names))
-    except InputError:
-        return ", ".join(names)
-    return f"{', '.join(names[:shown])} and {len(names) - shown:,} more; {path} lists all of them"
-
-
-def _split(folder: pathlib.Path, classes: list[_Class]) -> Split:
+def _split(folder: pathlib.Path, classes: list[ClassFolder]) -> Split:
     """The split of what can be read; all of its classes have images where it is trained on."""
     for kind in classes:
         if folder.name == "train" and not any(not file.unreadable for file in kind.images):
             counted = kind.counted()
             raise InputError(
                 f"{printable(str(folder / kind.name))}: no images in this class folder"
-                f"{f' that can be read ({_left_out(counted)})' if counted else ''}; expected {READABLE}: add some or "
-                f"remove the folder"
+                f"{f' that can be read ({told_reasons(counted)})' if counted else ''}; expected {READABLE}: add some "
+                f"or remove the folder"
             )
     files = [file for kind in classes for file in kind.images if file.lost or not file.unreadable]
     if not files:

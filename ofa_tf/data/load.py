@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, printable
 from ofa_tf.data.dataset import PIXELS, ImageDataset, Split
-from ofa_tf.data.folder import class_folders, printable, scan
+from ofa_tf.data.folder import class_folders, scan
 from ofa_tf.data.holding_out import hold_out, stratified_indices
 from ofa_tf.data.pipeline import check_seed
 from ofa_tf.data.tfds import is_prepared, prepared_parts, tfds_parts
@@ -64,7 +64,7 @@ def read_folder(
         class_names = tuple(classes)
     for folder in others.values():
         folders[folder] = _other_classes(root / folder, class_names)
-    splits = scan(root, folders, class_names, lost)
+    splits = scan(root, folders, class_names, lost, VALIDATION_FOLDERS + TEST_FOLDERS)
     others = {name: splits[folder] for name, folder in others.items()}
     return Source("folder", class_names, splits["train"], others, str(root), own)
 

@@ -157,18 +157,23 @@ def quantization_aware(
     return report
 
 
-def _check(network: Network, dataset: ImageDataset, form: str) -> None:
+def check_form(form: str) -> None:
+    """Raises `InputError` where a form cannot be trained, or what trains it is not installed."""
     if Form.parse(form).hard_swish == "fused":
         raise InputError(f"{_WHAT}: form {form} leaves hard-swish to float kernels; give folded-rows or split-rows")
+    missing = [package for package in _NEEDED if importlib.util.find_spec(package) is None]
+    if missing:
+        raise InputError(f"{_WHAT}: {missing[0]} is not installed; install ofa_tf[qat]")
+
+
+def _check(network: Network, dataset: ImageDataset, form: str) -> None:
+    check_form(form)
     outputs = network.blocks[-1].out_channels
     if outputs != dataset.num_classes:
         raise InputError(
             f"{_WHAT}: the network has {outputs} outputs, dataset {dataset.name} has "
             f"{dataset.num_classes} classes; give images of its classes"
         )
-    missing = [package for package in _NEEDED if importlib.util.find_spec(package) is None]
-    if missing:
-        raise InputError(f"{_WHAT}: {missing[0]} is not installed; install ofa_tf[qat]")
 
 
 def _write_job(folder, network: Network, dataset, augmentation, recipe, form, checkpoint) -> dict:

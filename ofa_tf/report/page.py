@@ -228,12 +228,13 @@ def _section(
     cost_kind, marks = COST_KINDS[device.kind], []
 
     def add(mark: str, name: str, network: "text.Network", label: str = "", **facts: Any) -> None:
-        measured, (predicted_top1, keras_top1, _) = measured_cost(network, device.kind), accuracies(network)
+        measured, (predicted_top1, keras_top1, file_top1) = measured_cost(network, device.kind), accuracies(network)
         cost = predicted_cost(network, device.kind) if measured is None else measured
-        top1 = predicted_top1 if keras_top1 is None else keras_top1
+        # The file's, as that of baselines is.
+        top1 = next((it for it in (file_top1, keras_top1, predicted_top1) if it is not None), None)
         if cost is None or top1 is None:
             return
-        known = measured is not None and keras_top1 is not None
+        known = measured is not None and (file_top1 is not None or keras_top1 is not None)
         spoken = f"{name}: {cost_kind.format(cost)}, top-1 {percent(top1)} %"
         marks.append(FrontMark(mark, cost, 100 * top1, known, spoken, label, len(points)))
         points.append(

@@ -23,7 +23,7 @@ from ofa_tf.spaces import Arch, Space
 from ofa_tf.specialize.opened import Opened, resizing
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.target_devices import TargetDevices
-from ofa_tf.specialize.target_result import PREDICTOR, TargetResult
+from ofa_tf.specialize.target_result import NAMES, PREDICTOR, TargetResult
 from ofa_tf.training import weights_digest
 
 
@@ -116,7 +116,7 @@ def learn_accuracies(opened: Opened, path: str | os.PathLike, results: Sequence[
     """
     pairs, source = open_pairs(opened.evaluator, path), opened.digests
     for result in results:
-        if {name: value for name, value in result.source.items() if name != PREDICTOR} == source:
+        if {name: value for name, value in result.source.items() if name not in (PREDICTOR, NAMES)} == source:
             for found in result.evaluated:
                 arch = Arch.from_json(found["arch"])
                 pairs.add(arch, found["top1"], images=found["images"], split=found["split"], top5=found["top5"])

@@ -134,7 +134,7 @@ def specialize_targets(
                     if not work.is_open:
                         left.remove(work)
                         _tell(work, total, len(left), time.monotonic() - began)
-        if tested and opened is not None and "test" in opened.dataset.splits:
+        if tested and opened is not None:
             for work in works:
                 test(work, opened)
         done = Specialization(output, [work.result for work in works], opened, predictor_of, bench)

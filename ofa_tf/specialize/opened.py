@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import hashlib
+import json
 import os
 import pathlib
 import warnings
@@ -47,6 +49,11 @@ class Opened:
     def digests(self) -> dict[str, str]:
         """The digests of weights and images, by which results of other ones are told apart."""
         return {"weights": weights_digest(self.net), "data": self.dataset.digest, **resizing(self.evaluator)}
+
+    @functools.cached_property
+    def names_digest(self) -> str:
+        """Tells apart what the classes are called in files."""
+        return hashlib.sha256(json.dumps(label_facts(self.dataset)["names"]).encode()).hexdigest()[:16]
 
     def statistics(self, arch: Arch) -> np.ndarray | None:
         """With which batch-norm statistics a sub-network runs: None, its own, where it is a published network as it

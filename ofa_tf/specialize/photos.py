@@ -12,14 +12,22 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ofa_tf.common import InputError
+import numpy as np
+
+from ofa_tf.common import InputError, printable
+from ofa_tf.common.form import form_of
 from ofa_tf.data import ImageDataset, load
-from ofa_tf.data.folder import printable
+from ofa_tf.data.load import TEST_FOLDERS, VALIDATION_FOLDERS
+from ofa_tf.data.names import label_facts
+from ofa_tf.deploy.qat import check_form
 from ofa_tf.networks import PackedSupernet
+from ofa_tf.search.budget import Budget
+from ofa_tf.search.constraint import constraints_of
 from ofa_tf.spaces import Space
 from ofa_tf.spaces.population import resolution_indices
 from ofa_tf.specialize.linear_probe import with_fitted_classifier
 from ofa_tf.specialize.opened import Opened, read_initial
+from ofa_tf.specialize.predictors import open_accuracy_predictor, open_latency_predictor
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.trained import train_supernet
 from ofa_tf.specialize.work import say
@@ -134,15 +142,14 @@ def supernet_of_photos(
         raise InputError(str(error).replace("--data_dir", "--photos")) from error
     own_validation = dataset.validation is None
     shown = printable(str(folder))
+    _check_output(folder, run_dir.parent)
     count = _check_classes(shown, dataset, own_validation)
+    # What is wrong with the names of the classes would be told after the training otherwise.
+    label_facts(dataset)
     initial = read_initial(name)
     space = initial.net.space
     for target in targets:
-        if target.predictor is None:
-            try:
-                resolution_indices(space, target.resolutions)
-            except InputError as error:
-                raise InputError(f"target {target.name}: {error}") from error
+        _check_target(target, space.replace(num_classes=dataset.num_classes))
     config = {**experiment(space, count, own_validation=own_validation), "data_dir": str(folder)}
     if resize is not None:
         config["preprocessing"] = {"resize": resize}
@@ -161,6 +168,32 @@ def supernet_of_photos(
     return learn
 
 
+def _check_output(folder: pathlib.Path, output: pathlib.Path) -> None:
+    """Raises where results would lie among the photos: the next run would take them for a class."""
+    for name in ("train", *VALIDATION_FOLDERS, *TEST_FOLDERS):
+        split = (folder / name).resolve()
+        if split.is_dir() and output.resolve().is_relative_to(split):
+            raise InputError(f"--output={output}: lies in the photos of {folder / name}; give a folder outside of it")
+
+
+def _check_target(target: Target, space: Space) -> None:
+    """Raises where a target asks for what cannot be: at once, not after the training."""
+    try:
+        if target.predictor is None:
+            resolution_indices(space, target.resolutions)
+            limits = {kind: limit for kind, limit in target.limits.items() if kind != "latency_ms"}
+            constraints = constraints_of(limits, precision=target.precision, form=target.form)
+            Budget.compile(space, constraints, target.resolutions)
+        else:
+            open_accuracy_predictor(os.fspath(target.predictor))
+        if "latency_ms" in target.limits and target.latency_table is not None:
+            open_latency_predictor(os.fspath(target.latency_table))
+        if target.quantization_aware_epochs:
+            check_form(form_of(target.precision, target.form, limits=target.limits))
+    except InputError as error:
+        raise InputError(f"target {target.name}: {error}") from error
+
+
 def _begun_with(
     name: str, run_dir: pathlib.Path, initial: PackedSupernet, dataset: ImageDataset, resize: str | None
 ) -> PackedSupernet:
@@ -168,23 +201,48 @@ def _begun_with(
     if initial.class_names == dataset.class_names:
         return initial
     path = run_dir.with_name(BEGUN_WITH)
-    source = {"weights": weights_digest(initial.net), "data": dataset.digest, "resize": resize or ""}
+    parts = [dataset.split(part) for part in ("train", "validation")]
+    contents = [part.content_digest for part in parts]
+    source = {
+        "weights": weights_digest(initial.net),
+        "data": dataset.digest,
+        "resize": resize or "",
+        "photos": sum(map(len, parts)),
+        "contents": "".join(contents) if all(contents) else "",
+    }
     if path.exists():
         kept = PackedSupernet.load(path)
-        if kept.provenance == source:
+        # Of older versions, or where a damaged photo is gone, nobody knows what the files were.
+        unknown = [field for field in ("photos", "contents") if "" in (kept.provenance.get(field, ""), source[field])]
+        known = {field: value for field, value in source.items() if field not in unknown}
+        differing = [field for field, value in known.items() if kept.provenance.get(field) != value]
+        if not differing:
             return kept
         if (run_dir / "run.json").exists():
-            if kept.provenance.get("weights") != source["weights"]:
-                raise InputError(
-                    f"--supernet={name}: {run_dir} began with another one; give another --output, or the former one "
-                    f"to resume it"
-                )
-            # Other photos, or another way to resize them: opening the run says what differs.
-            return kept
+            raise InputError(_begun_otherwise(run_dir, name, differing, kept.provenance, source))
     say("fit a classifier for the new classes to the features of the largest network")
     fitted = dataclasses.replace(with_fitted_classifier(initial, dataset, resize), provenance=source)
     fitted.save(path, dtype="float32")
     return fitted
+
+
+def _begun_otherwise(
+    run_dir: pathlib.Path, name: str, differing: Sequence[str], there: Mapping[str, Any], here: Mapping[str, Any]
+) -> str:
+    """What a run began with that it is not given now."""
+    if "weights" in differing:
+        what = f"--supernet={name}: {run_dir} began with another one"
+    elif "resize" in differing:
+        former, now = (it["resize"] or "the supernet's own way" for it in (there, here))
+        what = f"--resize: {run_dir} began with {former}, here it is {now}"
+    elif "photos" in differing:
+        what = f"--photos: {run_dir} began with {there['photos']} photos that are learned from or decide, here are "
+        what += f"{here['photos']}"
+    elif "data" in differing:
+        what = f"--photos: {run_dir} began with as many photos, but of other names or classes"
+    else:
+        what = f"--photos: {run_dir} began with photos of these names, but files of other lengths"
+    return f"{what}; give another --output, or what it began with to resume it"
 
 
 def _check_classes(shown: str, dataset: ImageDataset, own_validation: bool) -> int:
@@ -220,6 +278,9 @@ def _tell(
     else:
         decide = f"{photos - held_out} to learn from, {held_out} held out, which decide"
     test = f"{len(dataset.split('test'))} others are" if "test" in dataset.splits else "none is"
+    without = dataset.num_classes - len(np.unique(dataset.split("validation").labels))
+    if without:
+        decide += f" (of {without} classes none)"
     say(f"{shown}: {photos} photos of {dataset.num_classes} classes in train: {decide}; {test} for the report alone")
     passes = [f"{stage['epochs'] + stage['warmup_epochs']:.0f}" for stage in config["stages"].values()]
     rates = [f"{stage['learning_rate']:g}" for stage in config["stages"].values()]

@@ -7,6 +7,7 @@ given again, goes on from a result's file.
 import dataclasses
 import hashlib
 import importlib.util
+import json
 import os
 import pathlib
 import time
@@ -25,7 +26,7 @@ from ofa_tf.spaces import Arch
 from ofa_tf.specialize.opened import Opened
 from ofa_tf.specialize.subnet_files import export_subnet, finetuned_weights, train_quantized
 from ofa_tf.specialize.target import Target
-from ofa_tf.specialize.target_result import MODEL, PREDICTOR, TargetResult
+from ofa_tf.specialize.target_result import MODEL, NAMES, PREDICTOR, TargetResult
 
 # A file that is measured over a limit makes the next search stricter by so much at least; so many searches.
 ROUNDS, TIGHTER = 5, 0.96
@@ -158,17 +159,24 @@ def _architecture(target: Target, predictor: AccuracyPredictor, table: LatencyPr
         arch=best.arch,
         space=space.name,
         predicted=_predicted(predictor, best),
-        predicted_top1=best.predicted_top1,
+        predicted_top1=_share(best.predicted_top1),
         command=interop.import_command(space.name),
     )
 
 
-def _search(target: Target, limits, predictor: AccuracyPredictor, table: LatencyPredictor | None) -> list[Candidate]:
+def _search(
+    target: Target, limits, predictor: AccuracyPredictor, table: LatencyPredictor | None, more: int = 0
+) -> list[Candidate]:
     constraints = constraints_of(limits, table=table, precision=target.precision, form=target.form)
     found = evolutionary_search(
         predictor.space, predictor, constraints, seed=target.seed, resolutions=target.resolutions
     )
-    return found.top(EVERY * target.candidates)[::EVERY]
+    return found.top(EVERY * (target.candidates + more))[::EVERY]
+
+
+def _share(predicted: float) -> float:
+    """A predictor's answer as the accuracy it stands for: what orders sub-networks may be above one."""
+    return min(max(predicted, 0.0), 1.0)
 
 
 def _predicted(predictor: AccuracyPredictor, candidate: Candidate) -> dict[str, float]:
@@ -191,13 +199,17 @@ def _round(
     limits = stricter_limits(target.limits, rounds)
     say("search")
     try:
-        candidates = _search(target, limits, predictor, table)
+        candidates = _search(target, limits, predictor, table, more=len(rounds))
     except InputError as error:
         if previous is None:
             raise
         # The first search had an answer: it is the device that does not keep what its table promises.
         reason = f"{_words(previous)} in round {len(rounds)}, and nothing smaller: {error}"
         return dataclasses.replace(previous, status="failed", reason=reason)
+    # What was over a limit is not made again while there is anything else.
+    made_before = {Arch.from_json(made["arch"]) for made in rounds}
+    others = [candidate for candidate in candidates if candidate.arch not in made_before]
+    candidates = (others or candidates)[: target.candidates]
     evaluations = {Arch.from_json(found["arch"]): found for found in (previous.evaluated if previous else ())}
     for candidate in candidates:
         if candidate.arch not in evaluations:
@@ -220,12 +232,12 @@ def _round(
     result = TargetResult(
         target,
         "exported",
-        source={**opened.digests, PREDICTOR: predictor.digest},
+        source={**opened.digests, PREDICTOR: predictor.digest, NAMES: opened.names_digest},
         arch=candidate.arch,
         space=predictor.space.name,
         predicted=predicted,
         measured=measured,
-        predicted_top1=candidate.predicted_top1,
+        predicted_top1=_share(candidate.predicted_top1),
         supernet_top1=evaluations[candidate.arch]["top1"],
         keras_top1=report.keras_top1,
         tflite_top1=report.tflite_top1,
@@ -258,7 +270,9 @@ def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, sa
     options = {"split": "validation", "limit": target.images, "threads": target.threads}
     if target.max_drop is not None:
         options["max_drop"] = target.max_drop
-    digest = hashlib.sha256(arch.to_json().encode()).hexdigest()[:12]
+    # What is trained on is resumed only as what it was: of the same weights, for as many epochs.
+    trained = [arch.to_dict(), opened.digests, target.finetune_epochs, target.quantization_aware_epochs, target.seed]
+    digest = hashlib.sha256(json.dumps(trained).encode()).hexdigest()[:12]
     if target.finetune_epochs:
         say(f"fine-tune for {target.finetune_epochs} epochs")
         options["weights"] = finetuned_weights(
@@ -267,6 +281,8 @@ def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, sa
             epochs=target.finetune_epochs,
             seed=target.seed,
             checkpoint=folder / f"finetune_{digest}.checkpoint.npz",
+            # Until the file is there: an interruption while it is trained as int8 does not cost these epochs.
+            keep=True,
         )
     form = form_of(target.precision, target.form, limits=target.limits)
     if target.quantization_aware_epochs:

@@ -85,7 +85,14 @@ def train_quantized(
 
 
 def finetuned_weights(
-    opened: Opened, arch: Arch, *, epochs: int, head_epochs: int = 0, seed: int, checkpoint: str | os.PathLike
+    opened: Opened,
+    arch: Arch,
+    *,
+    epochs: int,
+    head_epochs: int = 0,
+    seed: int,
+    checkpoint: str | os.PathLike,
+    keep: bool = False,
 ) -> Weights:
     """Extracts a sub-network and trains it on its own.
 
@@ -96,6 +103,7 @@ def finetuned_weights(
         head_epochs: how many of them, the first, train the classifier alone.
         seed: of data order and augmentation.
         checkpoint: where the state after each epoch is kept, so that an interrupted training is resumed.
+        keep: whether it stays there in the end.
 
     Returns:
         Weights by the names of the plain model's layers.
@@ -111,7 +119,7 @@ def finetuned_weights(
         augmentation=evaluator.augmentation,
         preprocessing=evaluator.preprocessing,
     )
-    finetune(model, opened.dataset, recipe, checkpoint=checkpoint)
+    finetune(model, opened.dataset, recipe, checkpoint=checkpoint, keep=keep)
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
 
 

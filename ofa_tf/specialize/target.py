@@ -215,6 +215,9 @@ def _beside(path: pathlib.Path, fields: dict[Any, Any]) -> dict[Any, Any]:
     return fields
 
 
-def _digits(number: float) -> str:
+def _digits(number: Any) -> str:
+    if not is_number(number):
+        # What reads the target tells.
+        return str(number)
     short = f"{number:g}"
     return short if float(short) == number else repr(number).removesuffix(".0")

@@ -17,6 +17,8 @@ STATUSES = ("verified", "exported", "architecture", "failed")
 RESULT, MODEL = "result.json", "model.tflite"
 # In a result's `source`, beside weights and images.
 PREDICTOR = "predictor"
+# And of what its classes are called.
+NAMES = "names"
 
 
 @dataclasses.dataclass(frozen=True)

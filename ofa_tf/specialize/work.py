@@ -17,7 +17,7 @@ from ofa_tf.specialize.rounds import specialize_target, with_latency
 from ofa_tf.specialize.subnet_files import file_top1
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.target_devices import TargetDevices
-from ofa_tf.specialize.target_result import PREDICTOR, RESULT, TargetResult
+from ofa_tf.specialize.target_result import MODEL, NAMES, PREDICTOR, RESULT, TargetResult
 
 # Of an error that is nobody's mistake: its whole story.
 TRACEBACK = "error.txt"
@@ -78,6 +78,8 @@ class Work:
 
     def fail(self, reason: str, seconds: float = 0.0) -> None:
         """Ends it; what is known of its last file stays in the result."""
+        if self.result is None:
+            _clear(self)
         result = self.result or TargetResult(self.target, "failed")
         seconds += result.seconds
         result = dataclasses.replace(result, status="failed", reason=brief(reason, 1000), seconds=seconds)
@@ -109,12 +111,13 @@ def _kept(
         return None
     result = TargetResult.load(folder / RESULT)
     known = dict(result.source)
-    # Results of older versions do not tell their predictor.
-    asked = known.pop(PREDICTOR, None)
+    # Results of older versions do not tell their predictor, nor what their classes are called.
+    asked, named = known.pop(PREDICTOR, None), known.pop(NAMES, None)
     if (
         result.target.to_config() != target.to_config()
         or known not in ({}, opened.digests if opened else {})
         or (predictor is not None and asked not in (None, predictor.digest))
+        or (opened is not None and named not in (None, opened.names_digest))
     ):
         return None
     if result.status == "architecture":
@@ -139,6 +142,8 @@ def measure(work: Work, bench: TargetDevices) -> None:
 
 
 def make(work: Work, open_supernet: Callable[[], Opened | None], table: LatencyPredictor | None) -> Work:
+    if work.result is None:
+        _clear(work)
     work.attempt(
         lambda: specialize_target(
             work.target,
@@ -153,9 +158,24 @@ def make(work: Work, open_supernet: Callable[[], Opened | None], table: LatencyP
     return work
 
 
+def _clear(work: Work) -> None:
+    """Removes what a target of the same name left that was another one: its file is not what this one asks for."""
+    former = [work.folder / RESULT, *((work.folder / MODEL).with_suffix(suffix) for suffix in (".tflite", ".md"))]
+    if former[0].exists():
+        work.say("begun anew: what is here was made with other settings, weights, images or names, or failed")
+    for path in former:
+        path.unlink(missing_ok=True)
+
+
 def test(work: Work, opened: Opened) -> None:
     """Adds the file's accuracy on the test split to a result that lacks it, or has one of other images."""
-    result, digest = work.result, opened.dataset.split("test").digest
+    if "test" not in opened.dataset.splits:
+        if work.result.test_top1 is not None:
+            work.result = dataclasses.replace(work.result, test_top1=None, test_images=None, test_data=None).save(
+                work.folder / RESULT
+            )
+        return
+    result, digest = work.result, opened.dataset.split("test").content_digest
     if result.path is None or (result.test_top1 is not None and result.test_data == digest):
         return
     work.say("test images, for the report")

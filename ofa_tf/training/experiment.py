@@ -5,11 +5,10 @@ import warnings
 from typing import Any
 
 from ofa_tf import spaces
-from ofa_tf.common import InputError, brief
+from ofa_tf.common import InputError, brief, printable
 from ofa_tf.common.config import check_whole_numbers
 from ofa_tf.common.splits import with_validation
 from ofa_tf.data import PUBLISHED, ImageDataset, load, steps_per_epoch
-from ofa_tf.data.folder import printable
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.training.checkpoint import began_with, keeps_classifier
 from ofa_tf.training.recipe import Recipe

@@ -87,6 +87,7 @@ def finetune(
     recipe: FinetuneRecipe,
     *,
     checkpoint: str | os.PathLike | None = None,
+    keep: bool = False,
     after_epoch: Callable[[int, dict], None] | None = None,
 ) -> keras.Model:
     """Trains a plain model on a data set's training images, at the model's own resolution.
@@ -97,8 +98,8 @@ def finetune(
         model: from `Supernet.extract` or `SpecializedNet.build`, normalized images to logits; changed in place.
         dataset: the images.
         recipe: how.
-        checkpoint: a file that holds the state after each epoch; an existing one of the same recipe is resumed, and it
-            is removed at the end.
+        checkpoint: a file that holds the state after each epoch; an existing one of the same recipe is resumed.
+        keep: whether the checkpoint stays in the end, for a caller who has more to do that may be interrupted.
         after_epoch: called with the epoch (from 1) and its mean training figures, "loss" and "top1".
 
     Returns:
@@ -170,7 +171,7 @@ def finetune(
                 if after_epoch:
                     after_epoch(epoch, {"loss": float(means[0]), "top1": float(means[1])})
                 _save(checkpoint, model, optimizer, identity, epoch)
-    if checkpoint is not None:
+    if checkpoint is not None and not keep:
         with contextlib.suppress(FileNotFoundError):
             pathlib.Path(checkpoint).unlink()
     return model

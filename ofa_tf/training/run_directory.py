@@ -277,6 +277,8 @@ def _difference(before: Any, now: Any) -> str:
     before, now = (value if isinstance(value, dict) else value.to_config() for value in (before, now))
     for key in [*before, *now]:
         if before.get(key) != now.get(key):
+            if isinstance(before.get(key), dict) and isinstance(now.get(key), dict):
+                return f"{key}.{_difference(before[key], now[key])}"
             return f"{key}: {_few(before.get(key))} there, {_few(now.get(key))} here"
     return "type"
 

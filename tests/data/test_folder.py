@@ -102,11 +102,21 @@ def test_what_is_left_out_is_counted_by_reason(photos):
     (bee / "film.mov").write_bytes(OTHERS[".mov"])
     (photos / "train" / "lost.jpg").write_bytes(JPEG)
     (photos / "train" / "README.md").write_text("x")
+    (photos / "loose.jpg").write_bytes(JPEG)
+    (photos / "valid" / "ant").mkdir(parents=True)
+    (photos / "valid" / "ant" / "000.jpg").write_bytes(JPEG)
+    # A folder of results, whose plots are nobody's photos.
+    (photos / "out" / "plots").mkdir(parents=True)
+    (photos / "out" / ".lock").write_bytes(b"")
+    (photos / "out" / "plots" / "front.png").write_bytes(b"x")
     dataset, told = opened(photos)
     assert len(names(dataset)) == 20
     assert "train/ant: 8 files left out: 4 empty, 2 .heic, 1 .nef, 1 .txt" in told
     assert "train/bee: 2 files left out: 1 .mov, 1 hidden" in told
     assert "train: 1 file left out: 1 in no class folder" in told
+    for place in ("valid", "."):
+        assert f"{place}: 1 file left out: 1 in none of train, validation, holdout, test, val" in told
+    assert "out: " not in told.replace("left out: ", "")
     assert "pip install pillow-heif" in told
     assert "4 of 24 images cannot be read, 20 are left: train/ant/empty0.jpg (empty), " in told
 

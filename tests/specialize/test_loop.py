@@ -102,12 +102,13 @@ def test_finished_targets_are_known(run, devices, opened, tmp_path, monkeypatch)
         return path.stat().st_mtime_ns != before
 
     result = run(target)["small"]
-    assert result.source == {**opened.digests, "predictor": "macs"}
+    assert result.source == {**opened.digests, "predictor": "macs", "names": opened.names_digest}
     assert not is_done_again()
     # Of an older version, which does not tell its predictor.
     dataclasses.replace(result, source=opened.digests).save(path)
     assert not is_done_again()
-    for other in ({**result.source, "weights": "others"}, {**result.source, "predictor": "fitted again"}):
+    for field in ("weights", "predictor", "names"):
+        other = {**result.source, field: "others"}
         dataclasses.replace(result, source=other).save(path)
         assert is_done_again()
     assert is_done_again(small_target(limits={"macs": 1e5}))
@@ -116,6 +117,7 @@ def test_finished_targets_are_known(run, devices, opened, tmp_path, monkeypatch)
     assert is_done_again(), "a report would link to a file that is not there"
     impossible = small_target(limits={"macs": 1})
     run(impossible)
+    assert not (path.parent / MODEL).exists(), "the file was made for the former limits"
     assert is_done_again(impossible)
     foreign = MacsAccuracy(micro_space(num_classes=7))
     assert run(target, predictor=foreign)["small"].status == "architecture"
@@ -214,6 +216,12 @@ def test_test_images_are_reported_once(opened, predictor, tmp_path, capsys):
     )
     fewer = call()
     assert fewer.test_images == 9
+    whole = opened.dataset
+    without = {name: split for name, split in whole.splits.items() if name != "test"}
+    opened = dataclasses.replace(opened, dataset=dataclasses.replace(whole, splits=without))
+    assert call().test_top1 is None, "of images that are no longer there"
+    opened = dataclasses.replace(opened, dataset=whole)
+    assert call() == fewer
     assert dataclasses.replace(fewer, test_top1=result.test_top1, test_images=360, test_data=result.test_data) == result
 
 

@@ -183,6 +183,38 @@ def test_an_image_side_that_is_none_is_told_before_the_training(tmp_path, initia
         supernet_of_photos(tmp_path, tmp_path / "run", supernet=initial, targets=[target])
 
 
+def test_what_cannot_be_is_told_before_the_training(tmp_path, initial):
+    """Limits below everything, files that are missing, names that are none, results among the photos."""
+    folder = tmp_path / "photos"
+    write_photos(folder / "train", ant=16, bee=14)
+
+    def told(target=None, output=tmp_path / "out") -> str:
+        with pytest.raises(InputError) as error:
+            supernet_of_photos(folder, output / "run", supernet=initial, targets=[target or small_target()])
+        return str(error.value)
+
+    assert "target small: constraint: macs of at most 1 cannot be kept" in told(small_target(limits={"macs": 1}))
+    missing = str(tmp_path / "missing.json")
+    timed = small_target(limits={"latency_ms": 1.0}, latency_table=missing)
+    assert told(timed).startswith(f"target small: {missing}: no such file")
+    assert "target small: " in told(small_target(predictor=str(tmp_path / "missing.npz")))
+    assert "lies in the photos of" in told(output=folder / "train" / "out")
+    assert "lies in the photos of" in told(output=folder / "train")
+    (folder / "names.json").write_text("[]")
+    assert "names.json: expected an object" in told()
+    assert not (tmp_path / "out").exists()
+
+
+def test_classes_that_decide_nothing_are_told(tmp_path, initial, capsys):
+    """Each class of two has one that is learned from and one that decides, as long as enough are held out."""
+    write_photos(tmp_path / "few" / "train", ant=28, bee=2)
+    supernet_of_photos(tmp_path / "few", tmp_path / "run", supernet=initial, targets=[])
+    assert "which decide; none is" in capsys.readouterr().err
+    write_photos(tmp_path / "many" / "train", **{f"class{it}": 2 for it in range(20)})
+    supernet_of_photos(tmp_path / "many", tmp_path / "run", supernet=initial, targets=[])
+    assert "8 held out, which decide (of 12 classes none)" in capsys.readouterr().err
+
+
 def test_what_photos_exclude(tmp_path, initial, opened):
     """Other images, another predictor, and a supernet that has its images already; nothing is left behind."""
     options = {"photos": tmp_path, "limits": {"macs": 1e5}, "output": tmp_path / "out"}
@@ -253,8 +285,21 @@ def test_what_a_run_began_with_is_kept(tmp_path, monkeypatch):
     run_dir.mkdir()
     (run_dir / "run.json").touch()
     kept = (tmp_path / "begun_with.npz").read_bytes()
-    begun_with()
+    begun_with(dataset=load("folder", tmp_path, 9), resize="stretch")
     with pytest.raises(InputError, match=r"--supernet=net: .*run began with another one; give another --output"):
         begun_with(PackedSupernet(nano_net(2), class_names=packed.class_names))
+    with pytest.raises(InputError, match=r"--resize: .*run began with stretch, here it is the supernet's own way"):
+        begun_with(dataset=load("folder", tmp_path, 9))
+    write_photos(tmp_path / "more" / "train", ant=16, bee=15)
+    with pytest.raises(InputError, match=r"--photos: .*run began with 30 photos .*, here are 31"):
+        begun_with(dataset=load("folder", tmp_path / "more", 9), resize="stretch")
+    (tmp_path / "train/ant/3.png").rename(tmp_path / "train/ant/33.png")
+    with pytest.raises(InputError, match="as many photos, but of other names"):
+        begun_with(dataset=load("folder", tmp_path, 9), resize="stretch")
+    # Another photo took the name of the one that was learned from.
+    (tmp_path / "train/ant/3.png").write_bytes(tf.io.encode_png(np.zeros((24, 24, 3), np.uint8)).numpy())
+    (tmp_path / "train/ant/33.png").unlink()
+    with pytest.raises(InputError, match="photos of these names, but files of other lengths"):
+        begun_with(dataset=load("folder", tmp_path, 9), resize="stretch")
     assert fitted == [None, "stretch", "stretch"]
     assert (tmp_path / "begun_with.npz").read_bytes() == kept

@@ -1,5 +1,7 @@
 """One target: what is chosen and how, the rounds, and what is said where there are no weights."""
 
+import itertools
+
 import pytest
 
 from ofa_tf.common import InputError, OfaError
@@ -92,6 +94,14 @@ def test_a_device_that_never_keeps_its_limit(specialize):
     assert "measured latency_ms 10, over the limit of 9.5" in result.reason
     assert "\n" not in result.reason
     assert result.arch is not None
+
+
+def test_what_was_over_is_not_made_again(specialize):
+    """A network far below its limit by the table, and over it on the device: stricter limits alone keep it."""
+    result = specialize(small_target(limits={"latency_ms": 9.5}), measure_ms=lambda path: 9.6)
+    archs = [made["arch"] for made in result.rounds]
+    assert len(archs) == ROUNDS
+    assert all(one != other for one, other in itertools.combinations(archs, 2))
 
 
 def test_a_stricter_search_without_an_answer(specialize, opened):

@@ -6,6 +6,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
+import ofa_tf
 from ofa_tf.common import InputError
 from ofa_tf.specialize import Target, default_name, read_targets
 
@@ -142,3 +143,6 @@ def test_other_limits_make_other_names(limits, device):
             assert Target(name, "host", {"macs": limit}).name == name
     assert default_name("host", "int8", {"latency_ms": 2.0, "macs": 3e8}) == "host int8 latency_ms 2 macs 3e+08"
     assert default_name("host", "int8", {"macs": 12345678.0}) == "host int8 macs 12345678"
+    # What is no number has a name, too, so that the target's own check answers.
+    with pytest.raises(InputError, match="latency_ms"):
+        ofa_tf.specialize(max_latency_ms="2", output="nowhere")

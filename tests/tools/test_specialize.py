@@ -107,7 +107,7 @@ def test_photos_in_one_command(tmp_path, photos):  # noqa: F811
     assert result(output, "other")["source"] == found["source"]
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*.npz")} == written
     assert (output / "targets" / "mine" / "result.json").stat().st_mtime_ns == done
-    check_mistake(*command, "--supernet=ofa_imagenette_mbv3", says="holds a run with another space")
+    check_mistake(*command, "--supernet=ofa_imagenette_mbv3", says="resolutions")
 
 
 def kill_when(reached: Callable[[], object], *command: str) -> int:
