@@ -236,10 +236,10 @@ def _begun_otherwise(
         former, now = (it["resize"] or "the supernet's own way" for it in (there, here))
         what = f"--resize: {run_dir} began with {former}, here it is {now}"
     elif "photos" in differing:
-        what = f"--photos: {run_dir} began with {there['photos']} photos that are learned from or decide, here are "
-        what += f"{here['photos']}"
+        former, now = there["photos"], here["photos"]
+        what = f"--photos: {run_dir} began with {former} to learn from and to decide, here are {now}"
     elif "data" in differing:
-        what = f"--photos: {run_dir} began with as many photos, but of other names or classes"
+        what = f"--photos: {run_dir} began with photos of other names or classes"
     else:
         what = f"--photos: {run_dir} began with photos of these names, but files of other lengths"
     return f"{what}; give another --output, or what it began with to resume it"

@@ -291,10 +291,10 @@ def test_what_a_run_began_with_is_kept(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"--resize: .*run began with stretch, here it is the supernet's own way"):
         begun_with(dataset=load("folder", tmp_path, 9))
     write_photos(tmp_path / "more" / "train", ant=16, bee=15)
-    with pytest.raises(InputError, match=r"--photos: .*run began with 30 photos .*, here are 31"):
+    with pytest.raises(InputError, match=r"--photos: .*run began with 30 to learn from and to decide, here are 31"):
         begun_with(dataset=load("folder", tmp_path / "more", 9), resize="stretch")
     (tmp_path / "train/ant/3.png").rename(tmp_path / "train/ant/33.png")
-    with pytest.raises(InputError, match="as many photos, but of other names"):
+    with pytest.raises(InputError, match="began with photos of other names or classes"):
         begun_with(dataset=load("folder", tmp_path, 9), resize="stretch")
     # Another photo took the name of the one that was learned from.
     (tmp_path / "train/ant/3.png").write_bytes(tf.io.encode_png(np.zeros((24, 24, 3), np.uint8)).numpy())
