@@ -32,6 +32,8 @@ INT8_PARTITIONS = {
 # Ranges leave out the ends of a tenth of the images, which costs this toy network: 0.973, with the ends over 0.98
 # (docs/results/int8.md).
 INT8_CORRELATION = {"mobilenet_v3": 0.97}
+# After 24 epochs it is so near to the rounding that threads and processors decide: 0.959 to 0.973; after 60 it has 0.980.
+EPOCHS = {"mobilenet_v3": 60}
 
 
 def four_classes(count: int):
@@ -53,7 +55,7 @@ def test_files_agree_with_keras(tmp_path, family):
     images, labels = four_classes(64)
     plain = net.extract(arch)
     plain.compile(keras.optimizers.SGD(0.02, 0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    plain.fit(PUBLISHED.normalize(images).numpy(), labels, batch_size=32, epochs=24, verbose=0)
+    plain.fit(PUBLISHED.normalize(images).numpy(), labels, batch_size=32, epochs=EPOCHS.get(family, 24), verbose=0)
     state = {}
     for layer in plain.layers:
         for weight in layer.weights:
