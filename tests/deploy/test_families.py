@@ -32,7 +32,7 @@ INT8_PARTITIONS = {
 # Ranges leave out the ends of a tenth of the images, which costs this toy network: 0.973, with the ends over 0.98
 # (docs/results/int8.md).
 INT8_CORRELATION = {"mobilenet_v3": 0.97}
-# After 24 epochs it is so near to the rounding that threads and processors decide: 0.959 to 0.973; after 60 it has 0.980.
+# After 24 epochs it is so near to the rounding that threads and processors decide (0.959 to 0.973); after 60: 0.980.
 EPOCHS = {"mobilenet_v3": 60}
 
 
