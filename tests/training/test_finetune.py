@@ -76,6 +76,22 @@ def test_an_interrupted_one_ends_like_the_uninterrupted_one(tmp_path, digits):
         np.testing.assert_allclose(left.numpy(), right.numpy(), atol=1e-5)
 
 
+def test_a_checkpoint_that_is_kept_is_the_end(tmp_path, digits):
+    """For what follows and may be interrupted: the same call gives the same weights without a step."""
+    net, checkpoint, epochs = micro_net(), tmp_path / "checkpoint.npz", []
+
+    def trained():
+        return finetune(
+            net.extract(net.space.arch(r=16)), digits, RECIPE, checkpoint=checkpoint, keep=True,
+            after_epoch=lambda epoch, _: epochs.append(epoch),
+        ).get_weights()  # fmt: skip
+
+    first, again = trained(), trained()
+    assert epochs == list(range(1, RECIPE.epochs + 1))
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_classifier_may_learn_first(digits):
     """In its passes nothing else changes, neither weights nor statistics; afterwards all of it does."""
     net = micro_net()
