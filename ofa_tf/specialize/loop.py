@@ -109,9 +109,13 @@ def specialize_targets(
         raise InputError("targets: there are none, expected at least one")
     output = pathlib.Path(output)
     with _output_lock(output):
-        opened = opened() if callable(opened) else opened
+        devices_of = functools.partial(TargetDevices, output / "tables", settings=settings, options=options, say=say)
+        if callable(opened):
+            # One of its own, as it remembers what was not here: that may come while the supernet is made.
+            devices_of().tell_missing(targets)
+            opened = opened()
         predictor_of = _predictors(opened, predictor)
-        bench = TargetDevices(output / "tables", settings=settings, options=options, say=say)
+        bench = devices_of()
         works = [work_of(target, output, opened, predictor_of, bench) for target in targets]
         if not any(work.predictor for work in works):
             # A mistake that is no single target's: its line is the answer.

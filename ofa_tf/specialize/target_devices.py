@@ -69,6 +69,16 @@ class TargetDevices:
                 self._attached[device] = False
         return self._attached[device]
 
+    def tell_missing(self, targets: Sequence[Target]) -> None:
+        """Tells of devices that are not here now, of which targets limit the latency and have no table."""
+        wanted = [it for it in targets if "latency_ms" in it.limits and it.latency_table is None]
+        for device in dict.fromkeys(it.device for it in wanted if not self.table_path(it).exists()):
+            if not self.is_attached(device):
+                self._say(
+                    f"device {device}: is not here, and no latency_table is given; what limits its latency fails in "
+                    f"the end unless it is attached by then (python -m mobile_bench.devices lists what is)"
+                )
+
     def machine(self, device: str) -> str:
         """Which machine a device is: "host" for an emulator that runs here, one name for all serials of a phone."""
         names = self._names.get(device, [device])

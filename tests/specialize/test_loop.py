@@ -188,6 +188,22 @@ def test_a_supernet_is_made_while_the_folder_is_locked(opened, predictor, tmp_pa
     assert (done.opened, made) == (opened, [opened])
 
 
+def test_a_device_that_is_missing_is_told_before_the_supernet_is_made(opened, predictor, devices, tmp_path, capsys):
+    """Not after hours of training; one that comes in the meantime is measured."""
+    timed = {"limits": {"latency_ms": 3}}
+    targets = [small_target("a", device="later", **timed), small_target("b", device="phone", **timed)]
+
+    def make():
+        said = capsys.readouterr().err
+        assert said.count("device later: is not here, and no latency_table is given") == 1
+        assert "device phone" not in said
+        devices["later"] = 2.0
+        return opened
+
+    done = loop.specialize_targets(targets, tmp_path, opened=make, predictor=predictor)
+    assert [result.status for result in done.results] == ["verified", "verified"]
+
+
 def test_test_images_are_reported_once(opened, predictor, tmp_path, capsys):
     """On all of them, after everything is decided; a file that is there is not run again."""
 
