@@ -66,7 +66,7 @@ def measure_finetuned(
     trained = f"{title}-{hashlib.sha256(json.dumps(source).encode()).hexdigest()[:8]}"
     checkpoint, file = folder / f"{trained}.npz", folder / f"{trained}-{precision}.tflite"
     figures: dict[str, Any] = kept.get(key, {})
-    test_data = dataset.split("test").digest if "test" in dataset.splits else None
+    test_data = dataset.split("test").content_digest if "test" in dataset.splits else None
     learned = figures.get("source") == source and file.exists()
     if learned and figures.get("test_data") == test_data:
         return
