@@ -29,11 +29,10 @@ INT8_PARTITIONS = {
     "efficientnet_lite": 1,
 }
 
-# Ranges leave out the ends of a tenth of the images, which costs this toy network: 0.973, with the ends over 0.98
-# (docs/results/int8.md).
-INT8_CORRELATION = {"mobilenet_v3": 0.97}
-# After 24 epochs it is so near to the rounding that threads and processors decide (0.959 to 0.973); after 60: 0.980.
-EPOCHS = {"mobilenet_v3": 60}
+# Ranges leave out the ends of a tenth of the images, which costs this toy network most: with the ends it has over 0.98
+# (docs/results/int8.md). What its training ends at hangs on threads and processor: 0.959, 0.969 and 0.973 after as many
+# epochs as here, 0.964 and 0.980 after 60. Ranges of two images, in place of 64, give 0.944, those of a grey one -0.18.
+INT8_CORRELATION = {"mobilenet_v3": 0.95}
 
 
 def four_classes(count: int):
@@ -55,7 +54,7 @@ def test_files_agree_with_keras(tmp_path, family):
     images, labels = four_classes(64)
     plain = net.extract(arch)
     plain.compile(keras.optimizers.SGD(0.02, 0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    plain.fit(PUBLISHED.normalize(images).numpy(), labels, batch_size=32, epochs=EPOCHS.get(family, 24), verbose=0)
+    plain.fit(PUBLISHED.normalize(images).numpy(), labels, batch_size=32, epochs=24, verbose=0)
     state = {}
     for layer in plain.layers:
         for weight in layer.weights:
