@@ -126,11 +126,11 @@ class PageData:
         return [result for device in self.devices for result in device.results]
 
     def file(self, result: "TargetResult", suffix: str = ".tflite") -> str:
-        """A target's file as a path relative to the folder, "" where there is none."""
+        """A target's file as a path relative to the folder, "" where there is none: one of former limits is not its."""
         from ofa_tf.specialize import MODEL
 
         path = pathlib.PurePosixPath("targets", result.target.folder_name, MODEL).with_suffix(suffix)
-        return str(path) if (self.folder / path).exists() else ""
+        return str(path) if result.tflite_top1 is not None and (self.folder / path).exists() else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; rounds and evaluated candidates of a target stand in its own file."""

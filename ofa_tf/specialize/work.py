@@ -17,7 +17,7 @@ from ofa_tf.specialize.rounds import specialize_target, with_latency
 from ofa_tf.specialize.subnet_files import file_top1
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.target_devices import TargetDevices
-from ofa_tf.specialize.target_result import MODEL, NAMES, PREDICTOR, RESULT, TargetResult
+from ofa_tf.specialize.target_result import NAMES, PREDICTOR, RESULT, TargetResult
 
 # Of an error that is nobody's mistake: its whole story.
 TRACEBACK = "error.txt"
@@ -78,8 +78,6 @@ class Work:
 
     def fail(self, reason: str, seconds: float = 0.0) -> None:
         """Ends it; what is known of its last file stays in the result."""
-        if self.result is None:
-            _clear(self)
         result = self.result or TargetResult(self.target, "failed")
         seconds += result.seconds
         result = dataclasses.replace(result, status="failed", reason=brief(reason, 1000), seconds=seconds)
@@ -142,8 +140,10 @@ def measure(work: Work, bench: TargetDevices) -> None:
 
 
 def make(work: Work, open_supernet: Callable[[], Opened | None], table: LatencyPredictor | None) -> Work:
-    if work.result is None:
-        _clear(work)
+    # What a former target of this name left says nothing of the file that is made now, which takes the former's place.
+    if work.result is None and (work.folder / RESULT).exists():
+        work.say("begun anew: what is here was made with other settings, weights, images or names, or failed")
+        (work.folder / RESULT).unlink()
     work.attempt(
         lambda: specialize_target(
             work.target,
@@ -156,15 +156,6 @@ def make(work: Work, open_supernet: Callable[[], Opened | None], table: LatencyP
         )
     )
     return work
-
-
-def _clear(work: Work) -> None:
-    """Removes what a target of the same name left that was another one: its file is not what this one asks for."""
-    former = [work.folder / RESULT, *((work.folder / MODEL).with_suffix(suffix) for suffix in (".tflite", ".md"))]
-    if former[0].exists():
-        work.say("begun anew: what is here was made with other settings, weights, images or names, or failed")
-    for path in former:
-        path.unlink(missing_ok=True)
 
 
 def test(work: Work, opened: Opened) -> None:
