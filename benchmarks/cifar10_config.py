@@ -58,6 +58,8 @@ SMALL, MEDIUM = "ofa_cifar_s", "ofa_cifar_m"
 _DELAYED = {"full": 15, "all": 45}
 # After both seeds of 15 and 45: small sub-networks, which gain nothing from the full network, are trained longer.
 _DELAYED_LESS = {"full": 6, "all": 54}
+# The quarter of few passes: where the full network first is worth most.
+_DELAYED_SHORT = {"full": 4, "all": 12}
 # The shares that sixteen passes were tried with, 4, 1.5, 1, 1.5, 2 and 6.
 _STAGES = {"full": 15, "kernel": 6, "depth1": 4, "depth2": 5, "expand1": 8, "expand2": 22}
 _CORNERS = {"d3_e6_k5": (3, 6, 5), "d3_e3_k3": (3, 3, 3), "d1_e6_k5": (1, 6, 5), "d1_e3_k3": (1, 3, 3)}
@@ -71,6 +73,8 @@ ROWS = {
     "s_delayed_decay5e-4_seed0": Row(SMALL, "delayed", _DELAYED, weight_decay=5e-4, later_warmup=0.0),
     "s_joint60_decay5e-4_seed0": Row(SMALL, "joint", {"joint": 60}, weight_decay=5e-4),
     **{f"s_delayed6_seed{it}": Row(SMALL, "delayed", _DELAYED_LESS, seed=it) for it in (0, 1)},
+    **{f"s_delayed16_seed{it}": Row(SMALL, "delayed", _DELAYED_SHORT, seed=it) for it in (0, 1)},
+    **{f"s_joint16_seed{it}": Row(SMALL, "joint", {"joint": 16}, seed=it) for it in (0, 1)},
     "s_joint75_seed0": Row(SMALL, "joint", {"joint": 75}),
     **{f"s_alone15_{name}": _alone(SMALL, *sizes, 15) for name, sizes in _CORNERS.items()},
     "s_delayed_seed1": Row(SMALL, "delayed", _DELAYED, seed=1),
