@@ -5,7 +5,7 @@
 #   make test-all    the slow tests too
 #   make lint        ruff and the import contracts
 #   make format      puts the code in order
-#   make clean       removes .venv and everything else that was made here
+#   make clean       removes .venv and what was built; runs/ stays
 
 PYTHON ?= python3
 VENV := .venv

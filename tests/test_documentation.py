@@ -85,6 +85,17 @@ def missing_flags(text: str, known: dict[str, set[str]]) -> list[str]:
     return [f"{module} --{it}" for module, it in wrong] + [f"--{it}" for it in alone if not _defined(it, anywhere)]
 
 
+def unreadable_commands(text: str) -> list[str]:
+    """Commands in a page's code that a shell does not take as they stand: a parenthesis without quotes, for one."""
+    lines = re.sub(r"\\\n\s*", " ", text).splitlines()
+    inline = [code for it in lines for code in re.findall(r"`([^`]+)`", it)]
+    codes = inline + [it for it in lines if "`" not in it and not it.startswith("|")]
+    # Prose that names a command ends in words, not in flags.
+    given = [name + rest for code in codes for name, rest in COMMAND.findall(code) if FLAG.search(rest)]
+    run = functools.partial(subprocess.run, capture_output=True, text=True, check=False)
+    return [command for command in given if run(["bash", "-n", "-c", command]).returncode != 0]
+
+
 def _defined(flag: str, names: set[str]) -> bool:
     return bool({flag, flag.removeprefix("no")} & (names | OTHER_FLAGS))
 
@@ -113,6 +124,7 @@ def test_links_files_and_flags_are_there(page, known):
     assert missing_links(page) == []
     assert missing_files(text) == []
     assert missing_flags(text, known) == []
+    assert unreadable_commands(text) == []
     assert SHARED.findall(text) == []
 
 
@@ -146,6 +158,9 @@ def test_what_is_not_there_is_found(tmp_path):
         "docs/method.md, Depths",
     ]
     assert foreign_sources("see the reference facts in ../shared/x") == ["reference facts", "../shared"]
+    assert unreadable_commands("`tools.x --config.resolutions=(96,)`, `tools.y '--config.resolutions=(96,)'`") == [
+        "tools.x --config.resolutions=(96,)"
+    ]
     known = {"tools.x": {"side", "front", "config"}, "tools.y": {"only_y"}}
     text = "    python -m tools.x --side=2 \\\n        --sied=3 --nofront --config.a=1 --help\n"
     text += "`--only_y` `--gone` `tools.x --only_y`"
