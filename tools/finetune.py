@@ -13,6 +13,7 @@ OUTPUT.checkpoint.npz: the same command resumes.
 
 import dataclasses
 import json
+import pathlib
 import sys
 
 from absl import flags
@@ -60,11 +61,13 @@ def main(argv):
         augmentation=start.augmentation,
         preprocessing=start.preprocessing,
     )
+    checkpoint = f"{_OUTPUT.value}.checkpoint.npz"
     finetune(
         start.model,
         start.dataset,
         recipe,
-        checkpoint=f"{_OUTPUT.value}.checkpoint.npz",
+        checkpoint=checkpoint,
+        keep=True,
         after_epoch=lambda epoch, figures: print(json.dumps({"epoch": epoch, **figures})),
     )
     with atomic_path(_OUTPUT.value) as temporary:
@@ -74,6 +77,8 @@ def main(argv):
     print(json.dumps(found))
     if _TFLITE.value:
         print(json.dumps(_export(start).to_dict()))
+    # Not before: what fails or is stopped on the way need not be trained again.
+    pathlib.Path(checkpoint).unlink(missing_ok=True)
 
 
 def _from_supernet():

@@ -31,8 +31,9 @@ def main(argv):
     from ofa_tf.training import RunDirectory
 
     run = RunDirectory.open(_RUN_DIR.value)
-    stage = _STAGE.value or (run.finished_stages() or [None])[-1]
-    net = run.load_supernet(stage)
+    # Unnamed, so that unfinished stages are told.
+    net = run.load_supernet(_STAGE.value)
+    stage = _STAGE.value or run.finished_stages()[-1]
     measured = [
         {key: line[key] for key in ("subnet", "split", "top1", "images", "arch")}
         for line in run.read_log("metrics")
@@ -43,7 +44,7 @@ def main(argv):
         preprocessing=run.recipe.preprocessing.to_config(),
         augmentation=run.recipe.augmentation.to_config(),
         class_names=tuple(run.dataset["class_names"]),
-        dataset={key: run.dataset[key] for key in ("validation", "seed", "digest")},
+        dataset={key: run.dataset[key] for key in ("validation", "seed", "digest") if key in run.dataset},
         provenance={
             "recipe": run.recipe.to_config(),
             "stage": stage,

@@ -37,6 +37,8 @@ def expanded(path: str | os.PathLike) -> str:
 def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a temporary path beside `path`, which takes its place if the block ends well.
 
+    Of a link, what it leads to is replaced. Devices ("/dev/null") and other things that are no files are refused.
+
     Example:
         with atomic_path("model.tflite") as temporary:
             temporary.write_bytes(data)
@@ -44,6 +46,10 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder, expected the path of a file to write; add a file name")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no file, but a device or the like, which cannot be replaced; give another path")
+    if path.is_symlink():
+        path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".tmp{path.suffix}", dir=path.parent)
@@ -142,34 +148,56 @@ def read_json(path: str | os.PathLike, what: str = "JSON") -> Any:
 def append_json_line(path: str | os.PathLike, value: Any) -> None:
     """Appends one line to a `.jsonl` file and pushes it to the disk.
 
-    A last line without its newline is a killed writer's: it is removed first, as `read_json_lines` ignores it.
+    Of a last line without its newline, `read_json_lines` says what it is: a whole one gets its newline, half of one
+    is removed.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _told_when_full(path), path.open("ab+") as file:
-        _drop_half_line(file)
+        _end_last_line(file)
         file.write(json.dumps(value).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
 
-def _drop_half_line(file: BinaryIO) -> None:
+def _end_last_line(file: BinaryIO) -> None:
     end = file.seek(0, os.SEEK_END)
     if end == 0 or (file.seek(end - 1), file.read(1))[1] == b"\n":
         return
     file.seek(0)
-    file.truncate(file.read().rfind(b"\n") + 1)
+    start, last = (found := file.read()).rfind(b"\n") + 1, found[found.rfind(b"\n") + 1 :]
+    if _is_whole(last.decode(errors="replace")):
+        file.write(b"\n")
+    else:
+        file.truncate(start)
+
+
+def whole_lines(text: str) -> list[str]:
+    """The lines of a `.jsonl` file's text, without half of an object at its end, which a killed writer left."""
+    *lines, last = text.split("\n")
+    return [*lines, last] if _is_whole(last) else lines
+
+
+def _is_whole(line: str) -> bool:
+    """Whether a last line without its newline is whole: an object needs its closing brace, so half of one is none."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def read_json_lines(path: str | os.PathLike, what: str = "JSON lines") -> list[Any]:
-    """Reads a `.jsonl` file. A last line without its newline (a killed writer) is dropped; any other damage raises."""
+    """Reads a `.jsonl` file, so that value N is of line N.
+
+    Of a last line without its newline, half of an object is a killed writer's, and dropped; empty lines at the end are
+    passed over. Any other damage raises.
+    """
     path = pathlib.Path(path)
-    text = _read_text(path, what)
-    lines = text.split("\n")[:-1]
+    lines = whole_lines(_read_text(path, what))
+    while lines and not lines[-1].strip():
+        lines.pop()
     values = []
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
         try:
             values.append(json.loads(line))
         except (ValueError, RecursionError) as error:

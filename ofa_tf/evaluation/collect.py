@@ -1,5 +1,6 @@
 """Measuring the accuracy of many sub-networks, the data of accuracy predictors: here, or by the workers of a `Farm`."""
 
+import dataclasses
 import functools
 import os
 import socket
@@ -24,9 +25,8 @@ def draw_architectures(space: Space, count: int, seed: int) -> list[Arch]:
     """
     drawn = {}
     for resolution in reversed(space.resolutions):
-        smallest = space.smallest()
-        for corner in (space.arch(r=resolution), space.arch(ks=smallest.ks, e=smallest.e, d=smallest.d, r=resolution)):
-            drawn[corner] = None
+        for corner in (space.largest(), space.smallest()):
+            drawn[space.canonical(dataclasses.replace(corner, r=resolution))] = None
     for index in range(20 * count):
         if len(drawn) >= count:
             break

@@ -138,7 +138,7 @@ class Evaluator:
             warnings.warn(
                 "evaluating a sub-network without batch-norm calibration: its accuracy says little", stacklevel=2
             )
-            statistics = self._moving_statistics()
+            statistics = self.moving_statistics()
         sizes = self.net.space.to_array(arch)
         batches = self._batches((split, arch.r, limit), lambda: self._evaluation(split, arch.r, limit))
         top1 = top5 = count = 0
@@ -198,7 +198,7 @@ class Evaluator:
         if size <= _CACHE_BYTES:
             self._cache[key] = kept
 
-    def _moving_statistics(self) -> np.ndarray:
+    def moving_statistics(self) -> np.ndarray:
         norms = [norm for block in self.net.blocks for norm in block.norms]
         means = np.concatenate([norm.moving_mean.numpy() for norm in norms])
         return np.stack([means, np.concatenate([norm.moving_variance.numpy() for norm in norms])])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ofa_tf.common import InputError, append_json_line, as_called
+from ofa_tf.common.locks import locked
 from ofa_tf.evaluation import Evaluator, Farm, collect, draw_architectures
 from ofa_tf.predictors import (
     AccuracyPredictor,
@@ -162,21 +163,28 @@ def collect_pairs(
         on_pair: called with the number of pairs as each is added.
 
     Raises:
-        InputError: there are no validation images, or the file is of other weights or images.
+        InputError: there are no validation images, the file is of other weights or images, or another process
+            collects into it.
 
     Example:
         pairs = collect_pairs(opened.evaluator, "accuracy.jsonl", count=200)
         predictor = AccuracyPredictor.fit(opened.net.space, *pairs.accuracies())
     """
-    held_out = len(evaluator.dataset.split("validation"))
-    images = min(held_out, limit or held_out)
+    split = evaluator.dataset.split("validation")
+    images = min(len(split), limit or len(split))
     if images == 0:
         raise InputError("the validation split has no images; train with a larger `validation` in the config")
-    pairs = open_pairs(evaluator, path)
     archs = draw_architectures(evaluator.net.space, count, seed)
-    known = lambda arch: pairs.holds(arch, images=images, split="validation")  # noqa: E731
+
+    def known(arch: Arch) -> bool:
+        # Images that were found to be damaged count in none of the figures.
+        fewest = images - int(np.isin(split.indices, list(split.damaged)).sum())
+        return any(pairs.holds(arch, images=count, split="validation") for count in range(fewest, images + 1))
+
     evaluate = functools.partial(collect, evaluator) if farm is None else farm.collect
-    for result in evaluate(archs, split="validation", limit=limit, known=known):
-        pairs.add(result.arch, result.top1, images=result.images, split=result.split, top5=result.top5)
-        on_pair(len(pairs))
+    with locked(path, f"{path}: another process collects into it; wait for its end, or give another --output"):
+        pairs = open_pairs(evaluator, path)
+        for result in evaluate(archs, split="validation", limit=limit, known=known):
+            pairs.add(result.arch, result.top1, images=result.images, split=result.split, top5=result.top5)
+            on_pair(len(pairs))
     return pairs

@@ -8,7 +8,6 @@ target's folder as soon as it is there, and is all that a run which was stopped 
 import concurrent.futures
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import itertools
 import multiprocessing
@@ -24,6 +23,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from ofa_tf import devices, zoo
 from ofa_tf.common import InputError, OfaError
+from ofa_tf.common.locks import locked
 from ofa_tf.common.quiet import run_quietly
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.search.constraint import LatencyPredictor
@@ -108,7 +108,8 @@ def specialize_targets(
     if not names:
         raise InputError("targets: there are none, expected at least one")
     output = pathlib.Path(output)
-    with _output_lock(output):
+    held = f"{output}: another process works on it; wait for its end, or give another folder"
+    with locked(output / ".lock", held):
         devices_of = functools.partial(TargetDevices, output / "tables", settings=settings, options=options, say=say)
         if callable(opened):
             # One of its own, as it remembers what was not here: that may come while the supernet is made.
@@ -337,21 +338,3 @@ def _own_predictor(opened: Opened | None) -> str:
         f"has none; make one: "
         f"{collect}, then python -m tools.fit_accuracy_predictor"
     )
-
-
-@contextlib.contextmanager
-def _output_lock(folder: pathlib.Path) -> Iterator[None]:
-    """Held while a folder is worked on; it is gone with the process, whatever ends it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); give a folder that is writable") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{folder}: another process works on it; wait for its end, or give another folder"
-            ) from None
-        yield

@@ -17,7 +17,7 @@ from ofa_tf.common import InputError
 from ofa_tf.common.resizing import CROP
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
 from ofa_tf.data.names import label_facts
-from ofa_tf.evaluation import Evaluator
+from ofa_tf.evaluation import Evaluation, Evaluator
 from ofa_tf.interop import load_keras_network
 from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.spaces import Arch, native_arch
@@ -62,6 +62,14 @@ class Opened:
         if any(each is not None and dataclasses.replace(each, r=arch.r) == arch for each in same):
             return None
         return self.evaluator.calibrate(arch)
+
+    def evaluate(self, arch: Arch, *, split: str, limit: int | None = None) -> Evaluation:
+        """A sub-network's accuracy with the batch-norm statistics that its file will have."""
+        statistics = self.statistics(arch)
+        given = self.evaluator.moving_statistics() if statistics is None else statistics
+        return self.evaluator.evaluate(
+            arch, split=split, statistics=given, calibrate=statistics is not None, limit=limit
+        )
 
     def facts(self, split: str) -> dict[str, Any]:
         """What an exported file says of its origin and of the split it is checked on."""

@@ -214,7 +214,7 @@ def _round(
     for candidate in candidates:
         if candidate.arch not in evaluations:
             say(f"evaluate candidate {len(evaluations) + 1}")
-            found = opened.evaluator.evaluate(candidate.arch, split="validation", limit=target.images)
+            found = opened.evaluate(candidate.arch, split="validation", limit=target.images)
             evaluations[candidate.arch] = found.to_dict()
     candidates.sort(key=lambda candidate: -evaluations[candidate.arch]["top1"])
     candidate, report = _exported(target, folder, opened, candidates, say)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -106,7 +107,8 @@ def finetune(
         The model.
 
     Raises:
-        InputError: the data do not fit the model, or the checkpoint is of something else.
+        InputError: the data do not fit the model, or the checkpoint is of another model, of other weights to begin
+            with, of another recipe or of other images.
         OfaError: the loss is no longer finite.
 
     Source: Cai et al., section 4.2 (25 or 75 epochs of fine-tuning).
@@ -133,7 +135,7 @@ def finetune(
         del described["head_epochs"]
     if recipe.preprocessing.resize == CROP:
         del described["preprocessing"]["resize"]
-    identity = json.dumps({"recipe": described, "digest": dataset.digest, "params": model.count_params()})
+    identity = json.dumps({"recipe": described, "digest": dataset.digest, "begun_with": _begun_with(model)})
     first_epoch = _resumed(checkpoint, model, optimizer, identity)
     batches = training_batches(
         dataset,
@@ -207,6 +209,17 @@ def _traced_step(model: keras.Model, optimizer, recipe: FinetuneRecipe, *, head_
     return step
 
 
+def _begun_with(model: keras.Model) -> str:
+    """Tells the network that is trained, and its input's size, from others.
+
+    Without the statistics of batch norms: those are measured, by other threads with another last digit.
+    """
+    sha256 = hashlib.sha256(str(model.input_shape).encode())
+    for variable in model.trainable_variables:
+        sha256.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return sha256.hexdigest()[:16]
+
+
 def _save(checkpoint, model, optimizer, identity: str, epoch: int) -> None:
     if checkpoint is None:
         return
@@ -222,7 +235,7 @@ def _resumed(checkpoint, model, optimizer, identity: str) -> int:
     fields, arrays = _FORMAT.load_npz(checkpoint)
     with _FORMAT.reading(checkpoint):
         if fields["identity"] != identity:
-            raise InputError("is of another recipe, other images or another model")
+            raise InputError("is of another recipe, other images or another network; remove it, or give another output")
         for name, variables in (("model", model.variables), ("optimizer", optimizer.variables)):
             for index, variable in enumerate(variables):
                 variable.assign(arrays[f"{name}/{index}"])

@@ -9,6 +9,7 @@ from typing import Any
 from ofa_tf import networks, spaces
 from ofa_tf.common import InputError, RecordFormat, append_json_line, brief, read_json_lines, write_text
 from ofa_tf.common.config import check_whole, is_number
+from ofa_tf.common.files import whole_lines
 from ofa_tf.common.splits import with_validation
 from ofa_tf.data import ImageDataset, load
 from ofa_tf.networks import Supernet
@@ -229,8 +230,7 @@ class RunDirectory:
         """Drops what was logged after the checkpoint that a run resumes from."""
         path = self.path / f"{name}.jsonl"
         if path.exists():
-            # Its last piece is empty, or the half line of a killed writer.
-            kept = path.read_text(encoding="utf-8").split("\n")[:-1][:lines]
+            kept = whole_lines(path.read_text(encoding="utf-8"))[:lines]
             write_text(path, "".join(f"{line}\n" for line in kept))
 
 

@@ -57,6 +57,22 @@ def test_a_place_is_tried_without_a_trace(tmp_path):
         common.check_writable("/dev/null/result.json")
 
 
+def test_only_files_are_replaced(tmp_path):
+    """Root may replace `/dev/null`, for the whole system; what a link leads to is the file that is meant."""
+    os.mkfifo(device := tmp_path / "device")
+    for path in ("/dev/null", device):
+        with pytest.raises(InputError) as error:
+            common.write_text(path, "new")
+        assert_one_line(error, str(path), "cannot be replaced")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert stat.S_ISFIFO(os.stat(device).st_mode)
+    (file := tmp_path / "disk" / "predictor.npz").parent.mkdir()
+    file.write_text("old")
+    (link := tmp_path / "predictor.npz").symlink_to(file)
+    common.write_text(link, "new")
+    assert (link.is_symlink(), file.read_text(), os.listdir(file.parent)) == (True, "new", ["predictor.npz"])
+
+
 def test_results_are_readable_as_any_other_file(tmp_path):
     (ordinary := tmp_path / "ordinary").write_text("")
     common.write_text(tmp_path / "result", "text")
@@ -129,7 +145,10 @@ def test_json_lines_drop_only_the_line_a_killed_writer_left(tmp_path_factory, va
 
 @given(st.lists(JSON, max_size=4), st.data())
 def test_a_line_goes_behind_the_whole_ones(tmp_path_factory, values, data):
-    """Cut at any byte, as by a kill, and appended to: the whole lines are there, and the new one."""
+    """Cut at any byte, as by a kill, and appended to: the whole lines are there, and the new one.
+
+    An object that lacks only its newline is whole.
+    """
     path = tmp_path_factory.mktemp("lines") / "metrics.jsonl"
     path.touch()
     for value in values:
@@ -137,18 +156,34 @@ def test_a_line_goes_behind_the_whole_ones(tmp_path_factory, values, data):
     written = path.read_bytes()
     kept = written[: data.draw(st.integers(0, len(written)))]
     path.write_bytes(kept)
-    whole = values[: kept.count(b"\n")]
+    count, last = kept.count(b"\n"), kept[kept.rfind(b"\n") + 1 :]
+    ended = last.startswith(b"{") and last + b"\n" == written[len(kept) - len(last) : len(kept) + 1]
+    whole = values[: count + ended]
     assert common.read_json_lines(path) == whole
     common.append_json_line(path, {"step": 1})
     assert common.read_json_lines(path) == [*whole, {"step": 1}]
     assert path.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
 
 
+def test_a_last_line_without_its_newline_counts_where_it_is_whole(tmp_path):
+    """As people and `"\\n".join` write files; empty lines at the end are none."""
+    (path := tmp_path / "pairs.jsonl").write_text('{"step": 1}\n{"step": 2}')
+    assert common.read_json_lines(path) == [{"step": 1}, {"step": 2}]
+    common.append_json_line(path, {"step": 3})
+    path.write_text(path.read_text() + "\n \n")
+    assert common.read_json_lines(path) == [{"step": 1}, {"step": 2}, {"step": 3}]
+
+
 def test_a_damaged_json_line_is_named_by_its_number(tmp_path):
-    (path := tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1}) + "\n\n{half\n")
+    (path := tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1}) + "\n{half\n{}\n")
     with pytest.raises(InputError) as error:
         common.read_json_lines(path)
-    assert_one_line(error, str(path), "line 3")
+    assert_one_line(error, str(path), "line 2")
+    # Else the lines behind it would be named by other numbers.
+    path.write_text('{"step": 1}\n\n{"step": 2}\n')
+    with pytest.raises(InputError) as error:
+        common.read_json_lines(path)
+    assert_one_line(error, str(path), "line 2")
 
 
 @pytest.mark.parametrize("compress", [False, True])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ofa_tf import spaces
 from ofa_tf.data import SYMMETRIC, Augmentation, calibration_batches, load
 from ofa_tf.evaluation import Evaluator, collect, draw_architectures
 from ofa_tf.evaluation.evaluator import hits
@@ -79,6 +80,9 @@ def test_collection_draws_prefixes_and_skips_what_is_known(evaluator):
     assert len(set(archs)) == 12
     assert archs[0] == space.largest()
     assert space.smallest() in archs[:4]
+    # Widths are a choice, too.
+    wide = spaces.get("ofa_resnet50")
+    assert wide.smallest() in draw_architectures(wide, 60, seed=0)
     known = set(archs[:10])
     results = list(collect(evaluator, archs, split="validation", known=known.__contains__))
     assert [result.arch for result in results] == archs[10:]

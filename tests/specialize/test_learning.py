@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from ofa_tf.common import InputError
+from ofa_tf.common.locks import locked
 from ofa_tf.predictors import BlockLatency, LatencyTable, PairsFile
 from ofa_tf.spaces import costs
 from ofa_tf.spaces.population import distinct_blocks
-from ofa_tf.specialize import TargetResult, learn_accuracies, learn_latencies, open_pairs
-from tests.specialize.small import small_target
+from ofa_tf.specialize import TargetResult, collect_pairs, learn_accuracies, learn_latencies, open_pairs
+from tests.specialize.small import open_small, small_target
 
 
 @pytest.fixture
@@ -70,3 +71,21 @@ def test_evaluated_networks_extend_the_pairs(opened, tmp_path):
     foreign.add(arch, 0.5, images=50, split="validation")
     with pytest.raises(InputError, match="holds accuracies of other weights or images"):
         open_pairs(opened.evaluator, tmp_path / "foreign.jsonl")
+
+
+def test_what_was_collected_is_not_measured_again(tmp_path, monkeypatch):
+    """Also where an image of the split was found to be damaged, which counts in no figure from then on."""
+    opened = open_small()
+    split, path = opened.dataset.split("validation"), tmp_path / "accuracy.jsonl"
+    monkeypatch.setitem(split.damaged, int(split.indices[3]), "damaged")
+    pairs = collect_pairs(opened.evaluator, path, count=3)
+    assert [pair.images for pair in pairs] == [len(split) - 1] * 3
+    monkeypatch.setattr(opened.evaluator, "evaluate", None)
+    assert len(collect_pairs(opened.evaluator, path, count=3)) == 3
+
+
+def test_one_process_at_a_time_collects_into_a_file(opened, tmp_path):
+    """Two would write the same pairs twice."""
+    path = tmp_path / "accuracy.jsonl"
+    with locked(path, "held"), pytest.raises(InputError, match="another process collects into it"):
+        collect_pairs(opened.evaluator, path, count=3)

@@ -17,6 +17,7 @@ from ofa_tf.specialize.opened import of_packed
 from ofa_tf.training import RunDirectory, open_experiment
 from tests.data.image_files import write_folder
 from tests.micro import nano_net
+from tests.specialize.small import open_small
 from tests.tools.test_binaries import run
 
 STAGES = ("full", "kernel", "depth1", "depth2", "expand1", "expand2")
@@ -99,6 +100,19 @@ def test_images_that_were_mixed_for_a_teacher_are_not_mixed_for_labels(packed, l
     )  # fmt: skip
     found = of_packed(trained, load("digits"), "trained").evaluator.augmentation
     assert found == Augmentation(pad=2, **({"cutmix": 1.0, "mixup": 0.2} if labels == "data" else {}))
+
+
+def test_a_network_is_judged_by_the_statistics_that_its_file_has():
+    """Of a published network as it was, its own; of all others, calibrated ones."""
+    opened = open_small()
+    arch = opened.net.space.largest()
+    assert opened.evaluate(arch, split="validation").calibrated
+    published = dataclasses.replace(opened, provenance={"network": "EfficientNetLite0"})
+    own = opened.evaluator.evaluate(
+        arch, split="validation", statistics=opened.evaluator.moving_statistics(), calibrate=False
+    )
+    assert published.evaluate(arch, split="validation") == own
+    assert not own.calibrated
 
 
 def test_one_network_is_finetuned_for_other_classes(tmp_path, packed):

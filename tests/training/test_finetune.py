@@ -63,6 +63,10 @@ def test_an_interrupted_one_ends_like_the_uninterrupted_one(tmp_path, digits):
     other = dataclasses.replace(RECIPE, learning_rate=0.01)
     with pytest.raises(InputError, match=r"checkpoint\.npz: is of another recipe"):
         finetune(net.extract(arch), digits, other, checkpoint=checkpoint)
+    # Of equal shapes: its weights, or its input's size, would have been taken for those of the first.
+    for network in (micro_net(seed=1).extract(arch), net.extract(dataclasses.replace(arch, r=16))):
+        with pytest.raises(InputError, match=r"checkpoint\.npz: is of another recipe, other images or another network"):
+            finetune(network, digits, RECIPE, checkpoint=checkpoint)
     for data in (b"", checkpoint.read_bytes()[:200], b"PK", b"{}"):
         read = functools.partial(finetune, net.extract(arch), digits, RECIPE)
         assert assert_read_or_refused(lambda path, read=read: read(checkpoint=path), tmp_path / "damaged.npz", data)

@@ -1,0 +1,33 @@
+"""Locks between processes."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+from collections.abc import Iterator
+
+from ofa_tf.common.errors import InputError
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike, held: str) -> Iterator[None]:
+    """Holds a file's lock while entered; it is gone with the process, whatever ends it.
+
+    Args:
+        path: the file; an empty one is made where there is none.
+        held: what is said where another process holds it.
+    """
+    path = pathlib.Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); give a path in a folder that is writable"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(held) from None
+        yield
