@@ -27,7 +27,7 @@ def main(argv):
     if len(archs) < MIN_PAIRS:
         raise InputError(f"{_PAIRS.value}: holds {len(archs)} pairs, expected at least {MIN_PAIRS}; collect more")
     predictor = AccuracyPredictor.fit(
-        pairs.space, archs, accuracies, seed=_SEED.value, provenance={"pairs": _PAIRS.value}
+        pairs.space, archs, accuracies, seed=_SEED.value, provenance={"source": _PAIRS.value}
     )
     predictor.save(_OUTPUT.value)
     print(json.dumps({"output": _OUTPUT.value, **predictor.metrics}))

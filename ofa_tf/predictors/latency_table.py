@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,13 +41,16 @@ class BlockLatency:
         try:
             latency = BlockLatency(**fields)
             times = (latency.median_ms, latency.std_ms, *(() if latency.p95_ms is None else (latency.p95_ms,)))
-            usable = all(math.isfinite(time) and time >= 0 for time in times) and latency.count >= 1
+            usable = all(0 <= time <= _MAX_MS for time in times) and latency.count >= 1
         except TypeError:
             usable = False
         if not usable:
             raise InputError(f"found {brief(repr(fields))}, expected median_ms, p95_ms, std_ms and count")
         return latency
 
+
+# Eleven days; NaN is no less than that either.
+_MAX_MS = 1e9
 
 FORMAT = RecordFormat("ofa_tf latency table", "build one with mobile_bench.build_latency_table")
 

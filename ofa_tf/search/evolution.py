@@ -116,8 +116,8 @@ class Variation:
         low, high = self._probabilities
         probability = low if low == high else np.exp(rng.uniform(np.log(low), np.log(high), len(first)))
         swapped = rng.random(first.shape) < np.where(mutated, probability, 0.5)[:, None]
-        # The choices of blocks that the parent skips are as good as random.
-        first = np.where(active_columns(space, first), first, random)
+        # The choices of blocks that a parent skips are as good as random; its row has the smallest there.
+        first, second = (np.where(active_columns(space, rows), rows, random) for rows in (first, second))
         other = np.where(mutated[:, None], random, second)
         return canonical_rows(space, np.where(swapped, other, first))
 
@@ -135,6 +135,12 @@ _ISLANDS_SHARE = 0.64
 _ISLAND_MIN_GENERATIONS = 10
 # Searches, each below tighter bounds than the one before, until something keeps the limits exactly.
 _TIGHTENINGS = 6
+
+
+def islands_of(generations: int, most: int) -> tuple[int, int]:
+    """How many populations evolve apart at first, at most so many, and for how many of the generations each."""
+    islands = max(1, min(_ISLANDS, generations // _ISLAND_MIN_GENERATIONS, most))
+    return islands, int(generations * _ISLANDS_SHARE / islands) if islands > 1 else 0
 
 
 class AccuracyScorer(Protocol):
@@ -281,8 +287,7 @@ class _Run:
 
     def result(self, generations: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows and their accuracies after all generations, the best first."""
-        islands = max(1, min(_ISLANDS, generations // _ISLAND_MIN_GENERATIONS, self.population // 2))
-        island_generations = int(generations * _ISLANDS_SHARE / islands) if islands > 1 else 0
+        islands, island_generations = islands_of(generations, most=self.population // 2)
         # The products are small: more threads than one wait for each other longer than they work.
         with threadpoolctl.threadpool_limits(1, "blas"):
             found = [self.evolve(*self.initial(), island_generations) for _ in range(islands)]

@@ -15,7 +15,7 @@ from ofa_tf.common import InputError, RecordFormat, brief, write_text
 from ofa_tf.common.config import check_whole
 from ofa_tf.search.budget import Budget, Candidate, candidates
 from ofa_tf.search.constraint import Constraint
-from ofa_tf.search.evolution import AccuracyScorer, SeenRows, Variation, search_resolutions
+from ofa_tf.search.evolution import AccuracyScorer, SeenRows, Variation, islands_of, search_resolutions
 from ofa_tf.spaces import Arch, Space
 
 FORMAT = RecordFormat("ofa_tf pareto front", "make one with tools.search --front")
@@ -102,10 +102,8 @@ class ParetoFront:
 # Parents meet within so many neighbouring cells: an architecture of half the cost has little to give.
 _NEIGHBOURS = 4
 _INITIAL_SHARE = 4
-# As in `evolutionary_search`, a few populations that know nothing of each other, then the best of all of them.
-_ISLANDS = 4
-_ISLANDS_SHARE = 0.64
-_ISLAND_MIN_GENERATIONS = 10
+# Where a predictor of latency gives nothing or less to the smallest, the axis begins at the limit over this.
+_SPAN = 1000.0
 
 
 def pareto_search(
@@ -159,8 +157,8 @@ def pareto_search(
     budget = Budget.compile(space, constraints, search_resolutions(space, accuracy_predictor, resolutions))
     run = _Run(budget, accuracy_predictor, np.random.default_rng(seed), cells, cell_population, children)
     run.variation = Variation(mutation_probability, mutation_ratio)
-    islands = max(1, min(_ISLANDS, generations // _ISLAND_MIN_GENERATIONS))
-    island_generations = int(generations * _ISLANDS_SHARE / islands) if islands > 1 else 0
+    # As in `evolutionary_search`, a few populations that know nothing of each other, then the best of all of them.
+    islands, island_generations = islands_of(generations, most=children)
     # The products are small: more threads than one wait for each other longer than they work.
     with threadpoolctl.threadpool_limits(1, "blas"):
         found = [run.evolve(run.initial(), island_generations) for _ in range(islands)]
@@ -196,8 +194,10 @@ class _Run:
         self.cells, self.cell_population, self.children = cells, cell_population, children
         self.seen = SeenRows(rng, len(budget.space.genes) + 1)
         self.evaluated = 0
-        self.lowest = budget.costs(budget.anchor[None])[0, 0]
-        self.per_cell = max(np.log(budget.constraints[0].limit / self.lowest), 1e-9) / cells
+        limit = budget.constraints[0].limit
+        smallest = budget.costs(budget.anchor[None])[0, 0]
+        self.lowest = smallest if smallest > 0 else limit / _SPAN
+        self.per_cell = max(np.log(limit / self.lowest), 1e-9) / cells
 
     def initial(self) -> _Archive:
         """The anchor, and rows between random ones and the anchor: they cover the whole axis."""

@@ -10,6 +10,7 @@ from ofa_tf.search.budget import Budget, Candidate, candidates
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.search.evolution import AccuracyScorer, search_resolutions
 from ofa_tf.spaces import Space
+from ofa_tf.spaces.population import decode
 
 _BATCH = 4096
 # Uniform draws before a budget counts as too tight for them.
@@ -60,7 +61,8 @@ def random_search(
             made = budget.shrunk(rng, made, rng.random(len(made)))
         joined = np.concatenate([rows, made[budget.inside(made)]])
         _, first = np.unique(joined, axis=0, return_index=True)
-        rows = joined[np.sort(first)][:count]
+        drawn = joined[np.sort(first)]
+        rows = np.concatenate([rows, _exact(budget, drawn[len(rows) :], count - len(rows))])
         if len(rows) == count:
             break
     if not len(rows):
@@ -70,3 +72,16 @@ def random_search(
     accuracies = np.asarray(accuracy_predictor.predict_rows(space, rows))
     order = np.argsort(-accuracies, kind="stable")
     return candidates(budget, rows[order], accuracies[order].tolist())
+
+
+def _exact(budget: Budget, rows: np.ndarray, count: int) -> np.ndarray:
+    """The first rows, at most so many, that keep the limits exactly, where tables give only lower bounds of costs."""
+    bounded = [constraint for constraint in budget.constraints if constraint.memory is not None]
+    kept = []
+    for index in range(len(rows) if bounded else min(count, len(rows))):
+        if len(kept) == count:
+            break
+        [arch] = decode(budget.space, rows[index : index + 1]) if bounded else [None]
+        if all(constraint.exact(budget.space, arch) <= constraint.limit for constraint in bounded):
+            kept.append(index)
+    return rows[kept]

@@ -1,6 +1,6 @@
 """What blocks and networks cost: multiply-accumulates, parameters, bytes of the file, memory at the peak.
 
-All are folds over the operations of a block (`block.operations`).
+All are folds over the operations of a block (`block_operations.operations`).
 """
 
 import dataclasses

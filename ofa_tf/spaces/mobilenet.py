@@ -14,7 +14,7 @@ GATES = ("mobilenet_v3", "efficientnet")
 
 
 def check_activation(what: str, found: str) -> None:
-    """Raises `InputError` unless it is one of `block.ACTIVATIONS`."""
+    """Raises `InputError` unless it is one of `block_operations.ACTIVATIONS`."""
     if found not in ACTIVATIONS:
         raise InputError(f"{what} is {brief(repr(found))}, expected one of {', '.join(ACTIVATIONS)}")
 
@@ -26,7 +26,7 @@ class Stage:
     Args:
         width: output channels, already rounded.
         stride: of the first block.
-        activation: one of `block.ACTIVATIONS`.
+        activation: one of `block_operations.ACTIVATIONS`.
         squeeze_excite: whether its blocks have squeeze-and-excite.
         depths: the numbers of blocks it may have, ascending.
         kind: of its blocks, "mbconv" or "fused_mbconv".
@@ -47,6 +47,7 @@ class Stage:
         check_whole_numbers("stage: stride", self.stride, 1, 2)
         check_whole_numbers("stage: depths", self.depths, 1, MAX_DEPTH)
         check_activation("stage: activation", self.activation)
+        check_bool("stage: squeeze_excite", self.squeeze_excite)
         each = isinstance(self.e, tuple) and all(isinstance(ratios, tuple) for ratios in self.e)
         for ratios in self.e if each else (self.e,):
             check_numbers("stage: e", ratios, len(ratios), 1, MAX_RATIO)
@@ -108,7 +109,7 @@ class MobileNetSpace(Space):
         for field, known in (("padding", PADDINGS), ("gates", GATES)):
             if (found := getattr(self, field)) not in known:
                 raise InputError(f"space {self.name}: {field} is {brief(repr(found))}, expected {' or '.join(known)}")
-        for field in ("first_squeeze_excite", "feature_bias"):
+        for field in ("first_residual", "first_squeeze_excite", "feature_bias"):
             check_bool(f"space {self.name}: {field}", getattr(self, field))
         check_whole_numbers(f"space {self.name}: first_stride", self.first_stride, 1, 2)
         check_whole_numbers(f"space {self.name}: number of stages", len(self.stages), 1, MAX_DEPTH)

@@ -147,7 +147,7 @@ def from_config(config: dict[str, Any]) -> Space:
                 Stage(**{key: _tuples(value) for key, value in stage.items()}) for stage in values["stages"]
             )
         return family(**values)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(

@@ -134,7 +134,8 @@ def train_supernet(
     if path.exists():
         predictor = AccuracyPredictor.load(path)
         # One that was fitted to more pairs, or by the user, is kept: results that were made with it stay valid.
-        if predictor.provenance.get("pairs") not in range(min(pairs, len(measured))):
+        fitted_to = predictor.provenance.get("pairs")
+        if "source" in predictor.provenance or fitted_to not in range(min(pairs, len(measured))):
             return opened, predictor
     clock.at(fit)
     predictor = AccuracyPredictor.fit(run.space, *measured.accuracies())

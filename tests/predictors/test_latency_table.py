@@ -132,6 +132,8 @@ def test_a_truncated_file_is_one_line_of_error(table, tmp_path, share):
         ({"blocks": []}, "blocks is"),
         ({"blocks": {"stem": {"median_ms": -1, "p95_ms": 1, "std_ms": 0, "count": 50}}}, "block stem"),
         ({"blocks": {"stem": {"median_ms": "1", "p95_ms": 1, "std_ms": 0, "count": 50}}}, "block stem"),
+        ({"blocks": {"stem": {"median_ms": 1e308, "p95_ms": 1, "std_ms": 0, "count": 50}}}, "block stem"),
+        ({"blocks": {"stem": {"median_ms": math.nan, "p95_ms": 1, "std_ms": 0, "count": 50}}}, "block stem"),
         ({"blocks": {"stem": 1.5}}, "block stem"),
         ({"correction": {"scale": 0, "offset_ms": 0, "networks": 9, "mape_before": 1, "mape_after": 1}}, "scale"),
         ({"correction": {"scale": 1}}, "correction"),

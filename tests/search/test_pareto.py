@@ -8,9 +8,10 @@ import pytest
 
 from ofa_tf import spaces
 from ofa_tf.common import InputError
-from ofa_tf.predictors import AccuracyPredictor
+from ofa_tf.predictors import AccuracyPredictor, BlockLatency, LatencyCorrection, LatencyTable
 from ofa_tf.search import Candidate, Constraint, ParetoFront, evolutionary_search, pareto_search
-from ofa_tf.spaces import Arch
+from ofa_tf.spaces import Arch, costs
+from ofa_tf.spaces.population import distinct_blocks
 
 SPACE = spaces.get("ofa_tiny")
 
@@ -33,14 +34,14 @@ def _front(predictor):
 
 def test_no_point_beats_another_and_all_keep_the_limit(front, predictor):
     """Costs and accuracies ascend together, and are those that the predictors give."""
-    costs = [candidate.costs["macs"] for candidate in front.candidates]
+    macs = [candidate.costs["macs"] for candidate in front.candidates]
     accuracies = [candidate.predicted_top1 for candidate in front.candidates]
-    assert costs == sorted(set(costs))
+    assert macs == sorted(set(macs))
     assert accuracies == sorted(set(accuracies))
-    assert max(costs) <= 3e6
-    assert len(costs) > 20
+    assert max(macs) <= 3e6
+    assert len(macs) > 20
     archs = [candidate.arch for candidate in front.candidates]
-    assert costs == [SPACE.count_macs(arch) for arch in archs]
+    assert macs == [SPACE.count_macs(arch) for arch in archs]
     np.testing.assert_allclose(accuracies, predictor.predict(SPACE, archs), rtol=1e-6)
 
 
@@ -81,6 +82,17 @@ def test_the_only_architecture_inside_is_a_front(predictor):
     assert [candidate.arch for candidate in front.candidates] == [SPACE.smallest()]
     with pytest.raises(InputError, match="the front begins at"):
         front.best(smallest - 1)
+
+
+def test_a_device_whose_smallest_networks_are_predicted_to_take_less_than_nothing(predictor):
+    """A line that was fitted to larger networks: the axis has a beginning, and the front its points."""
+    blocks = {block.key: BlockLatency(costs.macs(block) / 1e5, None, 0.0, 10) for block in distinct_blocks(SPACE)}
+    table = LatencyTable("host", "int8", 1, "form", blocks=blocks)
+    smallest, largest = table.predict(SPACE, [SPACE.smallest(), SPACE.largest()])
+    line = LatencyCorrection(1.0, -2 * float(smallest), 9, 1.0, 1.0)
+    constraint = Constraint("latency_ms", float(largest), predictor=table.with_correction(line))
+    front = pareto_search(SPACE, predictor, constraint, children=50, generations=40)
+    assert len(front.candidates) > 20
 
 
 def test_files(front, tmp_path):

@@ -145,6 +145,13 @@ def test_same_weights_ignores_name_and_resolutions_only(case):
     assert [space.same_weights(other) for other in SPACES].count(True) == 1
 
 
+def changed_stage(**fields):
+    """A space whose description was changed by hand."""
+    config = spaces.get("ofa_tiny").to_config()
+    first, *rest = config["stages"]
+    return spaces.from_config({**config, "stages": [{**first, **fields}, *rest]})
+
+
 @pytest.mark.parametrize(
     ("make", "found"),
     [
@@ -165,6 +172,9 @@ def test_same_weights_ignores_name_and_resolutions_only(case):
         (lambda: spaces.from_config(None), "space description"),
         (lambda: spaces.from_config({"family": "unheard of"}), "unheard of"),
         (lambda: spaces.from_config({**spaces.get("ofa_tiny").to_config(), "x": 1}), "'x'"),
+        (lambda: spaces.get("ofa_tiny").replace(first_residual="no"), "first_residual is 'no', expected true or false"),
+        (lambda: changed_stage(squeeze_excite="false"), "squeeze_excite is 'false', expected true or false"),
+        (lambda: changed_stage(depths=[], e=[[3]]), "space description"),
     ],
 )
 def test_a_bad_space_is_one_line_of_error(make, found):
