@@ -13,7 +13,7 @@ from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.predictors import AccuracyPredictor, BlockLatency, LatencyCorrection, LatencyTable
 from ofa_tf.search import Budget, Constraint, evolutionary_search, random_search
-from ofa_tf.search.evolution import SeenRows, Variation
+from ofa_tf.search.evolution import SeenRows
 from ofa_tf.spaces import costs, population
 from ofa_tf.spaces.costs import FILE_SIZES, ActivationMemory
 from ofa_tf.spaces.population import feature_count
@@ -293,19 +293,6 @@ def test_model_bytes_fall_with_the_precision():
             0
         ]
     assert sizes["float32"] > sizes["float16"] > sizes["int8"] > TINY.count_params(TINY.largest())
-
-
-def test_children_get_random_choices_where_a_parent_skips_blocks():
-    """Of a deep and a shallow parent, blocks that the shallow one skips are as likely to be large as small."""
-    deep, shallow = population.encode(TINY, [TINY.largest(), TINY.arch(ks=7, e=4, d=1)])
-    budget, rng = Budget.compile(TINY, []), np.random.default_rng(0)
-    parents = [np.repeat(row[None], 4000, axis=0) for row in (deep, shallow)]
-    children = Variation(0.1, 0.0).children(budget, rng, *parents)
-    skipped = ~population.active_columns(TINY, shallow[None])[0]
-    both = children[population.active_columns(TINY, children)[:, skipped].all(axis=1)][:, skipped]
-    assert len(both) > 300
-    # Half of the genes are the deep parent's, the largest of three; the others are drawn from all three.
-    assert (both == 0).mean() == pytest.approx(1 / 6, abs=0.02)
 
 
 @settings(max_examples=50)
