@@ -14,7 +14,10 @@ from ofa_tf.common import cli
 _RESULTS = flags.DEFINE_string("results", "benchmarks/results/cifar10", "folder of benchmarks.cifar10")
 _PICTURE = flags.DEFINE_string("picture", None, "SVG file for the corners with and without the schedule")
 _SPACES = ("ofa_cifar_s", "ofa_cifar_m")
-_WITH, _WITHOUT = "s_delayed_seed", "s_joint60_seed"
+# Passes over the images of the schedules that the picture compares, few and many.
+_PANELS = (16, 60)
+_LABELS = ("all sub-networks from the start (joint)", "the full network first (delayed)")
+_ALONE_LABEL = "that network alone, 15 passes"
 
 
 def main(argv):
@@ -103,35 +106,71 @@ def markdown(lines: list[list[str]]) -> str:
 
 
 def picture(rows: dict[str, dict]) -> str:
-    """An SVG of the eight corners of the small space with and without the schedule, means over the seeds."""
+    """An SVG of the eight corners of the small space with and without the schedule, after few and after many passes.
+
+    Bars are means over the seeds; a mark is a network that was trained alone for a quarter of the many passes.
+    """
     from ofa_tf.common import InputError
     from ofa_tf.report import style
 
-    series = {}
-    for label, prefix in (("all sub-networks from the start", _WITHOUT), ("the full network first", _WITH)):
-        found = [accuracies(row) for name, row in rows.items() if name.startswith(prefix)]
-        if not found:
-            raise InputError(f"--picture: no row {prefix}N is finished; run benchmarks.cifar10 first")
-        corners = [name for name in found[0] if not name.startswith("random")]
-        series[f"{label} ({len(found)} seed{'s' if len(found) > 1 else ''})"] = [
-            sum(tops[name] for tops in found) / len(found) for name in corners
-        ]
+    panels = {passes: found for passes in _PANELS if (found := _series(rows, passes))}
+    if not panels:
+        raise InputError("--picture: no seed of a schedule to compare is finished; run benchmarks.cifar10 first")
+    corners = list(next(iter(panels.values()))[1])
+    described = []
     with style.drawing("cifar10"):
-        figure, (axes,) = style.new_axes(width=8.6, height=3.8)
-        width = 0.4
-        for place, ((label, values), colour) in enumerate(zip(series.items(), (style.SKY, style.BLUE), strict=True)):
-            where = [index + (place - 0.5) * width for index in range(len(values))]
-            bars = axes.bar(where, values, width * 0.94, color=colour, label=label)
-            axes.bar_label(bars, fmt="%.1f", fontsize=7.5, padding=2, color=style.INK)
-        lowest = min(value for values in series.values() for value in values)
-        axes.set_ylim(5 * (lowest // 5) - 5, None)
-        axes.set_xticks(range(len(corners)), corners, fontsize=8)
-        axes.grid(visible=False, axis="x")
-        axes.set_ylabel("top-1 in %, axis cut")
-        axes.set_title("CIFAR-10, sub-networks of ofa_cifar_s, 60 passes, 5,000 held-out images")
-        axes.legend(loc="upper right", ncols=2, bbox_to_anchor=(1.0, -0.08))
-        described = "; ".join(f"{label}: {', '.join(f'{v:.1f}' for v in values)}" for label, values in series.items())
-        return style.to_svg(figure, "cifar10", f"Top-1 of {', '.join(corners)}. {described}")
+        height, ratios = 0.8 + 2.8 * len(panels), (1,) * len(panels)
+        figure, all_axes = style.new_axes(len(panels), height, ratios, width=8.6)
+        for axes, (passes, (seeds, *series)) in zip(all_axes, panels.items(), strict=True):
+            for place, (label, tops, colour) in enumerate(zip(_LABELS, series, (style.SKY, style.BLUE), strict=True)):
+                where = [index + (place - 0.5) * 0.4 for index in range(len(corners))]
+                values = [tops[name] for name in corners]
+                bars = axes.bar(where, values, 0.37, color=colour, label=label if axes is all_axes[0] else None)
+                axes.bar_label(bars, fmt="%.1f", fontsize=7.5, padding=2, color=style.INK)
+                described.append(f"{passes} passes, {label}: {', '.join(f'{value:.1f}' for value in values)}")
+            lowest = min(value for tops in series for value in tops.values())
+            alone = _alone(rows) if passes == _PANELS[-1] else {}
+            if alone:
+                places = [corners.index(name) for name in alone]
+                axes.plot(places, list(alone.values()), "D", color=style.INK, markersize=4, label=_ALONE_LABEL)
+                described.append(f"{_ALONE_LABEL}: {', '.join(f'{name} {top1:.1f}' for name, top1 in alone.items())}")
+            axes.set_ylim(5 * (min([lowest, *alone.values()]) // 5) - 5, None)
+            axes.set_xticks(range(len(corners)), corners, fontsize=8)
+            axes.grid(visible=False, axis="x")
+            axes.set_ylabel("top-1 in %, axis cut")
+            axes.set_title(f"{passes} passes over the images, {seeds} seed{'s' if seeds > 1 else ''}")
+        style.legend_below(figure, 3)
+        return style.to_svg(
+            figure,
+            "cifar10",
+            f"CIFAR-10, sub-networks of ofa_cifar_s, 5,000 held-out images. Top-1 of {', '.join(corners)}. "
+            f"{'; '.join(described)}",
+        )
+
+
+def _series(rows: dict[str, dict], passes: int) -> tuple | None:
+    """How many seeds both schedules have, and the mean top-1 of each corner without and with the schedule."""
+    prefixes = (f"s_joint{passes}_seed", "s_delayed_seed" if passes == _PANELS[-1] else f"s_delayed{passes}_seed")
+    seeds = [
+        {name.removeprefix(prefix): accuracies(row) for name, row in rows.items() if name.startswith(prefix)}
+        for prefix in prefixes
+    ]
+    common = sorted(seeds[0].keys() & seeds[1].keys())
+    if not common:
+        return None
+    corners = [name for name in seeds[0][common[0]] if not name.startswith("random")]
+    means_of = [{it: sum(found[seed][it] for seed in common) / len(common) for it in corners} for found in seeds]
+    return len(common), *means_of
+
+
+def _alone(rows: dict[str, dict]) -> dict[str, float]:
+    """Top-1 of the corners that were trained alone for a quarter of the passes."""
+    return {
+        name: top1
+        for row_name, row in rows.items()
+        if row_name.startswith("s_alone15_")
+        for name, top1 in accuracies(row).items()
+    }
 
 
 def run():

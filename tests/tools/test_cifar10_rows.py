@@ -99,6 +99,7 @@ def test_the_picture_and_the_tables_show_what_was_scored():
         name: row(name, *shifted)
         for name, shifted in {
             "s_delayed_seed0": tops + 0.02, "s_delayed_seed1": tops + 0.04, "s_joint60_seed0": tops,
+            "s_joint16_seed1": tops - 0.1, "s_delayed16_seed1": tops - 0.08, "s_delayed16_seed0": tops - 0.2,
             "s_alone15_d1_e3_k3": [0.69],
         }.items()
     }  # fmt: skip
@@ -110,5 +111,14 @@ def test_the_picture_and_the_tables_show_what_was_scored():
     assert "| s_joint60_seed0 | 60 | 1 |" in cifar10_table.cost_table(rows)
     picture = cifar10_table.picture(rows)
     assert picture.startswith("<svg")
-    for text in ("D3-W6-K5", "73.0", "70.0", "the full network first (2 seeds)", "from the start (1 seed)"):
+    # Seeds that both have: the first of 60 passes, the second of 16.
+    for text in (
+        "D3-W6-K5",
+        "72.0",
+        "70.0",
+        "62.0",
+        "60.0",
+        "60 passes over the images, 1 seed",
+        "alone, 15 passes: D1-W3-K3 69.0",
+    ):
         assert text in picture
