@@ -53,6 +53,7 @@ _MAX_DROP = flags.DEFINE_float(
     None,
     "the top-1 that the file may lose against Keras, 0..1; unless given the precision's, and what chance explains",
     lower_bound=0.0,
+    upper_bound=1.0,
 )
 _FORMAT = flags.DEFINE_enum(
     "format", "tflite", ["tflite", "cc"], "cc: C source with the file's bytes as well, for firmware"

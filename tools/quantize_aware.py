@@ -35,6 +35,7 @@ _MAX_DROP = flags.DEFINE_float(
     None,
     "the top-1 that the file may lose against Keras, 0..1; int8's unless given",
     lower_bound=0.0,
+    upper_bound=1.0,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "the .tflite file", required=True)
 

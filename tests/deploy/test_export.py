@@ -13,6 +13,7 @@ from scipy.special import softmax
 from ofa_tf import deploy
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.data.preprocessing import PUBLISHED, SYMMETRIC
+from ofa_tf.deploy.checked_file import _judge
 from ofa_tf.deploy.model_file import _plain, described, model_card
 
 # How far the logits of a file may be from the Keras model's, in units of their spread.
@@ -254,6 +255,21 @@ def test_failed_check_leaves_nothing(subnet, tmp_path, monkeypatch):
         _export(subnet, tmp_path / "model.tflite")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("max_drop", [2, float("nan"), -0.1, "0.1"])
+def test_a_limit_that_switches_the_check_off_is_refused(subnet, tmp_path, max_drop):
+    """Protects the check itself: 2 for two percent, or no number, would let every file pass."""
+    with pytest.raises(InputError, match=f"max_drop is {max_drop!r}, expected a number from 0 to 1"):
+        _export(subnet, tmp_path / "model.tflite", max_drop=max_drop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_drop_that_is_no_number_fails(exported):
+    """Protects against a file that is kept because nothing compares with NaN."""
+    report = dataclasses.replace(exported(), keras_top1=float("nan"), tflite_top1=0.5)
+    with pytest.raises(OfaError, match="it was not kept"):
+        _judge(report, 0.5, trained=False)
 
 
 def test_labels_give_top1_of_both(subnet, tmp_path):
