@@ -43,13 +43,15 @@ def main(argv):
     """Fine-tunes."""
     del argv
     from ofa_tf.common import InputError, atomic_path, check_writable
+    from ofa_tf.deploy.checked_file import check_output
     from ofa_tf.evaluation import evaluate_model
     from ofa_tf.training import FinetuneRecipe, finetune
 
     if not _OUTPUT.value.endswith(".keras"):
         raise InputError(f"--output={_OUTPUT.value}: expected a name that ends with .keras")
-    for path in filter(None, (_OUTPUT.value, _TFLITE.value)):
-        check_writable(path)
+    check_writable(_OUTPUT.value)
+    if _TFLITE.value:
+        check_output(_TFLITE.value)
     start = _from_specialized() if _SPECIALIZED.value else _from_supernet()
     recipe = FinetuneRecipe(
         epochs=_EPOCHS.value,

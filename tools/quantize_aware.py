@@ -44,10 +44,13 @@ def main(argv):
     """Trains and writes."""
     del argv
     from ofa_tf.deploy import QuantizationRecipe
+    from ofa_tf.deploy.checked_file import check_output
     from ofa_tf.specialize import train_quantized
 
     from .opening import read_arch
 
+    # Here, too: opening and calibrating a supernet takes long.
+    check_output(_OUTPUT.value)
     opened = _SOURCE.open()
     report = train_quantized(
         opened,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from ofa_tf.common import OfaError, atomic_path, write_text
+from ofa_tf.common import OfaError, atomic_path, check_writable, write_text
 from ofa_tf.common.config import check_numbers
 from ofa_tf.common.form import FEATURE_NAMES, precision_of
 from ofa_tf.deploy.model_file import described, model_card
@@ -76,6 +76,12 @@ class ExportReport:
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""
         return dataclasses.asdict(self)
+
+
+def check_output(path: str | os.PathLike) -> None:
+    """Raises `InputError` where a file and its card cannot be written: before work whose result would be lost."""
+    check_writable(path)
+    check_writable(pathlib.Path(path).with_suffix(".md"))
 
 
 def check_max_drop(max_drop: float | None) -> None:

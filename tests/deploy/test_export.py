@@ -257,6 +257,17 @@ def test_failed_check_leaves_nothing(subnet, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_that_cannot_be_written_is_found_first(subnet, tmp_path, monkeypatch):
+    """Protects the minutes of a calibration and a conversion: neither begins for a result that would be lost."""
+    monkeypatch.setattr(importlib.import_module("ofa_tf.deploy.network"), "quantize", None)
+    (tmp_path / "folder.tflite").mkdir()
+    (tmp_path / "model.md").mkdir()
+    for name in ("folder.tflite", "model.tflite"):
+        with pytest.raises(InputError, match="is a folder, expected the path of a file to write"):
+            _export(subnet, tmp_path / name)
+    assert not (tmp_path / "model.tflite").exists()
+
+
 @pytest.mark.parametrize("max_drop", [2, float("nan"), -0.1, "0.1"])
 def test_a_limit_that_switches_the_check_off_is_refused(subnet, tmp_path, max_drop):
     """Protects the check itself: 2 for two percent, or no number, would let every file pass."""

@@ -27,5 +27,8 @@ def test_mistakes(tmp_path):
     output = tmp_path / "model.tflite"
     ours = ("tools.quantize_aware", "--supernet=ofa_imagenette_mbv3", f"--output={output}")
     check_mistake(*ours, says="--arch", leaves=output)
+    folder = ("--arch=smallest", f"--output={tmp_path}")
+    check_mistake(*ours, *folder, says="is a folder, expected the path of a file to write", leaves=output)
+    check_mistake(*ours, "--arch=smallest", "--max_drop=2", says="--max_drop=2", leaves=output)
     check_mistake(*ours, "--arch=smallest", "--form=fused", says="form", leaves=output)
     check_mistake(*ours, "--arch=smallest", "--batch_size=5000", says="batch_size=5000", leaves=output)
