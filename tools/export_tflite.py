@@ -58,7 +58,7 @@ _MAX_DROP = flags.DEFINE_float(
 _FORMAT = flags.DEFINE_enum(
     "format", "tflite", ["tflite", "cc"], "cc: C source with the file's bytes as well, for firmware"
 )
-_OUTPUT = flags.DEFINE_string("output", None, "the .tflite file, or the .cc file", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "the .tflite file, or the .cc file, to write", required=True)
 
 
 def main(argv):

@@ -34,7 +34,7 @@ _HEAD_EPOCHS = flags.DEFINE_integer(
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "images per step", lower_bound=1)
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 7.5e-3, "of the first step", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_bound=0)
-_TFLITE = flags.DEFINE_string("tflite", None, "write this .tflite file, too")
+_TFLITE = flags.DEFINE_string("tflite", None, "write this .tflite file, with its card (.md), too")
 _PRECISION = flags.DEFINE_enum("precision", "int8", list(PRECISIONS), "of the .tflite file")
 _OUTPUT = flags.DEFINE_string("output", None, "the .keras file", required=True)
 

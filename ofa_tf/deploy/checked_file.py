@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from ofa_tf.common import OfaError, atomic_path, check_writable, write_text
+from ofa_tf.common import InputError, OfaError, atomic_path, check_writable, write_text
 from ofa_tf.common.config import check_numbers
 from ofa_tf.common.form import FEATURE_NAMES, precision_of
-from ofa_tf.deploy.model_file import described, model_card
+from ofa_tf.deploy.model_file import described, is_model_card, model_card
 from ofa_tf.deploy.runner import Runner, summarize
 
 # How many standard errors of the difference on these images are put down to chance.
@@ -79,9 +79,22 @@ class ExportReport:
 
 
 def check_output(path: str | os.PathLike) -> None:
-    """Raises `InputError` where a file and its card cannot be written: before work whose result would be lost."""
+    """Raises `InputError` where a file and its card cannot be written, or would take the place of something else.
+
+    It is asked before work whose result would be lost.
+    """
+    path = pathlib.Path(path)
+    if path.suffix != ".tflite":
+        # The card of net-0.35 would be that of net-0.5, too, and that of model.md the file itself.
+        raise InputError(f"{path}: expected a name that ends with .tflite for the file to write, such as {path}.tflite")
     check_writable(path)
-    check_writable(pathlib.Path(path).with_suffix(".md"))
+    card = path.with_suffix(".md")
+    check_writable(card)
+    if card.exists() and not is_model_card(card):
+        raise InputError(
+            f"{card}: is no card of an export, and that of {path.name} would take its place; move it, or give the "
+            f".tflite file another name"
+        )
 
 
 def check_max_drop(max_drop: float | None) -> None:

@@ -5,9 +5,11 @@ The description is JSON in a metadata buffer of the file, which interpreters pas
 """
 
 import html
+import itertools
 import json
 import math
 import os
+import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +28,8 @@ METADATA_NAME = "ofa_tf"
 # The name of what goes in, for apps: `interpreter.get_signature_runner("classify")`.
 INPUT_NAME = "images"
 _MANY_LABELS = 20
+# What a card's third line ends with, and by which one is told from a page of the user's.
+_CARD_MARK = "exported by ofa_tf; this page is written from what the file says of itself."
 # The first versions of the runtime in which files answered right; what the converter writes is earlier for some.
 # Source: docs/deployment.md, "Old runtimes".
 _MIN_RUNTIMES = {"float32": "1.15.0", "float16": "1.15.0", "dynamic": "2.4.0", "int8": "1.15.0", "int16x8": "2.4.0"}
@@ -161,6 +165,12 @@ def model_card(name: str, data: bytes) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def is_model_card(path: str | os.PathLike) -> bool:
+    """Whether a file is a model card: one that an export wrote, whatever was added below its head."""
+    with pathlib.Path(path).open(encoding="utf-8", errors="replace") as file:
+        return any(line.rstrip().endswith(_CARD_MARK) for line in itertools.islice(file, 3))
+
+
 def _plain(value: Any) -> str:
     """A text of others in Markdown: shown as it is, whatever letters of Markdown or HTML are in it."""
     marked = re.sub(r"([\\`*\[\]|~$]|\b_|_\b)", r"\\\1", html.escape(str(value), quote=False))
@@ -172,7 +182,7 @@ def _title(name: str, facts: Mapping[str, Any], size: int) -> str:
     return (
         f"# {_plain(name)}\n\n"
         f"{what} in TensorFlow Lite format: {facts['precision']}, {size:,} bytes. "
-        f"A Once-for-All sub-network, exported by ofa_tf; this page is written from what the file says of itself."
+        f"A Once-for-All sub-network, {_CARD_MARK}"
     )
 
 

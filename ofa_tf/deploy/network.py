@@ -102,7 +102,7 @@ class Network:
         beside it (`.md`).
 
         Args:
-            path: where the file goes.
+            path: where the file goes; a name that ends with ".tflite".
             precision: one of `PRECISIONS`.
             representative_images: uint8 (N, r, r, 3) from the training split, needed for "int8" and "int16x8": the
                 ranges of the activations are those on these images.

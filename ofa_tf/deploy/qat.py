@@ -97,7 +97,7 @@ def quantization_aware(
 
     Args:
         network: the float one.
-        path: where the file goes.
+        path: where the file goes; a name that ends with ".tflite".
         dataset: whose training images it learns from.
         augmentation: of the training images.
         check_images: uint8 (M, r, r, 3), on which the file is compared with the float network.

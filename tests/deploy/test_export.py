@@ -260,12 +260,29 @@ def test_failed_check_leaves_nothing(subnet, tmp_path, monkeypatch):
 def test_a_place_that_cannot_be_written_is_found_first(subnet, tmp_path, monkeypatch):
     """Protects the minutes of a calibration and a conversion: neither begins for a result that would be lost."""
     monkeypatch.setattr(importlib.import_module("ofa_tf.deploy.network"), "quantize", None)
+    for name in ("net-0.35", "model.md", "model"):
+        with pytest.raises(InputError, match=rf"{name}: expected a name that ends with \.tflite"):
+            _export(subnet, tmp_path / name)
     (tmp_path / "folder.tflite").mkdir()
     (tmp_path / "model.md").mkdir()
     for name in ("folder.tflite", "model.tflite"):
         with pytest.raises(InputError, match="is a folder, expected the path of a file to write"):
             _export(subnet, tmp_path / name)
     assert not (tmp_path / "model.tflite").exists()
+
+
+def test_a_page_of_the_users_is_not_replaced(subnet, exported, tmp_path):
+    """Protects notes of the same name as the file; a card of before, whatever was added to it, makes room."""
+    path = tmp_path / "flowers.tflite"
+    page = path.with_suffix(".md")
+    page.write_text("# Flowers\n\nMy notes.\n")
+    with pytest.raises(InputError, match=r"flowers\..*: is no card of an export"):
+        _export(subnet, path, "float32")
+    assert page.read_text() == "# Flowers\n\nMy notes.\n"
+    card = pathlib.Path(exported().path).with_suffix(".md").read_text(encoding="utf-8")
+    page.write_text(f"{card}My notes.\n", encoding="utf-8")
+    _export(subnet, path, "float32")
+    assert page.read_text(encoding="utf-8").startswith("# flowers.tflite\n")
 
 
 @pytest.mark.parametrize("max_drop", [2, float("nan"), -0.1, "0.1"])
