@@ -93,6 +93,9 @@ def test_other_borders_compute_the_same(subnet, exported, tmp_path, precision, i
     centred = centred.astype(np.int8) if input_type == "int8" else centred.astype(np.float32) / 128
     expected = deploy.Runner(raw.path).predict(subnet.images)
     found = deploy.Runner(other.path).predict(centred)
+    card = pathlib.Path(other.path).with_suffix(".md").read_text(encoding="utf-8")
+    assert ("MediaPipe's `ImageClassifier` does not read this file" in card) == (input_type == "int8")
+    assert ("region_of_interest" in card) == (input_type != "int8")
     # A step of an int8 output apart.
     assert np.abs(found - expected).max() <= 0.02 * np.ptp(expected)
 
@@ -160,6 +163,10 @@ def test_a_batch_at_a_time(subnet, exported, tmp_path):
     """Protects files that take several images at once: each gets the logits that it gets alone, the last ones too."""
     one = exported("float32", SYMMETRIC)
     several = _export(subnet, tmp_path / "several.tflite", "float32", batch_size=5)
+    card = pathlib.Path(several.path).with_suffix(".md").read_text(encoding="utf-8")
+    assert (
+        "MediaPipe's `ImageClassifier` does not read this file: it takes uint8 or float32, one image at a time" in card
+    )
     assert several.batch_size == deploy.Runner(several.path).input_shape[0] == 5
     expected, found = (deploy.Runner(report.path).predict(subnet.images[:7]) for report in (one, several))
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.ptp(expected))
