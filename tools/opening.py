@@ -5,6 +5,8 @@ import pathlib
 
 from ofa_tf import interop, zoo
 from ofa_tf.common import InputError, read_json
+from ofa_tf.common.config import check_one_of
+from ofa_tf.common.form import FORMS, PRECISIONS
 from ofa_tf.spaces import Arch, Space, native_arch
 from ofa_tf.specialize import read_initial
 from ofa_tf.training import KerasTeacher, SupernetTeacher
@@ -73,7 +75,11 @@ def written_as(text: str, precision: str | None, form: str | None) -> tuple[str,
         form: likewise.
     """
     found = {} if text in ARCH_WORDS else read_json(text, "architecture")
-    chosen = {name: found.get(name) for name in ("precision", "form")} if isinstance(found, dict) else {}
+    known = {"precision": PRECISIONS, "form": FORMS}
+    chosen = {name: found.get(name) for name in known} if isinstance(found, dict) else {}
+    for name, value in chosen.items():
+        if value is not None:
+            check_one_of(f"{text}: {name}", value, known[name])
     if precision not in (None, chosen.get("precision")):
         # Another precision's form would be a poor one.
         chosen = {}
