@@ -32,10 +32,12 @@ def main(argv):
     del argv
     import numpy as np
 
-    from ofa_tf.common import InputError, OfaError, write_json
+    from ofa_tf.common import OfaError, check_writable, write_json
     from ofa_tf.deploy import Runner, run_micro, write_c_array
     from ofa_tf.devices.measure import random_input
 
+    for output in filter(None, (_OUTPUT.value, _C_ARRAY.value)):
+        check_writable(output)
     path = _MODEL.value
     # In a process of its own, and so before the file is opened in this one.
     run_micro(path)
@@ -44,12 +46,7 @@ def main(argv):
         rng = np.random.default_rng(0)
         images = np.concatenate([random_input(runner, rng) for _ in range(_COUNT.value)])
     else:
-        try:
-            images = np.load(_IMAGES.value, allow_pickle=False)[: _COUNT.value]
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{_IMAGES.value}: cannot be read as images ({error}); write them by np.save") from error
-        if not np.ndim(images) or not len(images):
-            raise InputError(f"{_IMAGES.value}: holds no images, expected (N, {runner.input_shape[1:]})")
+        images = _read_images(_IMAGES.value, runner)[: _COUNT.value]
     expected = runner.predict(images)
     run = run_micro(path, images)
     found, expected = (outputs.reshape(len(images), -1) for outputs in (run.outputs, expected))
@@ -65,13 +62,13 @@ def main(argv):
         "same_class_as_litert": same,
         "largest_difference": float(np.abs(found - expected).max()),
     }
-    if _OUTPUT.value:
-        write_json(_OUTPUT.value, result)
     print(
         f"{path}: runs; SRAM {run.arena_bytes} bytes (activations {run.head_bytes}, about layers {run.tail_bytes}; on "
         f"a board about {run.board_arena_bytes}), flash {run.model_bytes} bytes; the same class as LiteRT on {same} of "
         f"{len(images)} images, outputs differ by at most {result['largest_difference']:.4g}"
     )
+    if _OUTPUT.value:
+        write_json(_OUTPUT.value, result)
     for what, taken, limit in (
         ("arena", run.arena_bytes, _MAX_ARENA_BYTES.value),
         ("file", run.model_bytes, _MAX_MODEL_BYTES.value),
@@ -85,6 +82,25 @@ def main(argv):
         run_micro(path, images[:1], arena_bytes=int(_MAX_ARENA_BYTES.value))
     if _C_ARRAY.value:
         write_c_array(runner.model_bytes, _C_ARRAY.value, arena_bytes=run.arena_bytes)
+
+
+def _read_images(path, runner):
+    """The array of images in a .npy file."""
+    import numpy as np
+
+    from ofa_tf.common import InputError, brief
+
+    expected = f"expected (N, {', '.join(map(str, runner.input_shape[1:]))}) of {runner.input_type}, written by np.save"
+    try:
+        images = np.load(path, allow_pickle=False)
+    # On a damaged file zipfile and NumPy raise nearly everything there is.
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as images ({brief(error)}); {expected}") from error
+    if not isinstance(images, np.ndarray):
+        raise InputError(f"{path}: holds several arrays by name, as .npz does; {expected}")
+    if not images.ndim or not len(images):
+        raise InputError(f"{path}: holds no images, but an array {images.shape}; {expected}")
+    return images
 
 
 def run():

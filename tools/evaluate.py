@@ -35,19 +35,22 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result; printed
 def main(argv):
     """Evaluates."""
     del argv
-    from ofa_tf.common import write_json
+    from ofa_tf.common import check_writable, write_json
 
     from .opening import read_arch
 
+    if _OUTPUT.value:
+        check_writable(_OUTPUT.value)
     split = split_name(_SPLIT.value)
     if split != _SPLIT.value:
         print(f"note: --split={_SPLIT.value} is called {split} now", file=sys.stderr)
     opened = _SOURCE.open()
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     evaluation = opened.evaluator.evaluate(arch, split=split, calibrate=_CALIBRATE.value)
+    # First of all: whatever becomes of the file, it was measured.
+    print(json.dumps(evaluation.to_dict()), flush=True)
     if _OUTPUT.value:
         write_json(_OUTPUT.value, evaluation.to_dict())
-    print(json.dumps(evaluation.to_dict()))
 
 
 def run():

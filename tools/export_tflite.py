@@ -53,18 +53,20 @@ _MAX_DROP = flags.DEFINE_float(
     None,
     "the top-1 that the file may lose against Keras, 0..1; unless given the precision's, and what chance explains",
     lower_bound=0.0,
+    upper_bound=1.0,
 )
 _FORMAT = flags.DEFINE_enum(
     "format", "tflite", ["tflite", "cc"], "cc: C source with the file's bytes as well, for firmware"
 )
-_OUTPUT = flags.DEFINE_string("output", None, "the .tflite file, or the .cc file", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "the .tflite file, or the .cc file, to write", required=True)
 
 
 def main(argv):
     """Exports."""
     del argv
-    from ofa_tf.common import InputError
+    from ofa_tf.common import InputError, check_writable
     from ofa_tf.deploy import write_c_array
+    from ofa_tf.deploy.checked_file import check_output
     from ofa_tf.specialize import export_subnet
 
     from .opening import read_arch, written_as
@@ -73,7 +75,10 @@ def main(argv):
     if _FORMAT.value == "cc":
         if output.suffix != ".cc":
             raise InputError(f"--output={output}: expected a name that ends with .cc, as --format=cc asks for")
+        check_writable(output)
         model = output.with_suffix(".tflite")
+    # Here, too: opening and calibrating a supernet takes long.
+    check_output(model)
     opened = _SOURCE.open()
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     precision, form = written_as(_ARCH.value, _PRECISION.value, _FORM.value)

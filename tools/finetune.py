@@ -35,7 +35,7 @@ _HEAD_EPOCHS = flags.DEFINE_integer(
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "images per step", lower_bound=1)
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 7.5e-3, "of the first step", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_bound=0)
-_TFLITE = flags.DEFINE_string("tflite", None, "write this .tflite file, too")
+_TFLITE = flags.DEFINE_string("tflite", None, "write this .tflite file, with its card (.md), too")
 _PRECISION = flags.DEFINE_enum("precision", "int8", list(PRECISIONS), "of the .tflite file")
 _OUTPUT = flags.DEFINE_string("output", None, "the .keras file", required=True)
 
@@ -44,13 +44,15 @@ def main(argv):
     """Fine-tunes."""
     del argv
     from ofa_tf.common import InputError, atomic_path, check_writable
+    from ofa_tf.deploy.checked_file import check_output
     from ofa_tf.evaluation import evaluate_model
     from ofa_tf.training import FinetuneRecipe, finetune
 
     if not _OUTPUT.value.endswith(".keras"):
         raise InputError(f"--output={_OUTPUT.value}: expected a name that ends with .keras")
-    for path in filter(None, (_OUTPUT.value, _TFLITE.value)):
-        check_writable(path)
+    check_writable(_OUTPUT.value)
+    if _TFLITE.value:
+        check_output(_TFLITE.value)
     start = _from_specialized() if _SPECIALIZED.value else _from_supernet()
     recipe = FinetuneRecipe(
         epochs=_EPOCHS.value,

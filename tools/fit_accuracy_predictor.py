@@ -18,10 +18,11 @@ _SEED = flags.DEFINE_integer("seed", 0, "of the fit and of the choice of held-ou
 def main(argv):
     """Fits."""
     del argv
-    from ofa_tf.common import InputError
+    from ofa_tf.common import InputError, check_writable
     from ofa_tf.predictors import AccuracyPredictor, PairsFile
     from ofa_tf.predictors.accuracy_predictor import MIN_PAIRS
 
+    check_writable(_OUTPUT.value)
     pairs = PairsFile(_PAIRS.value)
     archs, accuracies = pairs.accuracies(_SPLIT.value)
     if len(archs) < MIN_PAIRS:

@@ -34,8 +34,10 @@ def main(argv):
     import numpy as np
 
     from ofa_tf import spaces
+    from ofa_tf.common import check_writable
     from ofa_tf.predictors import LatencyRegression, read_latency_pairs
 
+    check_writable(_OUTPUT.value)
     space = spaces.get(_SPACE.value, _NUM_CLASSES.value)
     archs, latencies_ms = read_latency_pairs(_PAIRS.value, space, setting=_SETTING.value)
     if _COUNT.value is not None:

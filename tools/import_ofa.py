@@ -46,7 +46,7 @@ def main(argv):
     """Imports."""
     del argv
     from ofa_tf import interop, zoo
-    from ofa_tf.common import InputError, file_sha256, write_json
+    from ofa_tf.common import InputError, check_writable, file_sha256, write_json
 
     given = _CHECKPOINT.value
     # A file comes before the name that it has: there may be no connection.
@@ -66,6 +66,9 @@ def main(argv):
     if pathlib.Path(_OUTPUT.value).suffix != ending:
         what = "a specialized network" if specialized else "a supernet"
         raise InputError(f"--output={_OUTPUT.value}: {what} becomes a {ending} file; give a name that ends so")
+    report_path = _REPORT.value or f"{_OUTPUT.value}.report.json"
+    for output in (_OUTPUT.value, report_path):
+        check_writable(output)
     path = interop.published_file(given, sha256=_SHA256.value) if named else pathlib.Path(given)
     source = {"checkpoint": given if named else path.name, "sha256": file_sha256(path)}
     if _SHA256.value and source["sha256"] != _SHA256.value.lower():
@@ -77,7 +80,7 @@ def main(argv):
         "output": _OUTPUT.value,
         "tensors": [{"source": line.source, "target": line.target, "shape": list(line.shape)} for line in tensors],
     }
-    write_json(_REPORT.value or f"{_OUTPUT.value}.report.json", report)
+    write_json(report_path, report)
     print(f"{_OUTPUT.value}: {len(tensors)} tensors of {path}, all that there are")
 
 

@@ -2,9 +2,12 @@
 
 import dataclasses
 import pathlib
+import warnings
 
 from ofa_tf import interop, zoo
-from ofa_tf.common import InputError, read_json
+from ofa_tf.common import InputError, brief, read_json
+from ofa_tf.common.config import check_one_of
+from ofa_tf.common.form import FORMS, PRECISIONS
 from ofa_tf.spaces import Arch, Space, native_arch
 from ofa_tf.specialize import read_initial
 from ofa_tf.training import KerasTeacher, SupernetTeacher
@@ -32,7 +35,7 @@ def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
     "native" is the published network that the space was made around.
 
     A file may be what `Arch.to_json` writes, or hold such an object under "arch", as results of search and evaluation
-    do, or be the `net.config` of a network that the authors found.
+    do, or be the `net.config` of a network that the authors found. One that names another space is warned about.
     """
     if text == "largest":
         arch = space.largest()
@@ -42,7 +45,7 @@ def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
         arch = native_arch(space)
         if arch is None:
             raise InputError(f"--arch=native: space {space.name} is around no published network; give another")
-    elif interop.is_net_config(read_json(text, "architecture")):
+    elif interop.is_net_config(found := read_json(text, "architecture")):
         _, arch = interop.read_net_config(text, space, resolution)
     else:
         arch = Arch.load(text)
@@ -50,6 +53,14 @@ def read_arch(space: Space, text: str, resolution: int | None = None) -> Arch:
             arch = space.canonical(arch)
         except InputError as error:
             raise InputError(f"{text}: {error}") from error
+        # Spaces of other widths have architectures of the same shape.
+        searched = found.get("space") if isinstance(found, dict) else None
+        if searched not in (None, space.name):
+            warnings.warn(
+                f"{text}: its architecture is of space {brief(searched, 80)}, taken as one of {space.name}; what the "
+                f"file predicts is of another network: search again with this supernet's predictor",
+                stacklevel=2,
+            )
     if resolution is not None:
         arch = dataclasses.replace(arch, r=resolution)
     return space.canonical(arch)
@@ -73,7 +84,11 @@ def written_as(text: str, precision: str | None, form: str | None) -> tuple[str,
         form: likewise.
     """
     found = {} if text in ARCH_WORDS else read_json(text, "architecture")
-    chosen = {name: found.get(name) for name in ("precision", "form")} if isinstance(found, dict) else {}
+    known = {"precision": PRECISIONS, "form": FORMS}
+    chosen = {name: found.get(name) for name in known} if isinstance(found, dict) else {}
+    for name, value in chosen.items():
+        if value is not None:
+            check_one_of(f"{text}: {name}", value, known[name])
     if precision not in (None, chosen.get("precision")):
         # Another precision's form would be a poor one.
         chosen = {}

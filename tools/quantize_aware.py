@@ -35,6 +35,7 @@ _MAX_DROP = flags.DEFINE_float(
     None,
     "the top-1 that the file may lose against Keras, 0..1; int8's unless given",
     lower_bound=0.0,
+    upper_bound=1.0,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "the .tflite file", required=True)
 
@@ -43,10 +44,13 @@ def main(argv):
     """Trains and writes."""
     del argv
     from ofa_tf.deploy import QuantizationRecipe
+    from ofa_tf.deploy.checked_file import check_output
     from ofa_tf.specialize import train_quantized
 
     from .opening import read_arch
 
+    # Here, too: opening and calibrating a supernet takes long.
+    check_output(_OUTPUT.value)
     opened = _SOURCE.open()
     report = train_quantized(
         opened,

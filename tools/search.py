@@ -55,12 +55,13 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result", requir
 def main(argv):
     """Searches."""
     del argv
-    from ofa_tf.common import InputError, write_json, write_text
+    from ofa_tf.common import InputError, check_writable, write_json, write_text
     from ofa_tf.search import evolutionary_search, pareto_search
     from ofa_tf.specialize import open_accuracy_predictor
 
     if _FRONT.value and _POPULATION.value is not None:
         raise InputError("--population: a front keeps architectures for each part of its range; leave it out")
+    check_writable(_OUTPUT.value)
     predictor = open_accuracy_predictor(_PREDICTOR.value)
     space = predictor.space
     constraints, precision, form = _constraints()
@@ -99,8 +100,8 @@ def main(argv):
         "precision": precision,
         "form": form,
     }
+    print(json.dumps(found), flush=True)
     write_json(_OUTPUT.value, found)
-    print(json.dumps(found))
     _tell_about_weights(space.name)
 
 

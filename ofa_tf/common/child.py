@@ -41,7 +41,7 @@ class ChildError(OfaError):
 
 
 class Child:
-    """Runs a function in a new Python process, which is killed at the end of the block.
+    """Runs a function in a new Python process, which is killed at the end of the block, with all that it forked.
 
     The function is called with `answer`, which takes JSON-ready keyword arguments, and with `arguments`; it may read
     its stdin. An `OfaError` that it raises is raised here, by `answer()`.
@@ -77,7 +77,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            # Ctrl-C is for the calling process alone, which ends this one.
+            # Ctrl-C is for the calling process alone, which ends this one and its forks: they are a group.
             start_new_session=True,
         )
 
@@ -85,7 +85,7 @@ class Child:
         return self
 
     def __exit__(self, *_) -> None:
-        self._process.kill()
+        self._kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             # What was not yet written cannot be any more.
@@ -142,7 +142,14 @@ class Child:
 
     def _give_up(self) -> None:
         self._timed_out = True
-        self._process.kill()
+        self._kill()
+
+    def _kill(self) -> None:
+        # Until it was waited for, no other group can have its number.
+        if self._process.returncode is None:
+            # Where all of them have ended, some systems say so.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _fail(self) -> NoReturn:
         code = self._process.wait()

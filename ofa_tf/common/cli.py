@@ -23,6 +23,7 @@ Exit codes: 0, done (and `--help`); 1, the work failed (`OfaError`: one line; a 
 or an input cannot be used (one line); 130, interrupted; 141, the reader of stdout went away (`| head`).
 """
 
+import math
 import os
 import pathlib
 import select
@@ -141,9 +142,18 @@ def _parse(argv: Sequence[str], main: Callable) -> list[str]:
         if not any(argument.lstrip("-").startswith("config.") for argument in own):
             raise
         _usage_error(f"--config: its file has no field {_innermost(error)}{_renamed(own)}")
+    _check_finite()
     if rest:
         _usage_error(f"unexpected argument {rest[0]!r}, expected only flags such as --name=value")
     return list(argv[:1])
+
+
+def _check_finite() -> None:
+    """absl takes nan and inf for numbers, and nan passes any limits of a flag: a check against it then never fails."""
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        if isinstance(value, float) and not math.isfinite(value):
+            _usage_error(f"flag --{name}={value}: expected a finite number")
 
 
 def _with_homes(arguments: Sequence[str]) -> list[str]:

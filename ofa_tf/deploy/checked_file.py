@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from ofa_tf.common import OfaError, atomic_path, write_text
+from ofa_tf.common import InputError, OfaError, atomic_path, check_writable, write_text
+from ofa_tf.common.config import check_numbers
 from ofa_tf.common.form import FEATURE_NAMES, precision_of
-from ofa_tf.deploy.model_file import described, model_card
+from ofa_tf.deploy.model_file import described, is_model_card, model_card
 from ofa_tf.deploy.runner import Runner, summarize
 
 # How many standard errors of the difference on these images are put down to chance.
@@ -75,6 +76,31 @@ class ExportReport:
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""
         return dataclasses.asdict(self)
+
+
+def check_output(path: str | os.PathLike) -> None:
+    """Raises `InputError` where a file and its card cannot be written, or would take the place of something else.
+
+    It is asked before work whose result would be lost.
+    """
+    path = pathlib.Path(path)
+    if path.suffix != ".tflite":
+        # The card of net-0.35 would be that of net-0.5, too, and that of model.md the file itself.
+        raise InputError(f"{path}: expected a name that ends with .tflite for the file to write, such as {path}.tflite")
+    check_writable(path)
+    card = path.with_suffix(".md")
+    check_writable(card)
+    if card.exists() and not is_model_card(card):
+        raise InputError(
+            f"{card}: is no card of an export, and that of {path.name} would take its place; move it, or give the "
+            f".tflite file another name"
+        )
+
+
+def check_max_drop(max_drop: float | None) -> None:
+    """Raises `InputError` unless a limit is a share of the images, or none is given: 2 (percent) would allow all."""
+    if max_drop is not None:
+        check_numbers("export: max_drop", max_drop, 1, 0, 1)
 
 
 def keep_checked(
@@ -191,8 +217,8 @@ def _judge(report: ExportReport, max_drop: float | None, *, trained: bool) -> No
         drop = 1 - report.agreement
         found = f"the Keras model's class on {report.agreement:.4f} of them"
     remedy = "more epochs" if trained else "more representative images, another precision"
-    # Shares of a few images are multiples of one of them, with rounding errors.
-    if drop > max_drop + 1e-9:
+    # Shares of a few images are multiples of one of them, with rounding errors. Written so that a NaN fails.
+    if not drop <= max_drop + 1e-9:
         raise OfaError(
             f"{report.path}: the {report.precision} file was checked on {report.images} images and found to have "
             f"{found}, a difference of at most {max_drop:.4f} was expected; it was not kept: give {remedy}, or a "

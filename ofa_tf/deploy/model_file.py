@@ -5,9 +5,11 @@ The description is JSON in a metadata buffer of the file, which interpreters pas
 """
 
 import html
+import itertools
 import json
 import math
 import os
+import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +28,8 @@ METADATA_NAME = "ofa_tf"
 # The name of what goes in, for apps: `interpreter.get_signature_runner("classify")`.
 INPUT_NAME = "images"
 _MANY_LABELS = 20
+# What a card's third line ends with, and by which one is told from a page of the user's.
+_CARD_MARK = "exported by ofa_tf; this page is written from what the file says of itself."
 # The first versions of the runtime in which files answered right; what the converter writes is earlier for some.
 # Source: docs/deployment.md, "Old runtimes".
 _MIN_RUNTIMES = {"float32": "1.15.0", "float16": "1.15.0", "dynamic": "2.4.0", "int8": "1.15.0", "int16x8": "2.4.0"}
@@ -35,6 +39,8 @@ _PIXELS = {
     "int8": "pixel - 128",
     "float32": "(pixel - 128) / 128",
 }
+# What MediaPipe's ImageClassifier takes, one image at a time; it refuses other files when it opens them.
+_MEDIAPIPE_TYPES = ("uint8", "float32")
 _TYPE_NAMES = {
     schema.TensorType.FLOAT32: "float32", schema.TensorType.INT8: "int8", schema.TensorType.UINT8: "uint8"
 }  # fmt: skip
@@ -161,6 +167,12 @@ def model_card(name: str, data: bytes) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def is_model_card(path: str | os.PathLike) -> bool:
+    """Whether a file is a model card: one that an export wrote, whatever was added below its head."""
+    with pathlib.Path(path).open(encoding="utf-8", errors="replace") as file:
+        return any(line.rstrip().endswith(_CARD_MARK) for line in itertools.islice(file, 3))
+
+
 def _plain(value: Any) -> str:
     """A text of others in Markdown: shown as it is, whatever letters of Markdown or HTML are in it."""
     marked = re.sub(r"([\\`*\[\]|~$]|\b_|_\b)", r"\\\1", html.escape(str(value), quote=False))
@@ -172,13 +184,14 @@ def _title(name: str, facts: Mapping[str, Any], size: int) -> str:
     return (
         f"# {_plain(name)}\n\n"
         f"{what} in TensorFlow Lite format: {facts['precision']}, {size:,} bytes. "
-        f"A Once-for-All sub-network, exported by ofa_tf; this page is written from what the file says of itself."
+        f"A Once-for-All sub-network, {_CARD_MARK}"
     )
 
 
 def _use(name: str, facts: Mapping[str, Any]) -> str:
     taken, given, values = facts["input"], facts["output"], _values(facts)
     batch, side = taken["shape"][0], taken["shape"][1]
+    in_mediapipe = values != "features" and batch == 1 and taken["type"] in _MEDIAPIPE_TYPES
     lines = [
         "## Input and output",
         "",
@@ -190,12 +203,17 @@ def _use(name: str, facts: Mapping[str, Any]) -> str:
         "Transparent parts are white."
     )
     if "crop_fraction" in facts.get("preprocessing", {}):
-        lines.append(_preparation(facts["preprocessing"], side))
+        lines.append(_preparation(facts["preprocessing"], side, in_mediapipe))
     if values == "features":
         lines += [f"- `{it}`: {given['type']} {tuple(shape)}, a feature map" for it, shape in given["shapes"].items()]
     else:
         lines.append(_scores(given, values))
     lines.append(f"- Signature `{signature_of(values)}`. {'One image' if batch == 1 else f'{batch} images'} at a time.")
+    if values != "features" and not in_mediapipe:
+        lines.append(
+            f"- MediaPipe's `ImageClassifier` does not read this file: it takes {' or '.join(_MEDIAPIPE_TYPES)}, one "
+            f"image at a time. Export it so for that, or run it in LiteRT."
+        )
     labels = facts.get("names") or facts.get("labels")
     if labels and values != "features":
         shown = ", ".join(map(_plain, labels[:_MANY_LABELS])) + (", ..." if len(labels) > _MANY_LABELS else "")
@@ -213,21 +231,26 @@ def _use(name: str, facts: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _preparation(preprocessing: Mapping[str, Any], side: int) -> str:
-    """How an app makes its photos what the file was checked on."""
+def _preparation(preprocessing: Mapping[str, Any], side: int, in_mediapipe: bool) -> str:
+    """How an app makes its photos what the file was checked on, and what of that MediaPipe does."""
     if preprocessing.get("resize", CROP) == STRETCH:
-        return (
+        line = (
             f"- Images are to be prepared as those it was checked on: the whole upright image stretched to "
-            f"{side}x{side} pixels, whatever its proportions (bilinear, low-pass filtered), nothing cropped. MediaPipe "
-            f"stretches whole photos by itself, without the filter."
+            f"{side}x{side} pixels, whatever its proportions (bilinear, low-pass filtered), nothing cropped."
         )
-    fraction = preprocessing["crop_fraction"]
-    return (
-        f"- Images are to be prepared as those it was checked on: the short side resized to "
-        f"{math.ceil(side / fraction)} pixels (bilinear, low-pass filtered), the centre {side}x{side} cropped. "
-        f"MediaPipe stretches whole photos instead, which costs about two points of top-1 on the (square) photos that "
-        f"ship with ofa_tf: give it the centre square, {fraction:g} of the short side, as `region_of_interest`."
-    )
+        mediapipe = " MediaPipe stretches whole photos by itself, without the filter."
+    else:
+        fraction = preprocessing["crop_fraction"]
+        line = (
+            f"- Images are to be prepared as those it was checked on: the short side resized to "
+            f"{math.ceil(side / fraction)} pixels (bilinear, low-pass filtered), the centre {side}x{side} cropped."
+        )
+        mediapipe = (
+            f" MediaPipe stretches whole photos instead, which costs about two points of top-1 on the (square) photos "
+            f"that ship with ofa_tf: give it the centre square, {fraction:g} of the short side, as "
+            f"`region_of_interest`."
+        )
+    return line + mediapipe if in_mediapipe else line
 
 
 def _scores(given: Mapping[str, Any], values: str) -> str:

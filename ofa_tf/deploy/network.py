@@ -14,7 +14,7 @@ from ofa_tf.common.config import check_whole
 from ofa_tf.common.form import OUTPUTS, form_of, precision_of
 from ofa_tf.data.preprocessing import SYMMETRIC, Preprocessing
 from ofa_tf.deploy.borders import with_image_input, with_probabilities
-from ofa_tf.deploy.checked_file import ExportReport, joined, keep_checked
+from ofa_tf.deploy.checked_file import ExportReport, check_max_drop, check_output, joined, keep_checked
 from ofa_tf.deploy.conversion import convert
 from ofa_tf.deploy.quantization import quantize
 from ofa_tf.networks.plain import build_plain, formed_weights
@@ -102,7 +102,7 @@ class Network:
         beside it (`.md`).
 
         Args:
-            path: where the file goes.
+            path: where the file goes; a name that ends with ".tflite".
             precision: one of `PRECISIONS`.
             representative_images: uint8 (N, r, r, 3) from the training split, needed for "int8" and "int16x8": the
                 ranges of the activations are those on these images.
@@ -122,9 +122,12 @@ class Network:
             What was found.
 
         Raises:
-            InputError: images are missing or do not fit, there are no such types, or names do not fit the classes.
+            InputError: images are missing or do not fit, there are no such types, names do not fit the classes,
+                `max_drop` is none, or the file could not be written.
             OfaError: the conversion failed, or the file does not agree; nothing is left under `path` then.
         """
+        check_output(path)
+        check_max_drop(max_drop)
         known, form = precision_of(precision), form_of(precision, form)
         output_type = output_type or ("float32" if outputs == "features" else known.output_types[0])
         check_outputs(self, outputs, output_type)

@@ -28,7 +28,7 @@ from ofa_tf.common.form import OUTPUTS, Form, form_of
 from ofa_tf.common.resizing import CROP
 from ofa_tf.data import Augmentation, ImageDataset, steps_per_epoch, training_batches
 from ofa_tf.deploy.borders import with_borders
-from ofa_tf.deploy.checked_file import ExportReport, keep_checked
+from ofa_tf.deploy.checked_file import ExportReport, check_max_drop, check_output, keep_checked
 from ofa_tf.deploy.network import Network, check_images_fit, check_outputs
 
 _WHAT = "quantization-aware training"
@@ -97,7 +97,7 @@ def quantization_aware(
 
     Args:
         network: the float one.
-        path: where the file goes.
+        path: where the file goes; a name that ends with ".tflite".
         dataset: whose training images it learns from.
         augmentation: of the training images.
         check_images: uint8 (M, r, r, 3), on which the file is compared with the float network.
@@ -116,7 +116,8 @@ def quantization_aware(
         What was found.
 
     Raises:
-        InputError: the images do not fit, the form is none for integers, or a package is missing.
+        InputError: the images do not fit, the form is none for integers, `max_drop` is none, a package is missing, or
+            the file could not be written.
         OfaError: the training's process failed, or the file does not agree; nothing is left under `path` then.
 
     Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
@@ -127,6 +128,8 @@ def quantization_aware(
         report = deploy.quantization_aware(network, "model.tflite", dataset=dataset, augmentation=augmentation,
                                            check_images=images, check_labels=labels)
     """
+    check_output(path)
+    check_max_drop(max_drop)
     recipe = recipe or QuantizationRecipe()
     form = form_of("int8", form)
     _check(network, dataset, form)

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ofa_tf.common import InputError, brief
-from ofa_tf.common.config import from_config, is_number, is_whole
+from ofa_tf.common.config import check_numbers, from_config, is_number, is_whole
 from ofa_tf.common.form import FORMS, PRECISIONS
 from ofa_tf.search.constraint import KINDS
 
@@ -107,8 +107,8 @@ class Target:
                 self._refuse(name, f"a whole number from {least}")
         if self.candidates > _MOST_CANDIDATES:
             self._refuse("candidates", f"at most {_MOST_CANDIDATES}")
-        if self.max_drop is not None and not (is_number(self.max_drop) and 0 <= self.max_drop <= 1):
-            self._refuse("max_drop", "a number from 0 to 1")
+        if self.max_drop is not None:
+            check_numbers("max_drop", self.max_drop, 1, 0, 1)
         if self.quantization_aware_epochs and self.precision != "int8":
             self._refuse("quantization_aware_epochs", f"0, as the precision is {self.precision}")
         if "latency_ms" in self.limits and not PRECISIONS[self.precision].measured:

@@ -1,5 +1,6 @@
 """What the processes of tests do; called by `ofa_tf.common.child`."""
 
+import fcntl
 import os
 import signal
 import sys
@@ -30,6 +31,18 @@ def die(answer, *_):
 def crash(answer, *_):
     """As native code does it."""
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def fork(answer, path):
+    """Answers from a fork, which holds a lock on a file for longer than any test waits."""
+    process = os.fork()
+    if process == 0:
+        with open(path, "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            answer()
+            time.sleep(60)
+            os._exit(0)
+    os.waitpid(process, 0)
 
 
 def hang(answer, *_):

@@ -1,5 +1,7 @@
 """Processes of our own code: what they answer, and that their end, whatever it is, is one line here."""
 
+import contextlib
+import fcntl
 import os
 import time
 
@@ -57,3 +59,34 @@ def test_one_that_hangs_is_ended():
         started.answer()
     assert caught.value.timed_out
     assert time.monotonic() - start < 20
+
+
+def ended(path) -> bool:
+    """Whether the fork that locked a file is gone; a moment may pass."""
+    deadline = time.monotonic() + 20
+    with open(path) as file:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            time.sleep(0.02)
+    return False
+
+
+def fork_and_stop(path, timeout_seconds):
+    """Stops a child by Ctrl-C, or by its time, while its fork holds the lock."""
+    with child("fork", str(path), timeout_seconds=timeout_seconds) as started:
+        started.answer()
+        if timeout_seconds is None:
+            raise KeyboardInterrupt
+        started.answer()
+
+
+@pytest.mark.parametrize(("timeout_seconds", "error"), [(None, KeyboardInterrupt), (2.0, ChildError)])
+def test_what_it_forked_ends_with_it(tmp_path, timeout_seconds, error):
+    """Protects the machine from a file that is timed on after Ctrl-C, or after the time that it had."""
+    path = tmp_path / "lock"
+    path.touch()
+    with pytest.raises(error):
+        fork_and_stop(path, timeout_seconds)
+    assert ended(path)

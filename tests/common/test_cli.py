@@ -22,6 +22,7 @@ from absl import flags
 from ofa_tf.common import InputError, OfaError, cli
 
 _COUNT = flags.DEFINE_integer("count", 3, "how far to count")
+_PAUSE = flags.DEFINE_float("pause_s", 0.0, "between numbers", lower_bound=0.0, upper_bound=1.0)
 _NAME = flags.DEFINE_string("name", None, "who counts", required=True)
 _WORK = ["count", "input", "ofa", "bug", "sleep", "pipe", "open", "tensorflow"]
 _DO = flags.DEFINE_enum("do", "count", _WORK, "what to do")
@@ -108,6 +109,9 @@ def test_runs_and_ignores_what_main_returns(counter):
         (["--name=ann", "--coutn=2"], "'coutn'. Did you mean: count ?"),
         (["--name=ann", "--count=two"], "--count=two"),
         (["--name=ann", "--do=nothing"], "--do=nothing"),
+        (["--name=ann", "--pause_s=2"], "--pause_s=2"),
+        (["--name=ann", "--pause_s=nan"], "--pause_s=nan: expected a finite number"),
+        (["--name=ann", "--pause_s=inf"], "--pause_s=inf"),
         ([], "--name"),
         (["--name=ann", "--flagfile=absent"], "absent"),
         (["--name=ann", "photos"], "unexpected argument 'photos'"),
@@ -231,7 +235,8 @@ def test_a_path_that_the_system_refuses_is_one_line(counter):
 @pytest.fixture(name="configured")
 def _configured(tmp_path):
     (tmp_path / "settings.py").write_text(
-        "import ml_collections\ndef get_config():\n    return ml_collections.ConfigDict({'batch_size': 64})\n"
+        "import ml_collections\ndef get_config():\n"
+        "    return ml_collections.ConfigDict({'batch_size': 64, 'learning_rate': 0.1})\n"
     )
     (tmp_path / "sized.py").write_text(
         "import ml_collections\nSIZES = {'small': 8}\ndef get_config(size='small'):\n    if size not in SIZES:\n"
@@ -276,7 +281,7 @@ def test_fields_that_a_file_leaves_out_are_overridden_too(configured, tmp_path, 
     command = [sys.executable, "optional.py", *arguments]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert ast.literal_eval(done.stdout) == {"batch_size": 64, **found}
+    assert ast.literal_eval(done.stdout) == {"batch_size": 64, "learning_rate": 0.1, **found}
 
 
 def test_a_default_config_is_found_from_any_folder(configured):
@@ -299,6 +304,7 @@ def test_a_shipped_config_is_found_from_any_folder(configured):
         (None, ["--config=settings.py", "--config.bach_size=8"], "no field 'bach_size'"),
         ("settings.py", ["--config.batch_size=many"], "--config.batch_size=many"),
         ("settings.py", ["--config.batch_size=0.5"], "--config.batch_size=0.5"),
+        ("settings.py", ["--config.learning_rate=nan"], "--config.learning_rate=nan: expected a finite number"),
         (None, ["--config=absent.py"], "there is no file 'absent.py'; give the path of your own, or of one that ships"),
         (None, ["--config", "absent.py"], "ofa_tf/configs/NAME.py, where NAME is one of digits, "),
         (None, ["--config=absent.py", "--config.batch_size=8"], "there is no file 'absent.py'"),

@@ -13,6 +13,7 @@ from scipy.special import softmax
 from ofa_tf import deploy
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.data.preprocessing import PUBLISHED, SYMMETRIC
+from ofa_tf.deploy.checked_file import _judge
 from ofa_tf.deploy.model_file import _plain, described, model_card
 
 # How far the logits of a file may be from the Keras model's, in units of their spread.
@@ -92,6 +93,9 @@ def test_other_borders_compute_the_same(subnet, exported, tmp_path, precision, i
     centred = centred.astype(np.int8) if input_type == "int8" else centred.astype(np.float32) / 128
     expected = deploy.Runner(raw.path).predict(subnet.images)
     found = deploy.Runner(other.path).predict(centred)
+    card = pathlib.Path(other.path).with_suffix(".md").read_text(encoding="utf-8")
+    assert ("MediaPipe's `ImageClassifier` does not read this file" in card) == (input_type == "int8")
+    assert ("region_of_interest" in card) == (input_type != "int8")
     # A step of an int8 output apart.
     assert np.abs(found - expected).max() <= 0.02 * np.ptp(expected)
 
@@ -159,6 +163,10 @@ def test_a_batch_at_a_time(subnet, exported, tmp_path):
     """Protects files that take several images at once: each gets the logits that it gets alone, the last ones too."""
     one = exported("float32", SYMMETRIC)
     several = _export(subnet, tmp_path / "several.tflite", "float32", batch_size=5)
+    card = pathlib.Path(several.path).with_suffix(".md").read_text(encoding="utf-8")
+    assert (
+        "MediaPipe's `ImageClassifier` does not read this file: it takes uint8 or float32, one image at a time" in card
+    )
     assert several.batch_size == deploy.Runner(several.path).input_shape[0] == 5
     expected, found = (deploy.Runner(report.path).predict(subnet.images[:7]) for report in (one, several))
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.ptp(expected))
@@ -254,6 +262,49 @@ def test_failed_check_leaves_nothing(subnet, tmp_path, monkeypatch):
         _export(subnet, tmp_path / "model.tflite")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_found_first(subnet, tmp_path, monkeypatch):
+    """Protects the minutes of a calibration and a conversion: neither begins for a result that would be lost."""
+    monkeypatch.setattr(importlib.import_module("ofa_tf.deploy.network"), "quantize", None)
+    for name in ("net-0.35", "model.md", "model"):
+        with pytest.raises(InputError, match=rf"{name}: expected a name that ends with \.tflite"):
+            _export(subnet, tmp_path / name)
+    (tmp_path / "folder.tflite").mkdir()
+    (tmp_path / "model.md").mkdir()
+    for name in ("folder.tflite", "model.tflite"):
+        with pytest.raises(InputError, match="is a folder, expected the path of a file to write"):
+            _export(subnet, tmp_path / name)
+    assert not (tmp_path / "model.tflite").exists()
+
+
+def test_a_page_of_the_users_is_not_replaced(subnet, exported, tmp_path):
+    """Protects notes of the same name as the file; a card of before, whatever was added to it, makes room."""
+    path = tmp_path / "flowers.tflite"
+    page = path.with_suffix(".md")
+    page.write_text("# Flowers\n\nMy notes.\n")
+    with pytest.raises(InputError, match=r"flowers\..*: is no card of an export"):
+        _export(subnet, path, "float32")
+    assert page.read_text() == "# Flowers\n\nMy notes.\n"
+    card = pathlib.Path(exported().path).with_suffix(".md").read_text(encoding="utf-8")
+    page.write_text(f"{card}My notes.\n", encoding="utf-8")
+    _export(subnet, path, "float32")
+    assert page.read_text(encoding="utf-8").startswith("# flowers.tflite\n")
+
+
+@pytest.mark.parametrize("max_drop", [2, float("nan"), -0.1, "0.1"])
+def test_a_limit_that_switches_the_check_off_is_refused(subnet, tmp_path, max_drop):
+    """Protects the check itself: 2 for two percent, or no number, would let every file pass."""
+    with pytest.raises(InputError, match=f"max_drop is {max_drop!r}, expected a number from 0 to 1"):
+        _export(subnet, tmp_path / "model.tflite", max_drop=max_drop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_drop_that_is_no_number_fails(exported):
+    """Protects against a file that is kept because nothing compares with NaN."""
+    report = dataclasses.replace(exported(), keras_top1=float("nan"), tflite_top1=0.5)
+    with pytest.raises(OfaError, match="it was not kept"):
+        _judge(report, 0.5, trained=False)
 
 
 def test_labels_give_top1_of_both(subnet, tmp_path):

@@ -163,6 +163,10 @@ def test_mistakes_are_named_before_anything_starts(task, tmp_path, monkeypatch):
         deploy.quantization_aware(**{**task, "network": other})
     with pytest.raises(InputError, match="expected uint8"):
         deploy.quantization_aware(**{**task, "check_images": task["check_images"][:, :16]})
+    with pytest.raises(InputError, match="max_drop is 2, expected a number from 0 to 1"):
+        deploy.quantization_aware(**task, max_drop=2)
+    with pytest.raises(InputError, match=r"net-0\.35: expected a name that ends with \.tflite"):
+        deploy.quantization_aware(**{**task, "path": tmp_path / "net-0.35"})
     monkeypatch.setattr(qat, "_NEEDED", ("keras", "no_such_keras"))
     with pytest.raises(InputError, match=r"no_such_keras is not installed; install ofa_tf\[qat\]"):
         deploy.quantization_aware(**task)

@@ -158,6 +158,23 @@ def test_changed_folders_are_noticed(tmp_path, photos, trained):
     check_mistake("tools.evaluate", f"--run_dir={moved}", "--arch=smallest", says="not those of the run")
 
 
+@pytest.mark.parametrize(
+    ("module", "flags"),
+    [
+        ("evaluate", ("--supernet=none.npz", "--arch=largest")),
+        ("search", ("--predictor=none.npz", "--max_macs=1e6")),
+        ("fit_accuracy_predictor", ("--pairs=none.jsonl",)),
+        ("fit_latency_predictor", ("--pairs=none.jsonl", "--space=ofa_tiny")),
+        ("import_ofa", ("--checkpoint=ofa_mbv3_d234_e346_k357_w1.0",)),
+    ],
+)
+def test_a_result_that_cannot_be_written_is_found_first(tmp_path, module, flags):
+    """Before anything else is read, fetched or computed: the result would be lost."""
+    output = tmp_path / "folder.npz"
+    output.mkdir()
+    check_mistake(f"tools.{module}", *flags, f"--output={output}", says=f"{output}: is a folder, expected the path of")
+
+
 def test_mistakes_after_training(tmp_path, photos, trained):
     """Architectures and runs that do not fit, truncated files: one line each, and no output."""
     output = tmp_path / "result.json"
