@@ -11,6 +11,7 @@ push that found no room says nothing but "FAIL", and the time-out of `shell2` be
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
 import re
@@ -21,7 +22,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from ofa_tf.common import InputError, OfaError, brief, file_sha256
+from ofa_tf.common import InputError, OfaError, brief
 from ofa_tf.devices.connection import CALL_SECONDS, CommandError, LostError, call, lines_of
 
 # What was asked while a phone was frozen is not answered later, so that it is asked again soon.
@@ -139,8 +140,8 @@ class AdbDevice:
             raise LostError(f"phone {self.serial}: {source.name} could not be pushed ({brief(words)})")
         # adb says "1 file pushed" of half a file, too.
         names = shlex.quote(partial), shlex.quote(target)
-        sha256 = file_sha256(source)
-        check = f'case "$(sha256sum < {names[0]})" in {sha256}*) mv -f {names[0]} {names[1]} ;; *) exit 1 ;; esac'
+        sha1 = _file_sha1(source)
+        check = f'case "$(sha1sum < {names[0]})" in {sha1}*) mv -f {names[0]} {names[1]} ;; *) exit 1 ;; esac'
         try:
             self.shell(check, timeout_seconds=limit_seconds)
         except CommandError as error:
@@ -177,6 +178,12 @@ class AdbDevice:
     def _broken(self, words: str) -> LostError:
         said = f" ({brief(words)})" if words.strip() else ""
         return LostError(f"phone {self.serial}: the connection broke{said}")
+
+
+def _file_sha1(path: pathlib.Path) -> str:
+    # Against damage on the way, not against forgers: Android 7 has no sha256sum.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha1").hexdigest()
 
 
 def _with_sentinel(command: str, sentinel: str) -> str:

@@ -140,10 +140,19 @@ def test_a_drop_is_an_error_and_the_phone_comes_back(device, phone, tmp_path):
 def test_damaged_bytes_do_not_get_their_name(device, phone, tmp_path, monkeypatch):
     source = tmp_path / "model"
     source.write_bytes(b"right")
-    monkeypatch.setattr("ofa_tf.devices.adb.file_sha256", lambda path: "0" * 64)
+    monkeypatch.setattr("ofa_tf.devices.adb._file_sha1", lambda path: "0" * 40)
     with pytest.raises(LostError, match="model arrived damaged"):
         device.push(source, "/data/local/tmp/model")
     assert phone.files() == ["model.part"]
+
+
+def test_android_7_checks_what_arrived(device, phone, tmp_path):
+    """Its toybox has md5sum and sha1sum alone; the others came with Android 8."""
+    for bits in (224, 256, 384, 512):
+        phone.replace_program(f"sha{bits}sum", "exit 127")
+    (tmp_path / "model").write_bytes(b"content")
+    device.push(tmp_path / "model", "/data/local/tmp/model")
+    assert (phone.temporary / "model").read_bytes() == b"content"
 
 
 def test_a_full_disk_is_said(device, phone, tmp_path):
