@@ -66,7 +66,7 @@ class AdbDevice:
 
     def open(self) -> "AdbDevice":
         """Asks which phone it is; raises `InputError` for one whose exit codes are lost."""
-        features = self.adb.run(["-s", self.serial, "features"])
+        features = self._run(["features"])
         if features.returncode:
             raise LostError(f"phone {self.serial}: {brief(features.stderr) or 'does not tell its features'}")
         if "shell_v2" not in features.stdout.split():
@@ -92,9 +92,7 @@ class AdbDevice:
     def shell(self, command: str, *, timeout_seconds: float = CALL_SECONDS) -> str:
         """As `Connection.shell`."""
         sentinel = secrets.token_hex(8)
-        done = self.adb.run(
-            ["-s", self.serial, "shell", "-T", _with_sentinel(command, sentinel)], timeout_seconds=timeout_seconds
-        )
+        done = self._run(["shell", "-T", _with_sentinel(command, sentinel)], timeout_seconds)
         output, found, code = done.stdout.rpartition(f"\n{sentinel} ")
         if not found or not code.strip().isdecimal():
             raise self._broken(done.stderr)
@@ -125,9 +123,7 @@ class AdbDevice:
         partial = f"{target}.part"
         size = source.stat().st_size
         limit_seconds = CALL_SECONDS + size / _PUSH_BYTES_PER_SECOND
-        pushed = self.adb.run(
-            ["-s", self.serial, "push", str(source.absolute()), partial], timeout_seconds=limit_seconds
-        )
+        pushed = self._run(["push", str(source.absolute()), partial], limit_seconds)
         words = pushed.stdout + pushed.stderr
         if "No space left" in words:
             with contextlib.suppress(OfaError):
@@ -174,6 +170,12 @@ class AdbDevice:
                     self.serial, self.identity = serial, found
                     return True
         return False
+
+    def _run(self, arguments: Sequence[str], timeout_seconds: float = CALL_SECONDS) -> subprocess.CompletedProcess[str]:
+        device, remedy = f"phone {self.serial}", "unlock it, or plug it in again"
+        return self.adb.run(
+            ["-s", self.serial, *arguments], timeout_seconds=timeout_seconds, device=device, remedy=remedy
+        )
 
     def _broken(self, words: str) -> LostError:
         said = f" ({brief(words)})" if words.strip() else ""
@@ -259,12 +261,19 @@ class Adb:
         self.environment = {**os.environ, **(environment or {})}
 
     def run(
-        self, arguments: Sequence[str], *, timeout_seconds: float = CALL_SECONDS
+        self,
+        arguments: Sequence[str],
+        *,
+        timeout_seconds: float = CALL_SECONDS,
+        device: str = "adb's server",
+        remedy: str = "end it with adb kill-server and give the same command",
     ) -> subprocess.CompletedProcess[str]:
         """Calls the program; see `connection.call`."""
         return call(
             [self.path, *arguments],
             timeout_seconds=timeout_seconds,
+            device=device,
+            remedy=remedy,
             advice="give another --adb=PATH",
             environment=self.environment,
         )

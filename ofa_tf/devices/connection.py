@@ -53,13 +53,15 @@ def call(
     command: Sequence[str | os.PathLike],
     *,
     timeout_seconds: float,
+    device: str,
+    remedy: str,
     advice: str,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Calls a program of this machine; its end, whatever the exit code.
 
     Raises:
-        LostError: it did not end in time; the call is ended.
+        LostError: it did not end in time, and is ended now; the message names the device, and ends with the remedy.
         InputError: it cannot be run; the message ends with the advice.
     """
     try:
@@ -74,8 +76,7 @@ def call(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        program = pathlib.Path(command[0]).name
-        raise LostError(f"{program} {command[1]}: no answer within {timeout_seconds:g} s") from error
+        raise LostError(f"{device}: no answer within {timeout_seconds:g} s; {remedy}") from error
     except OSError as error:
         raise InputError(f"{command[0]}: cannot be run ({error.strerror}); {advice}") from error
 

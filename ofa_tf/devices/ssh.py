@@ -92,7 +92,13 @@ class SshConnection:
         return [option, self.port] if self.port else []
 
     def _call(self, command: Sequence[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
-        return call(command, timeout_seconds=timeout_seconds, advice="install OpenSSH's client")
+        return call(
+            command,
+            timeout_seconds=timeout_seconds,
+            device=self.name,
+            remedy="see whether it is switched on and in the network",
+            advice="install OpenSSH's client",
+        )
 
 
 class SshComputer(RemoteDevice):

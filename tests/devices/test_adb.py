@@ -172,7 +172,7 @@ def test_a_frozen_phone_does_not_hang_anything(device, phone):
         next(running)
     assert phone.is_idle(5)
     phone.faults.frozen = True
-    with pytest.raises(LostError, match="adb -s: no answer within"):
+    with pytest.raises(LostError, match=rf"phone {phone.serial}: no answer within 0\.5 s; unlock it, or plug it in"):
         device.shell("true", timeout_seconds=0.5)
     with pytest.raises(LostError, match="did not come back within"):
         device.wait(0.5)
@@ -190,6 +190,15 @@ def test_whose_adb(tmp_path):
         find_adb("nowhere")
     with pytest.raises(Exception, match=r"devices: failed"):
         Adb(own).states()
+
+
+def test_a_server_that_hangs_is_told(tmp_path):
+    """No phone is named where none was asked."""
+    hanging = tmp_path / "adb"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    with pytest.raises(LostError, match=r"adb's server: no answer within 0\.2 s; end it with adb kill-server and give"):
+        Adb(hanging).run(["devices"], timeout_seconds=0.2)
 
 
 class TestAdbutilsClient:
