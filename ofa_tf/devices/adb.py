@@ -20,7 +20,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ofa_tf.common import InputError, OfaError, brief
 from ofa_tf.devices.connection import CALL_SECONDS, CommandError, LostError, call, lines_of
@@ -143,19 +143,26 @@ class AdbDevice:
         except CommandError as error:
             raise LostError(f"phone {self.serial}: {source.name} arrived damaged, or not at all") from error
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, on_note: Callable[[str], None] = lambda note: None) -> None:
         """As `Connection.wait`; a phone that comes back under another serial is gone on with under that one."""
         end = time.monotonic() + seconds
+        told: set[str] = set()
         while True:
             left = end - time.monotonic()
+            trouble = ""
             with contextlib.suppress(LostError):
                 if ":" in self.serial:
                     # A phone by its address: adb's server gives up on those after a while.
                     self.adb.run(["connect", self.serial])
                 if self._is_back():
                     return
+                trouble = state_trouble(self.adb.states().get(self.serial, "device"))
+            if trouble not in told | {""}:
+                told.add(trouble)
+                on_note(f"phone {self.serial}: {trouble}")
             if left <= 0:
-                raise LostError(f"phone {self.serial}: did not come back within {seconds:g} s; plug it in again")
+                what = trouble or "plug it in again"
+                raise LostError(f"phone {self.serial}: did not come back within {seconds:g} s; {what}")
             time.sleep(min(0.2, left))
 
     def _is_back(self) -> bool:
@@ -354,7 +361,13 @@ def _is_same(device: AdbDevice, other: Listed) -> bool:
 
 def check_state(serial: str, state: str) -> None:
     """Raises `InputError` for every state but "device"."""
+    if trouble := state_trouble(state):
+        raise InputError(f"phone {serial}: {trouble}")
+
+
+def state_trouble(state: str) -> str:
+    """Why a phone of a state cannot be used, and what to do; "" of the state "device"."""
     if state == "device":
-        return
+        return ""
     meaning = next((text for name, text in _STATES.items() if state.startswith(name)), "cannot be used")
-    raise InputError(f"phone {serial}: {state}: it {meaning}")
+    return f"{state}: it {meaning}"

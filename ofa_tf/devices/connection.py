@@ -9,7 +9,7 @@ import pathlib
 import selectors
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from ofa_tf.common import InputError, OfaError
@@ -45,8 +45,11 @@ class Connection(Protocol):
     def push(self, source: pathlib.Path, target: str) -> None:
         """Copies a file; raises `InputError` where there is no room for it."""
 
-    def wait(self, seconds: float) -> None:
-        """Waits for a device that is gone, or does not answer; raises `LostError` where it does not come back."""
+    def wait(self, seconds: float, on_note: Callable[[str], None] = lambda note: None) -> None:
+        """Waits for a device that is gone, or does not answer; raises `LostError` where it does not come back.
+
+        `on_note` is told where somebody has to do something on it.
+        """
 
 
 def call(

@@ -112,7 +112,7 @@ class RemoteDevice(Device):
             left = dict(enumerate(batch))
             running: int | None = None
             if interruptions:
-                self.connection.wait(self.patience_seconds)
+                self.connection.wait(self.patience_seconds, self.note)
             try:
                 if interruptions:
                     self.prepare()

@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ofa_tf.common import InputError, OfaError, brief, file_sha256
 from ofa_tf.devices import Settings
@@ -73,8 +73,9 @@ class SshConnection:
         if done.returncode:
             raise LostError(f"{self.name}: {source.name} could not be copied ({brief(done.stderr) or 'silent'})")
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, on_note: Callable[[str], None] = lambda note: None) -> None:
         """As `Connection.wait`."""
+        del on_note
         end = time.monotonic() + seconds
         while True:
             try:

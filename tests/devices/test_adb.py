@@ -137,6 +137,18 @@ def test_a_drop_is_an_error_and_the_phone_comes_back(device, phone, tmp_path):
     assert device.shell("echo there") == "there\n"
 
 
+def test_a_phone_that_comes_back_without_consent(device, phone):
+    """Plugging it in again would not help: what its state asks for is told while it is waited for, and at the end."""
+    notes = []
+    phone.leave()
+    phone.faults.unauthorized = True
+    phone.come_back()
+    with pytest.raises(LostError, match=r"did not come back within 2 s; (un)?authoriz.*: it has not accepted .*unlock"):
+        device.wait(2, notes.append)
+    assert any("it has not accepted this computer" in note for note in notes)
+    assert len(set(notes)) == len(notes)
+
+
 def test_damaged_bytes_do_not_get_their_name(device, phone, tmp_path, monkeypatch):
     source = tmp_path / "model"
     source.write_bytes(b"right")
