@@ -23,13 +23,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ofa_tf.common import InputError, OfaError, brief
-from ofa_tf.devices.connection import CALL_SECONDS, CommandError, LostError, call, lines_of
+from ofa_tf.devices.connection import CALL_SECONDS, PUSH_BYTES_PER_SECOND, CommandError, LostError, call, lines_of
 
 # What was asked while a phone was frozen is not answered later, so that it is asked again soon.
 _PROBE_SECONDS = 2.0
-# USB 2 moves some 20 MB a second; a slow hub a tenth of that.
-_PUSH_BYTES_PER_SECOND = 1e6
-
 
 _ASK_IDENTITY = "getprop ro.serialno; cat /proc/sys/kernel/random/boot_id 2>/dev/null || true"
 
@@ -122,7 +119,7 @@ class AdbDevice:
         """As `Connection.push`; the file stands under its name only once it is whole."""
         partial = f"{target}.part"
         size = source.stat().st_size
-        limit_seconds = CALL_SECONDS + size / _PUSH_BYTES_PER_SECOND
+        limit_seconds = CALL_SECONDS + size / PUSH_BYTES_PER_SECOND
         pushed = self._run(["push", str(source.absolute()), partial], limit_seconds)
         words = pushed.stdout + pushed.stderr
         if "No space left" in words:

@@ -15,6 +15,8 @@ from typing import Protocol
 from ofa_tf.common import InputError, OfaError
 
 CALL_SECONDS = 15.0
+# USB 2 moves some 20 MB a second; a slow hub, or a Wi-Fi, a tenth of that or less.
+PUSH_BYTES_PER_SECOND = 1e6
 _CHUNK_BYTES = 1 << 16
 # Linux only; elsewhere what was started goes on until the next session.
 _PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
