@@ -211,7 +211,7 @@ class RemoteDevice(Device):
     def _log(self, job: Job, error: OutputError) -> str:
         if self._log_folder is None:
             return ""
-        name = hashlib.sha256(f"{self.name} {job.name}".encode()).hexdigest()[:12]
+        name = hashlib.sha256(f"{self.name} {job.name}".encode(errors="backslashreplace")).hexdigest()[:12]
         path = self._log_folder / f"benchmark_{name}_{job.attempts}.log"
         write_text(path, f"{self}\nmodel {job.name}\n{error}\n\n{error.text}")
         return f"; its output is in {path}"
