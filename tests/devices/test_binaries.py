@@ -51,6 +51,40 @@ def test_benchmark_measures_files(tmp_path):
     assert (measured["unit"], measured["device"]) == ("ms", "host")
 
 
+# As the binary, but for the second file, which runs for too long.
+ENDLESS = """
+from ofa_tf.devices import host
+from ofa_tf.common import InputError
+opened, seen = host.open_foreign, []
+def open_foreign(path, **options):
+    seen.append(path)
+    if len(seen) == 2:
+        raise InputError(f"{path}: ran for 60 s without an end; export it anew, or smaller")
+    return opened(path, **options)
+host.open_foreign = open_foreign
+from mobile_bench import benchmark
+benchmark.run()
+"""
+
+
+def test_benchmark_keeps_what_was_measured_before_a_mistake(tmp_path):
+    """In the output, and as exit code 2; a mistake before the first measurement leaves the output as it was."""
+    inputs = keras.Input((4, 4, 1))
+    paths, output = [tmp_path / f"{number}.tflite" for number in range(2)], tmp_path / "result.json"
+    for path in paths:
+        path.write_bytes(deploy.convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), "float32"))
+    arguments = [f"--model={','.join(map(str, paths))}", "--seconds=0.01", f"--output={output}"]
+    result = subprocess.run(
+        [sys.executable, "-c", ENDLESS, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert result.returncode == 2
+    assert f"error: {paths[1]}: ran for 60 s without an end" in result.stderr.splitlines()[-1]
+    kept = output.read_text()
+    assert set(json.loads(kept)["models"]) == {str(paths[0])}
+    assert _run("benchmark", "--model=missing.tflite", f"--output={output}").returncode == 2
+    assert output.read_text() == kept
+
+
 def test_microcontroller_judges_files(tmp_path):
     """Inside the limits: figures and exit code 0; over one of them, which one; refused: one line."""
     pytest.importorskip("tflite_micro")
