@@ -44,6 +44,8 @@ def main(argv):
     check_writable(output)
     space = spaces.get(_SPACE.value, _NUM_CLASSES.value)
     table = LatencyTable.load(_TABLE.value)
+    if _CORRECT.value:
+        check_writable(_TABLE.value)
     archs = [Arch.load(path) for path in _ARCH.value]
 
     from ofa_tf.devices.verification import plot, verify_table
@@ -56,10 +58,10 @@ def main(argv):
         )  # fmt: skip
     # First of all: whatever becomes of the files, it was measured.
     print(verification.summary(), flush=True)
-    if _CORRECT.value:
-        corrected.save(_TABLE.value)
     write_json(output, verification.to_dict())
     plot(verification, picture, f"{space.name}, {table.precision}")
+    if _CORRECT.value:
+        corrected.save(_TABLE.value)
 
 
 def run():

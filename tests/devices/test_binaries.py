@@ -7,6 +7,7 @@ import keras
 import pytest
 
 from ofa_tf import deploy
+from ofa_tf.predictors import LatencyTable
 from tests.binaries import run_binary
 from tests.reference import ROOT
 
@@ -21,6 +22,7 @@ def _run(tool, *arguments, anew=False, **variables):
         (("build_latency_table", "--device=host,host", "--space=ofa_tiny", "--output=t.json"), "'host' alone"),
         (("build_latency_table", "--space=nothing", "--output=t.json"), "space 'nothing' is unknown"),
         (("build_latency_table", "--space=ofa_tiny", "--resolutions=24,x", "--output=t.json"), "--resolutions='24,x'"),
+        (("build_latency_table", "--space=ofa_tiny", "--form=auto", "--output=/dev/null/t"), "null/t: cannot be"),
         (("verify", "--table=missing.json", "--space=ofa_tiny", "--output=v.json"), "missing.json: no such file"),
         (("verify", "--table=t.json", "--space=ofa_tiny", "--output=v.png"), "--output=v.png: is what the plot"),
         (("verify", "--table=t.json", "--space=ofa_tiny", "--output=/dev/null/v.json"), "v.json: cannot be written"),
@@ -35,6 +37,17 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, said):
     result = _run(*arguments)
     assert result.returncode == 2
     assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_correction_that_could_not_be_kept_is_told_before_anything_is_measured(tmp_path):
+    """Protects hours on a phone from a table that can only be read."""
+    LatencyTable("host", "int8", 1, "folded-rows").save(tmp_path / "t.json")
+    with (tmp_path / "t.json").open() as opened:
+        path = f"/proc/{os.getpid()}/fd/{opened.fileno()}"
+        result = _run("verify", f"--table={path}", "--space=ofa_tiny", "--correct=4", f"--output={tmp_path / 'v.json'}")
+    assert result.returncode == 2
+    assert f"{path}: cannot be written" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
