@@ -128,12 +128,12 @@ def verify_table(
         verification, table = verify_table(table, space, device, correct=8)
         print(verification.summary())
     """
+    archs = list(dict.fromkeys(map(space.canonical, archs)))
     if networks + len(archs) < 2 or not (correct == 0 or correct >= MIN_NETWORKS):
         raise InputError(
-            f"verification: {networks + len(archs)} networks to compare and {correct} for the correction, expected at "
-            f"least 2, and 0 or at least {MIN_NETWORKS}; give more"
+            f"verification: {networks + len(archs)} different networks to compare and {correct} for the correction, "
+            f"expected at least 2, and 0 or at least {MIN_NETWORKS}; give more"
         )
-    archs = list(dict.fromkeys(map(space.canonical, archs)))
     # Before hours of measuring: whether the table has their blocks.
     table.predict(space, archs)
     drawn = _draw(space, _covered(table, space), networks + correct, np.random.default_rng(seed), archs)

@@ -28,6 +28,13 @@ def test_too_few_networks_are_told_before_any_is_measured(space, networks, corre
         verify_table(table, space, None, networks=networks, correct=correct)
 
 
+def test_networks_that_are_one_are_counted_once(space):
+    """One network has no rank: a correlation of one is NaN, which no JSON has."""
+    table, arch = LatencyTable("phone", "int8", 1, "split"), space.smallest()
+    with pytest.raises(InputError, match="1 different networks to compare and 0 for the correction"):
+        verify_table(table, space, None, networks=0, archs=[arch, arch])
+
+
 @pytest.mark.parametrize(("speeds", "built"), [((1.1,), 1), ((1.7, 1.0), 2), ((0.5, 1.9), 2), ((None,), 1)])
 def test_a_device_of_another_speed_is_measured_anew_once(space, monkeypatch, tmp_path, speeds, built):
     """Its table would be of another machine; what is found the second time is taken, and told."""
