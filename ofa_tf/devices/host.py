@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from ofa_tf.common import InputError
 from ofa_tf.deploy import Runner, open_foreign, open_foreign_files
 from ofa_tf.devices import HOST, measure
 from ofa_tf.devices.benchmark_model import BenchmarkOptions
@@ -26,8 +25,6 @@ class Host(Device):
     def __init__(self, options: BenchmarkOptions | None = None, *, rounds: int | None = None):
         self.options = options or BenchmarkOptions()
         self.name, self.threads, self.conditions = HOST, self.options.threads, HOST_CONDITIONS
-        if self.options.profile:
-            raise InputError(f"--op_profiling: is for phones, --device is {HOST}; leave it out")
         self._rounds = measure.ROUNDS if rounds is None else rounds
         self._rng = np.random.default_rng(0)
         self._reference: tuple[bytes | os.PathLike, Runner, measure.Reference] | None = None

@@ -28,6 +28,12 @@ def _run(tool, *arguments, anew=False, **variables):
         (("verify", "--table=t.json", "--space=ofa_tiny", "--output=/dev/null/v.json"), "v.json: cannot be written"),
         (("benchmark", "--model=missing.tflite", "--output=/dev/null/v.json"), "v.json: cannot be written"),
         (("benchmark", "--model=missing.tflite", "--op_profiling"), "--op_profiling: is for phones"),
+        (("benchmark", "--model=missing.tflite", "--delegate=gpu"), "--delegate: is for phones and computers by ssh"),
+        (
+            ("build_latency_table", "--space=ofa_tiny", "--output=t.json", "--benchmark_binary=t"),
+            "--benchmark_binary: is",
+        ),
+        (("benchmark", "--model=missing.tflite", "--litert_version=2.1.5"), "--litert_version: is for phones"),
         (("benchmark", "--model=missing.tflite", "--threads=0"), "flag --threads=0"),
         (("benchmark", "--model=missing.tflite"), "missing.tflite: cannot be read"),
     ],
@@ -49,6 +55,20 @@ def test_a_correction_that_could_not_be_kept_is_told_before_anything_is_measured
     assert result.returncode == 2
     assert f"{path}: cannot be written" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_verify_takes_the_device_that_is_given(tmp_path):
+    """By what the table's own is reached now: that one's conditions are asked for, and no phone of the table's name."""
+    LatencyTable("R5CT1234ABC", "int8", 1, "folded-rows").save(tmp_path / "t.json")
+    said = _run(
+        "verify",
+        f"--table={tmp_path / 't.json'}",
+        "--space=ofa_tiny",
+        "--device=host",
+        f"--output={tmp_path / 'v.json'}",
+    )
+    assert said.returncode == 2
+    assert "latency table: covers no resolution of the space ofa_tiny" in said.stderr
 
 
 def test_benchmark_measures_files(tmp_path):
