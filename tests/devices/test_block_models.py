@@ -1,5 +1,6 @@
 """Blocks and networks as files with random weights, kept; and their form, chosen by measurement."""
 
+import inspect
 import math
 import types
 
@@ -30,6 +31,20 @@ def test_blocks_have_the_borders_of_exported_networks(space, precision, inner):
 def test_whole_int8_networks_stay_in_one_partition(space):
     """Protects verification: random weights must not make XNNPACK refuse what it takes of trained ones."""
     assert Runner(model_bytes(space.blocks(space.largest()), "int8")).partitions == 1
+
+
+def test_kept_files_belong_to_all_the_code_that_makes_them():
+    """Protects tables from blocks that an older version wrote: whatever that code takes from elsewhere counts, too."""
+    taken = {
+        inspect.getmodule(value).__name__
+        for code in module._CODE
+        for value in vars(code).values()
+        if inspect.isfunction(value) or inspect.isclass(value)
+    }
+    rooms = tuple(f"ofa_tf.{room}." for room in ("deploy", "networks", "spaces"))
+    lacking = {name for name in taken if name.startswith(rooms)} - {code.__name__ for code in module._CODE}
+    # They say which blocks there are; what a block is goes into a file's name.
+    assert lacking == {"ofa_tf.spaces.arch", "ofa_tf.spaces.space"}
 
 
 def test_a_cache_that_cannot_be_written_is_told(space, tmp_path):
