@@ -9,7 +9,8 @@ that gets hot is waited for. With --op_profiling it times each operation, too, w
 are printed, all are in --output.
 
 With --baselines=mobilenet_v2,mobilenet_v3_small,mobilenet_v3_large,efficientnet_b0 these networks, with random weights,
-are converted as ours are (once; the files are kept in ~/.cache/ofa_tf/baselines) and measured in the same way.
+are converted as ours are (once; the files are kept in ~/.cache/ofa_tf/baselines, or in the folder that OFA_TF_CACHE
+names) and measured in the same way.
 """
 
 import dataclasses
