@@ -110,7 +110,7 @@ def _open_host(name: str, options: BenchmarkOptions, settings: Settings) -> "Dev
     check_host(options, settings)
     from ofa_tf.devices.host import Host
 
-    return Host(options, rounds=settings.rounds)
+    return Host(options, rounds=settings.rounds, on_note=settings.on_note)
 
 
 def _open_android(name: str, options: BenchmarkOptions, settings: Settings) -> "Device":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import math
 import os
 import pathlib
 import platform
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from ofa_tf.common import InputError
 from ofa_tf.deploy import Runner, open_foreign, open_foreign_files
 from ofa_tf.devices import HOST, measure
 from ofa_tf.devices.benchmark_model import BenchmarkOptions
@@ -22,8 +24,14 @@ _PACKAGES = ("ai-edge-litert", "tensorflow")
 class Host(Device):
     """This machine, through `ai_edge_litert`; blocks and networks are timed in so many rounds (see `measure`)."""
 
-    def __init__(self, options: BenchmarkOptions | None = None, *, rounds: int | None = None):
-        self.options = options or BenchmarkOptions()
+    def __init__(
+        self,
+        options: BenchmarkOptions | None = None,
+        *,
+        rounds: int | None = None,
+        on_note: Callable[[str], None] = lambda note: None,
+    ):
+        self.options, self.note = options or BenchmarkOptions(), on_note
         self.name, self.threads, self.conditions = HOST, self.options.threads, HOST_CONDITIONS
         self._rounds = measure.ROUNDS if rounds is None else rounds
         self._rng = np.random.default_rng(0)
@@ -68,12 +76,25 @@ class Host(Device):
         rounds: int | None = None,
         seed: int = 0,
         quiet_ms: float | None = None,
+        on_hot: Callable[[int], None] = lambda number: None,
     ) -> list[float]:
-        """As `Device.compare`; by the first model, disturbed rounds are told and tried again."""
-        runners = [self._runner(model) for model in models]
-        rng = np.random.default_rng(seed)
-        reference = measure.Reference(runners[0], quiet_ms)
-        return measure.time_networks(runners, reference, rounds=rounds or self._rounds, rng=rng)
+        """As `Device.compare`; by the first model that can be run, disturbed rounds are told and tried again."""
+        del on_hot
+        runners: dict[int, Runner] = {}
+        for number, model in enumerate(models):
+            try:
+                runners[number] = self._runner(model)
+            except InputError as error:
+                self._note_unrunnable(number, len(models), error)
+        times_ms = [math.inf] * len(models)
+        if not runners:
+            return times_ms
+        rng, first = np.random.default_rng(seed), next(iter(runners))
+        reference = measure.Reference(runners[first], None if first else quiet_ms)
+        found_ms = measure.time_networks(list(runners.values()), reference, rounds=rounds or self._rounds, rng=rng)
+        for number, time_ms in zip(runners, found_ms, strict=True):
+            times_ms[number] = time_ms
+        return times_ms
 
     def batch_blocks(self, network_blocks: int) -> int:
         """Two rows: the more, the longer until the table is written."""

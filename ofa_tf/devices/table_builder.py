@@ -260,7 +260,14 @@ def _above_zero(time_ms: float) -> float:
 
 
 def time_networks(
-    device: Device, table: LatencyTable, space: Space, archs: Sequence[Arch], *, path: str, seed: int
+    device: Device,
+    table: LatencyTable,
+    space: Space,
+    archs: Sequence[Arch],
+    *,
+    path: str,
+    seed: int,
+    on_hot: Callable[[int], None],
 ) -> tuple[list[float], float]:
     """As `Device.time_networks`, by whole files in turns."""
     check_conditions(path, table, conditions(device, table.precision, table.form), device)
@@ -270,8 +277,8 @@ def time_networks(
         cache.file(space.blocks(arch), table.precision, form=table.form, seed=seed)
         for arch in tqdm(networks, desc="converting", disable=None)
     ]
-    level_ms, *times_ms = device.compare(files, seed=seed, quiet_ms=reference_ms(table, space))
+    level_ms, *times_ms = device.compare(files, seed=seed, quiet_ms=reference_ms(table, space), on_hot=on_hot)
     for arch, time_ms in zip(networks, [level_ms, *times_ms], strict=True):
         if math.isinf(time_ms):
-            raise OfaError(f"{device}: could not run the network {arch.to_json()}; see its log")
+            raise OfaError(f"{device}: could not run the network {arch.to_json()}; a note says why")
     return times_ms, level_ms

@@ -111,11 +111,28 @@ def test_this_machine_measures_files_and_bytes(model, tmp_path):
 
 
 def test_times_on_this_machine_and_on_a_phone(session, model):
-    """One for each, in order; infinite for what a phone cannot run."""
-    here = Host().compare([model, model], rounds=2)
-    assert len(here) == 2
-    assert all(0 < time_ms < 100 for time_ms in here)
+    """One for each, in order; infinite for what cannot be run, of which a note says why."""
+    notes = []
+    bad, *good = Host(on_note=notes.append).compare([b"no model", model, model], rounds=2)
+    assert len(good) == 2
+    assert all(0 < time_ms < 100 for time_ms in good)
+    assert bad == math.inf
+    [note] = notes
+    assert note.startswith("host: network 1 of 3 cannot be run: model in memory: not a whole TFLite model")
+    assert Host().compare([b"no model"]) == [math.inf]
     with session() as opened:
         good, bad = opened.compare([model, b"no model"], rounds=2)
     assert 0 < good < 100
     assert bad == math.inf
+    [note] = session.notes
+    assert note.startswith(f"phone {opened.name}: network 2 of 2 cannot be run: benchmark_model ended with exit code 1")
+
+
+def test_times_on_a_hot_phone_are_told(phone, session, model):
+    """Protects the choice of a form, and a correction: both are made of these times."""
+    phone.set_readings(battery_tenths=[455])
+    hot = []
+    with session(BenchmarkOptions(runs=2, min_seconds=0.0, cooling_seconds=0, hot_attempts=1)) as opened:
+        assert len(opened.compare([model, model], rounds=1, on_hot=hot.append)) == 2
+    assert hot == [0, 1]
+    assert f"phone {opened.name}: 2 of 2 networks were measured hot; cool, they may be faster" in session.notes

@@ -6,7 +6,8 @@ import pytest
 from ofa_tf.common import InputError
 from ofa_tf.devices import verification
 from ofa_tf.devices.verification import Verification, verified_table, verify_table
-from ofa_tf.predictors import LatencyTable
+from ofa_tf.predictors import BlockLatency, LatencyTable
+from ofa_tf.spaces.population import distinct_blocks
 
 
 def test_figures_are_those_of_the_definitions(space):
@@ -19,6 +20,23 @@ def test_figures_are_those_of_the_definitions(space):
     assert found.worst == 0
     assert found.to_dict()["worst_error"] == found.errors[0]
     assert "worst +10.0%" in found.summary()
+    assert "hot" not in found.summary()
+
+
+def test_hot_networks_are_counted(space):
+    """A correction that is fitted on a hot phone is of a slower one: the summary and the file say so."""
+    blocks = {block.key: BlockLatency(1.0, None, 0.0, 1) for block in distinct_blocks(space)}
+    table = LatencyTable("phone", "int8", 1, "split").adding(blocks)
+
+    def time_networks(table, space, archs, *, on_hot, **options):
+        for number in (0, 2):
+            on_hot(number)
+        return [float(number) for number, _ in enumerate(archs, start=1)], 1.0
+
+    device = types.SimpleNamespace(tells_heat=True, time_networks=time_networks)
+    found, _ = verify_table(table, space, device, networks=3)
+    assert found.to_dict()["hot_networks"] == 2
+    assert found.summary().endswith("; 2 measured hot")
 
 
 @pytest.mark.parametrize(("networks", "correct"), [(1, 0), (3, 1), (3, 3), (3, -1)])
