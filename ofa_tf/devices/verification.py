@@ -1,6 +1,7 @@
 """`verify_table`: latency tables against whole networks that run on the device."""
 
 import dataclasses
+import math
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ class Verification:
 
     @property
     def spearman(self) -> float:
-        """Rank correlation, -1..1."""
+        """Rank correlation, -1..1; NaN where all predictions, or all measurements, are equal."""
         return float(stats.spearmanr(self.predicted_ms, self.measured_ms).statistic)
 
     @property
@@ -89,7 +90,8 @@ class Verification:
             "unit": "ms",
             "mape": self.mape,
             "uncorrected_mape": self.uncorrected_mape,
-            "spearman": self.spearman,
+            # JSON has no NaN.
+            "spearman": None if math.isnan(self.spearman) else self.spearman,
             "worst_error": float(self.errors[self.worst]),
             "worst_arch": self.archs[self.worst].to_dict(),
             **{name: list(getattr(self, name)) for name in ("predicted_ms", "measured_ms", "block_sums_ms")},

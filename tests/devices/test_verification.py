@@ -7,6 +7,7 @@ from ofa_tf.common import InputError
 from ofa_tf.devices import verification
 from ofa_tf.devices.verification import Verification, verified_table, verify_table
 from ofa_tf.predictors import BlockLatency, LatencyTable
+from ofa_tf.spaces import costs
 from ofa_tf.spaces.population import distinct_blocks
 
 
@@ -23,9 +24,17 @@ def test_figures_are_those_of_the_definitions(space):
     assert "hot" not in found.summary()
 
 
+@pytest.mark.filterwarnings("ignore:An input array is constant")
+def test_equal_times_have_no_rank(space):
+    """Of a clock that is too coarse, say; the file stays JSON."""
+    found = Verification((space.smallest(), space.largest()), (1.0, 2.0), (3.0, 3.0), (1.0, 2.0), 0, None)
+    assert found.to_dict()["spearman"] is None
+    assert "Spearman nan" in found.summary()
+
+
 def test_hot_networks_are_counted(space):
     """A correction that is fitted on a hot phone is of a slower one: the summary and the file say so."""
-    blocks = {block.key: BlockLatency(1.0, None, 0.0, 1) for block in distinct_blocks(space)}
+    blocks = {block.key: BlockLatency(costs.macs(block) * 1e-7, None, 0.0, 1) for block in distinct_blocks(space)}
     table = LatencyTable("phone", "int8", 1, "split").adding(blocks)
 
     def time_networks(table, space, archs, *, on_hot, **options):
