@@ -9,7 +9,8 @@ that gets hot is waited for. With --op_profiling it times each operation, too, w
 are printed, all are in --output.
 
 With --baselines=mobilenet_v2,mobilenet_v3_small,mobilenet_v3_large,efficientnet_b0 these networks, with random weights,
-are converted as ours are (once; the files are kept in ~/.cache/ofa_tf/baselines) and measured in the same way.
+are converted as ours are (once; the files are kept in ~/.cache/ofa_tf/baselines, or in the folder that OFA_TF_CACHE
+names) and measured in the same way.
 """
 
 import dataclasses
@@ -44,7 +45,7 @@ def main(argv):
         check_writable(_OUTPUT.value)
     baselines = _baselines()
     names = {path: path for path in _MODEL.value} | {path: file.name for path, file in baselines.items()}
-    measured, errors = {}, []
+    measured, errors, lost = {}, [], None
 
     def show(measurement) -> None:
         if measurement.latency is None:
@@ -58,13 +59,13 @@ def main(argv):
     with opened as device:
         try:
             device.measure([(path, pathlib.Path(path)) for path in names], show)
-        except InputError:
-            raise
         except OfaError as error:
-            # The device is lost; what was measured is written all the same.
+            # The device is lost, or a file cannot be run; what was measured is written all the same.
+            lost = error
             errors.append(str(error))
         versions = device.describe()
-    if _OUTPUT.value:
+    # A mistake before the first measurement leaves what an earlier command wrote there.
+    if _OUTPUT.value and (measured or not isinstance(lost, InputError)):
         result = {"unit": "ms", "device": _DEVICE.value, "threads": _THREADS.value, "versions": versions}
         models = {path: figures for path, figures in measured.items() if path not in baselines}
         known = [
@@ -74,7 +75,7 @@ def main(argv):
         ]
         write_json(_OUTPUT.value, {**result, "models": models, "baselines": known})
     if errors:
-        raise OfaError("; ".join(errors))
+        raise (InputError if isinstance(lost, InputError) else OfaError)("; ".join(errors))
 
 
 def _baselines() -> dict:

@@ -20,7 +20,7 @@ import sys
 
 from absl import flags
 
-from ofa_tf.common import InputError, cli
+from ofa_tf.common import InputError, check_writable, cli
 from ofa_tf.common.form import FORMS, PRECISIONS
 from ofa_tf.devices import HOST, KINDS, device_flags, kind_of
 from ofa_tf.devices.device_flags import ADB
@@ -76,6 +76,7 @@ def main(argv):
 
     from ofa_tf.devices.table_file import table_summary
 
+    check_writable(_OUTPUT.value)
     opened = device_flags.open_device(names[0], threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value)
     with opened as device:
         table = device.build_table(

@@ -4,8 +4,8 @@
     python -m mobile_bench.verify --table=phone_int8.json --space=ofa_tiny --arch=arch.json --correct=8 \\
         --output=verification.json
 
-They run where the table was measured: on this machine, or on the phone whose serial it has. Random ones are compared,
-and those of --arch, for example what tools.search found.
+They run where the table was measured: on this machine, or on the phone whose serial it has; --device says by what that
+one is reached now. Random ones are compared, and those of --arch, for example what tools.search found.
 Writes the JSON file, and beside it a plot of predicted against measured latencies (.png). With --correct=8, eight other
 networks are measured too, a line from sums of blocks to networks is fitted on them, and the table is written anew with
 this correction inside; the comparison uses it.
@@ -19,6 +19,7 @@ from ofa_tf.common import cli
 from ofa_tf.devices import device_flags
 
 _TABLE = flags.DEFINE_string("table", None, "the latency table, from mobile_bench.build_latency_table", required=True)
+_DEVICE = flags.DEFINE_string("device", None, "'host', a phone's serial, ssh:USER@HOST; the table's unless given")
 _SPACE = flags.DEFINE_string("space", None, "the space it was measured for, by name or as a .json file", required=True)
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "outputs of the classifier; the space's own unless given")
 _NETWORKS = flags.DEFINE_integer("networks", 30, "how many random networks are compared", lower_bound=0)
@@ -44,11 +45,14 @@ def main(argv):
     check_writable(output)
     space = spaces.get(_SPACE.value, _NUM_CLASSES.value)
     table = LatencyTable.load(_TABLE.value)
+    if _CORRECT.value:
+        check_writable(_TABLE.value)
     archs = [Arch.load(path) for path in _ARCH.value]
 
     from ofa_tf.devices.verification import plot, verify_table
 
-    opened = device_flags.open_device(table.device, threads=table.threads, runs=_RUNS.value, seconds=_SECONDS.value)
+    name = table.device if _DEVICE.value is None else _DEVICE.value
+    opened = device_flags.open_device(name, threads=table.threads, runs=_RUNS.value, seconds=_SECONDS.value)
     with opened as device:
         verification, corrected = verify_table(
             table, space, device, networks=_NETWORKS.value, correct=_CORRECT.value, archs=archs, path=_TABLE.value,
@@ -56,10 +60,10 @@ def main(argv):
         )  # fmt: skip
     # First of all: whatever becomes of the files, it was measured.
     print(verification.summary(), flush=True)
-    if _CORRECT.value:
-        corrected.save(_TABLE.value)
     write_json(output, verification.to_dict())
     plot(verification, picture, f"{space.name}, {table.precision}")
+    if _CORRECT.value:
+        corrected.save(_TABLE.value)
 
 
 def run():

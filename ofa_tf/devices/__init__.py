@@ -13,6 +13,7 @@ import importlib
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
+from ofa_tf.common import InputError
 from ofa_tf.devices.benchmark_model import DELEGATES, BenchmarkOptions
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "Measurement",
     "Settings",
     "attached",
+    "check_host",
     "identity",
     "kind_of",
     "open",
@@ -79,11 +81,36 @@ class Kind:
     open: "Callable[[str, BenchmarkOptions, Settings], Device]"
 
 
+def check_host(options: BenchmarkOptions, settings: Settings) -> None:
+    """Checks that nothing is asked of this machine that only benchmark_model does, or chooses which one that is.
+
+    Args:
+        options: how models are measured.
+        settings: where programs are.
+
+    Raises:
+        InputError: something is; the message names its flag.
+
+    Example:
+        check_host(BenchmarkOptions(threads=2), Settings())
+    """
+    asked = {
+        "op_profiling": options.profile,
+        "delegate": options.delegate != BenchmarkOptions.delegate,
+        "benchmark_binary": settings.benchmark_binary is not None,
+        "litert_version": settings.litert_version is not None,
+    }
+    for flag, given in asked.items():
+        if given:
+            raise InputError(f"--{flag}: is for phones and computers by ssh, the device is {HOST}; leave it out")
+
+
 def _open_host(name: str, options: BenchmarkOptions, settings: Settings) -> "Device":
     del name
+    check_host(options, settings)
     from ofa_tf.devices.host import Host
 
-    return Host(options, rounds=settings.rounds)
+    return Host(options, rounds=settings.rounds, on_note=settings.on_note)
 
 
 def _open_android(name: str, options: BenchmarkOptions, settings: Settings) -> "Device":

@@ -11,6 +11,7 @@ push that found no room says nothing but "FAIL", and the time-out of `shell2` be
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
 import re
@@ -19,16 +20,13 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ofa_tf.common import InputError, OfaError, brief, file_sha256
-from ofa_tf.devices.connection import CALL_SECONDS, CommandError, LostError, call, lines_of
+from ofa_tf.common import InputError, OfaError, brief
+from ofa_tf.devices.connection import CALL_SECONDS, PUSH_BYTES_PER_SECOND, CommandError, LostError, call, lines_of
 
 # What was asked while a phone was frozen is not answered later, so that it is asked again soon.
 _PROBE_SECONDS = 2.0
-# USB 2 moves some 20 MB a second; a slow hub a tenth of that.
-_PUSH_BYTES_PER_SECOND = 1e6
-
 
 _ASK_IDENTITY = "getprop ro.serialno; cat /proc/sys/kernel/random/boot_id 2>/dev/null || true"
 
@@ -65,7 +63,7 @@ class AdbDevice:
 
     def open(self) -> "AdbDevice":
         """Asks which phone it is; raises `InputError` for one whose exit codes are lost."""
-        features = self.adb.run(["-s", self.serial, "features"])
+        features = self._run(["features"])
         if features.returncode:
             raise LostError(f"phone {self.serial}: {brief(features.stderr) or 'does not tell its features'}")
         if "shell_v2" not in features.stdout.split():
@@ -91,9 +89,7 @@ class AdbDevice:
     def shell(self, command: str, *, timeout_seconds: float = CALL_SECONDS) -> str:
         """As `Connection.shell`."""
         sentinel = secrets.token_hex(8)
-        done = self.adb.run(
-            ["-s", self.serial, "shell", "-T", _with_sentinel(command, sentinel)], timeout_seconds=timeout_seconds
-        )
+        done = self._run(["shell", "-T", _with_sentinel(command, sentinel)], timeout_seconds)
         output, found, code = done.stdout.rpartition(f"\n{sentinel} ")
         if not found or not code.strip().isdecimal():
             raise self._broken(done.stderr)
@@ -123,10 +119,8 @@ class AdbDevice:
         """As `Connection.push`; the file stands under its name only once it is whole."""
         partial = f"{target}.part"
         size = source.stat().st_size
-        limit_seconds = CALL_SECONDS + size / _PUSH_BYTES_PER_SECOND
-        pushed = self.adb.run(
-            ["-s", self.serial, "push", str(source.absolute()), partial], timeout_seconds=limit_seconds
-        )
+        limit_seconds = CALL_SECONDS + size / PUSH_BYTES_PER_SECOND
+        pushed = self._run(["push", str(source.absolute()), partial], limit_seconds)
         words = pushed.stdout + pushed.stderr
         if "No space left" in words:
             with contextlib.suppress(OfaError):
@@ -139,26 +133,33 @@ class AdbDevice:
             raise LostError(f"phone {self.serial}: {source.name} could not be pushed ({brief(words)})")
         # adb says "1 file pushed" of half a file, too.
         names = shlex.quote(partial), shlex.quote(target)
-        sha256 = file_sha256(source)
-        check = f'case "$(sha256sum < {names[0]})" in {sha256}*) mv -f {names[0]} {names[1]} ;; *) exit 1 ;; esac'
+        sha1 = _file_sha1(source)
+        check = f'case "$(sha1sum < {names[0]})" in {sha1}*) mv -f {names[0]} {names[1]} ;; *) exit 1 ;; esac'
         try:
             self.shell(check, timeout_seconds=limit_seconds)
         except CommandError as error:
             raise LostError(f"phone {self.serial}: {source.name} arrived damaged, or not at all") from error
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, on_note: Callable[[str], None] = lambda note: None) -> None:
         """As `Connection.wait`; a phone that comes back under another serial is gone on with under that one."""
         end = time.monotonic() + seconds
+        told: set[str] = set()
         while True:
             left = end - time.monotonic()
+            trouble = ""
             with contextlib.suppress(LostError):
                 if ":" in self.serial:
                     # A phone by its address: adb's server gives up on those after a while.
                     self.adb.run(["connect", self.serial])
                 if self._is_back():
                     return
+                trouble = state_trouble(self.adb.states().get(self.serial, "device"))
+            if trouble not in told | {""}:
+                told.add(trouble)
+                on_note(f"phone {self.serial}: {trouble}")
             if left <= 0:
-                raise LostError(f"phone {self.serial}: did not come back within {seconds:g} s; plug it in again")
+                what = trouble or "plug it in again"
+                raise LostError(f"phone {self.serial}: did not come back within {seconds:g} s; {what}")
             time.sleep(min(0.2, left))
 
     def _is_back(self) -> bool:
@@ -174,9 +175,21 @@ class AdbDevice:
                     return True
         return False
 
+    def _run(self, arguments: Sequence[str], timeout_seconds: float = CALL_SECONDS) -> subprocess.CompletedProcess[str]:
+        device, remedy = f"phone {self.serial}", "unlock it, or plug it in again"
+        return self.adb.run(
+            ["-s", self.serial, *arguments], timeout_seconds=timeout_seconds, device=device, remedy=remedy
+        )
+
     def _broken(self, words: str) -> LostError:
         said = f" ({brief(words)})" if words.strip() else ""
         return LostError(f"phone {self.serial}: the connection broke{said}")
+
+
+def _file_sha1(path: pathlib.Path) -> str:
+    # Against damage on the way, not against forgers: Android 7 has no sha256sum.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha1").hexdigest()
 
 
 def _with_sentinel(command: str, sentinel: str) -> str:
@@ -252,12 +265,19 @@ class Adb:
         self.environment = {**os.environ, **(environment or {})}
 
     def run(
-        self, arguments: Sequence[str], *, timeout_seconds: float = CALL_SECONDS
+        self,
+        arguments: Sequence[str],
+        *,
+        timeout_seconds: float = CALL_SECONDS,
+        device: str = "adb's server",
+        remedy: str = "end it with adb kill-server and give the same command",
     ) -> subprocess.CompletedProcess[str]:
         """Calls the program; see `connection.call`."""
         return call(
             [self.path, *arguments],
             timeout_seconds=timeout_seconds,
+            device=device,
+            remedy=remedy,
             advice="give another --adb=PATH",
             environment=self.environment,
         )
@@ -338,7 +358,13 @@ def _is_same(device: AdbDevice, other: Listed) -> bool:
 
 def check_state(serial: str, state: str) -> None:
     """Raises `InputError` for every state but "device"."""
+    if trouble := state_trouble(state):
+        raise InputError(f"phone {serial}: {trouble}")
+
+
+def state_trouble(state: str) -> str:
+    """Why a phone of a state cannot be used, and what to do; "" of the state "device"."""
     if state == "device":
-        return
+        return ""
     meaning = next((text for name, text in _STATES.items() if state.startswith(name)), "cannot be used")
-    raise InputError(f"phone {serial}: {state}: it {meaning}")
+    return f"{state}: it {meaning}"

@@ -5,8 +5,11 @@ Random weights: time does not depend on what was learned. Accuracies are the pub
 
 import dataclasses
 import functools
+import hashlib
+import json
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,10 +17,10 @@ import keras
 import numpy as np
 
 from ofa_tf.common import InputError, atomic_path, read_json, write_json
+from ofa_tf.common.download import cache_folder
 from ofa_tf.common.form import precision_of
 from ofa_tf.deploy import convert
-from ofa_tf.devices import host
-from ofa_tf.devices.block_models import SAMPLES, normalize, randomize
+from ofa_tf.devices.block_models import SAMPLES, made_by, normalize, randomize
 
 NUM_CLASSES = 1000
 _MOBILENETS = "TensorFlow's MobileNet page (tensorflow/models, research/slim/nets/mobilenet)"
@@ -56,6 +59,7 @@ BASELINES = {
 class BaselineFile:
     """A baseline as a TFLite file, from raw images, uint8 (1, resolution, resolution, 3), to 1,000 logits.
 
+    In "int16x8" it takes and gives float32, images normalized: the converter writes no other borders there.
     `published_top1` is in percent, None where it is not published for this resolution and precision.
     """
 
@@ -74,21 +78,18 @@ class BaselineFile:
         return {**fields, "latency_ms": latency_ms}
 
 
-def baseline_file(
-    name: str, resolution: int, precision: str = "float32", *, cache_dir: str | os.PathLike | None = None
-) -> BaselineFile:
+def baseline_file(name: str, resolution: int, precision: str = "float32") -> BaselineFile:
     """Converts a baseline, by the function that converts sub-networks, unless that was done before.
 
-    Files are kept in a folder of the user's cache unless another is given. Raises `InputError` where there is no such
-    baseline, precision or resolution.
+    Files are kept in the user's cache folder, and belong to the versions of the libraries and of the code that made
+    them. Raises `InputError` where there is no such baseline, precision or resolution.
     """
     check_names([name])
     precision_of(precision)
     if not 32 <= resolution <= 1024:
         raise InputError(f"baseline {name}: resolution is {resolution}, expected an image side from 32 to 1024 pixels")
-    folder = pathlib.Path(cache_dir or pathlib.Path.home() / ".cache" / "ofa_tf" / "baselines")
-    version = f"keras{keras.__version__}-tensorflow{host.describe()['tensorflow']}"
-    path = folder / f"{name}-r{resolution}-{precision}-{version}.tflite"
+    version = hashlib.sha256(json.dumps(made_by(sys.modules[__name__])).encode()).hexdigest()[:16]
+    path = cache_folder() / "baselines" / f"{name}-r{resolution}-{precision}-{version}.tflite"
     model = _model(name, resolution)
     if not path.exists():
         data = _converted(model, precision)

@@ -161,8 +161,12 @@ def next_batch(waiting: collections.deque[Job]) -> list[Job]:
 
 
 def file_name(index: int, name: str) -> str:
-    """A model's file name: its own name, literally, but for what no file name can hold, after its number."""
-    kept = name.replace("/", "_").replace("\0", "_").encode()[:_LONGEST_NAME_BYTES].decode(errors="ignore")
+    """A model's file name: its own name, literally, but for what no file name can hold, after its number.
+
+    Bytes that are not UTF-8, which a name of a file here may have, are left out: there it goes through a script.
+    """
+    data = name.replace("/", "_").replace("\0", "_").encode(errors="ignore")
+    kept = data[:_LONGEST_NAME_BYTES].decode(errors="ignore")
     return f"{index:04d} {kept}"
 
 

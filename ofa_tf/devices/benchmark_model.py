@@ -133,19 +133,17 @@ def binary_url(abi: str, version: str = VERSION) -> str:
     return f"{mirrored(BINARIES_URL)}/{version}/{_FOLDERS[abi]}/benchmark_model"
 
 
-def find_binary(
-    abi: str, path: str | os.PathLike | None = None, *, version: str = VERSION, sha256: str | None = None
-) -> BenchmarkBinary:
+def find_binary(abi: str, path: str | os.PathLike | None = None, *, version: str = VERSION) -> BenchmarkBinary:
     """The given program for an ABI, or the published one of a version: from the cache, downloaded the first time.
 
     Raises:
-        InputError: it is missing, has another hash than asked for, or is for another ABI.
+        InputError: it is missing, or is for another ABI.
         OfaError: it cannot be fetched; the message says how to get it by hand.
     """
     if path is None:
         url = binary_url(abi, version)
         kept = cache_folder() / "benchmark_model" / version / abi / "benchmark_model"
-        file = cached(url, kept, sha256=sha256, instead="or give one with --benchmark_binary=PATH")
+        file = cached(url, kept, instead="or give one with --benchmark_binary=PATH")
     else:
         file = pathlib.Path(path)
     try:
@@ -154,8 +152,6 @@ def find_binary(
         found = file_sha256(file)
     except OSError as error:
         raise InputError(f"--benchmark_binary={file}: cannot be read ({error.strerror}); check the path") from error
-    if sha256 is not None and found != sha256.lower():
-        raise InputError(f"--benchmark_binary={file}: SHA-256 is {found}, expected {sha256}; give the right one")
     machine = _MACHINES.get(int.from_bytes(head[_MACHINE], "little")) if head.startswith(_ELF) else None
     # A phone of 64 bits runs programs of 32, too, slowly: not what is to be measured.
     if head.startswith(_ELF) and machine != abi:

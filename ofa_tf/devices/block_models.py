@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import sys
+import types
 from collections.abc import Sequence
 
 import keras
@@ -28,11 +29,19 @@ from ofa_tf.deploy.runner import IDENTIFIER
 from ofa_tf.devices.device import Device
 from ofa_tf.networks import plain
 from ofa_tf.networks.plain import build_plain
-from ofa_tf.spaces import Arch, Block, Space
+from ofa_tf.spaces import Arch, Block, Space, operations
 
 SAMPLES = 4
 # What models that were kept depend on.
-_CODE = (sys.modules[__name__], inspect.getmodule(convert), borders, inspect.getmodule(Block), plain, form_module)
+_CODE = (
+    sys.modules[__name__],
+    inspect.getmodule(convert),
+    borders,
+    inspect.getmodule(Block),
+    inspect.getmodule(operations),
+    plain,
+    form_module,
+)
 _PACKAGES = ("tensorflow", "keras")
 # Less than that may be chance: the form that is known to be good stays.
 _CLEARLY = 0.98
@@ -118,7 +127,7 @@ class ModelCache:
         """The `.tflite` file that `model_bytes` makes of the same arguments."""
         # A block's name says where it stands, not what it is.
         fields = [{**dataclasses.asdict(block), "name": ""} for block in blocks]
-        words = [fields, precision, form, seed, _made_by()]
+        words = [fields, precision, form, seed, made_by()]
         name = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
         path = self.folder / name[:2] / f"{name}.tflite"
         if _is_kept(path):
@@ -149,9 +158,13 @@ def _is_kept(path: pathlib.Path) -> bool:
 
 
 @functools.cache
-def _made_by() -> list[str]:
+def made_by(*others: types.ModuleType) -> list[str]:
+    """What kept files belong to: the versions of the libraries, the hashes of the code here, and of other modules."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
-    return [*versions, *(hashlib.sha256(inspect.getsource(module).encode()).hexdigest() for module in _CODE)]
+    return [
+        *versions,
+        *(hashlib.sha256(inspect.getsource(module).encode()).hexdigest() for module in (*_CODE, *others)),
+    ]
 
 
 def fastest_form(

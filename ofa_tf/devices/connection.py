@@ -9,12 +9,14 @@ import pathlib
 import selectors
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from ofa_tf.common import InputError, OfaError
 
 CALL_SECONDS = 15.0
+# USB 2 moves some 20 MB a second; a slow hub, or a Wi-Fi, a tenth of that or less.
+PUSH_BYTES_PER_SECOND = 1e6
 _CHUNK_BYTES = 1 << 16
 # Linux only; elsewhere what was started goes on until the next session.
 _PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
@@ -45,21 +47,26 @@ class Connection(Protocol):
     def push(self, source: pathlib.Path, target: str) -> None:
         """Copies a file; raises `InputError` where there is no room for it."""
 
-    def wait(self, seconds: float) -> None:
-        """Waits for a device that is gone, or does not answer; raises `LostError` where it does not come back."""
+    def wait(self, seconds: float, on_note: Callable[[str], None] = lambda note: None) -> None:
+        """Waits for a device that is gone, or does not answer; raises `LostError` where it does not come back.
+
+        `on_note` is told where somebody has to do something on it.
+        """
 
 
 def call(
     command: Sequence[str | os.PathLike],
     *,
     timeout_seconds: float,
+    device: str,
+    remedy: str,
     advice: str,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Calls a program of this machine; its end, whatever the exit code.
 
     Raises:
-        LostError: it did not end in time; the call is ended.
+        LostError: it did not end in time, and is ended now; the message names the device, and ends with the remedy.
         InputError: it cannot be run; the message ends with the advice.
     """
     try:
@@ -74,8 +81,7 @@ def call(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        program = pathlib.Path(command[0]).name
-        raise LostError(f"{program} {command[1]}: no answer within {timeout_seconds:g} s") from error
+        raise LostError(f"{device}: no answer within {timeout_seconds:g} s; {remedy}") from error
     except OSError as error:
         raise InputError(f"{command[0]}: cannot be run ({error.strerror}); {advice}") from error
 

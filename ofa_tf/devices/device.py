@@ -62,6 +62,7 @@ class Device(abc.ABC):
         options: how models are measured.
         conditions: the names in `describe` that must be the same where a table is gone on with.
         tells_heat: whether it says how warm it is.
+        note: told what a user should know; nobody unless given.
 
     Example:
         with devices.open("host") as device:
@@ -74,6 +75,7 @@ class Device(abc.ABC):
     options: BenchmarkOptions
     conditions: tuple[str, ...] = ()
     tells_heat = False
+    note: Callable[[str], None] = staticmethod(lambda text: None)
 
     def __enter__(self) -> "Device":
         return self
@@ -129,14 +131,18 @@ class Device(abc.ABC):
         rounds: int | None = None,
         seed: int = 0,
         quiet_ms: float | None = None,
+        on_hot: Callable[[int], None] = lambda number: None,
     ) -> list[float]:
         """Times of models that are compared with each other, in milliseconds; infinite for what cannot be run.
+
+        Notes say how many were hot, and why one cannot be run.
 
         Args:
             models: `.tflite` files.
             rounds: turns of all models in shuffled order, the median counts; 3 unless given.
             seed: of the order.
             quiet_ms: the first one's time on the undisturbed device, where that is known.
+            on_hot: called with the number of each model of which a run that counts was hot.
         """
         del quiet_ms
         rng = np.random.default_rng(seed)
@@ -146,10 +152,27 @@ class Device(abc.ABC):
             for number in rng.permutation(len(models))
         ]
         times_ms: list[list[float]] = [[] for _ in models]
+        errors: dict[int, str] = {}
+        hot: set[int] = set()
         for measurement in self.measure(jobs):
-            if measurement.latency is not None:
-                times_ms[int(measurement.name.split()[0])].append(measurement.latency.median_ms)
+            number = int(measurement.name.split()[0])
+            if measurement.latency is None:
+                errors[number] = measurement.error
+                continue
+            times_ms[number].append(measurement.latency.median_ms)
+            if measurement.hot:
+                hot.add(number)
+        for number, times in enumerate(times_ms):
+            if not times:
+                self._note_unrunnable(number, len(models), errors[number])
+        if hot:
+            self.note(f"{self}: {len(hot)} of {len(models)} networks were measured hot; cool, they may be faster")
+        for number in sorted(hot):
+            on_hot(number)
         return [float(np.median(times)) if times else math.inf for times in times_ms]
+
+    def _note_unrunnable(self, number: int, count: int, error: object) -> None:
+        self.note(f"{self}: network {number + 1} of {count} cannot be run: {error}")
 
     def batch_blocks(self, network_blocks: int) -> int:
         """About how many blocks are measured between two looks at the reference network; a network has so many."""
@@ -233,7 +256,14 @@ class Device(abc.ABC):
         )  # fmt: skip
 
     def time_networks(
-        self, table: LatencyTable, space: Space, archs: Sequence[Arch], *, path: str = "latency table", seed: int = 0
+        self,
+        table: LatencyTable,
+        space: Space,
+        archs: Sequence[Arch],
+        *,
+        path: str = "latency table",
+        seed: int = 0,
+        on_hot: Callable[[int], None] = lambda number: None,
     ) -> tuple[list[float], float]:
         """Measures networks under a table's conditions.
 
@@ -243,6 +273,7 @@ class Device(abc.ABC):
             archs: the networks.
             path: the table's, for messages.
             seed: of weights and order.
+            on_hot: as of `compare`; 0 is the reference network, those of the argument follow.
 
         Returns:
             One time per network, and that of the space's reference network, in milliseconds.
@@ -253,4 +284,4 @@ class Device(abc.ABC):
         """
         from ofa_tf.devices.table_builder import time_networks
 
-        return time_networks(self, table, space, archs, path=path, seed=seed)
+        return time_networks(self, table, space, archs, path=path, seed=seed, on_hot=on_hot)

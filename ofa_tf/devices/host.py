@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import math
 import os
 import pathlib
 import platform
@@ -23,11 +24,15 @@ _PACKAGES = ("ai-edge-litert", "tensorflow")
 class Host(Device):
     """This machine, through `ai_edge_litert`; blocks and networks are timed in so many rounds (see `measure`)."""
 
-    def __init__(self, options: BenchmarkOptions | None = None, *, rounds: int | None = None):
-        self.options = options or BenchmarkOptions()
+    def __init__(
+        self,
+        options: BenchmarkOptions | None = None,
+        *,
+        rounds: int | None = None,
+        on_note: Callable[[str], None] = lambda note: None,
+    ):
+        self.options, self.note = options or BenchmarkOptions(), on_note
         self.name, self.threads, self.conditions = HOST, self.options.threads, HOST_CONDITIONS
-        if self.options.profile:
-            raise InputError(f"--op_profiling: is for phones, --device is {HOST}; leave it out")
         self._rounds = measure.ROUNDS if rounds is None else rounds
         self._rng = np.random.default_rng(0)
         self._reference: tuple[bytes | os.PathLike, Runner, measure.Reference] | None = None
@@ -71,12 +76,25 @@ class Host(Device):
         rounds: int | None = None,
         seed: int = 0,
         quiet_ms: float | None = None,
+        on_hot: Callable[[int], None] = lambda number: None,
     ) -> list[float]:
-        """As `Device.compare`; by the first model, disturbed rounds are told and tried again."""
-        runners = [self._runner(model) for model in models]
-        rng = np.random.default_rng(seed)
-        reference = measure.Reference(runners[0], quiet_ms)
-        return measure.time_networks(runners, reference, rounds=rounds or self._rounds, rng=rng)
+        """As `Device.compare`; by the first model that can be run, disturbed rounds are told and tried again."""
+        del on_hot
+        runners: dict[int, Runner] = {}
+        for number, model in enumerate(models):
+            try:
+                runners[number] = self._runner(model)
+            except InputError as error:
+                self._note_unrunnable(number, len(models), error)
+        times_ms = [math.inf] * len(models)
+        if not runners:
+            return times_ms
+        rng, first = np.random.default_rng(seed), next(iter(runners))
+        reference = measure.Reference(runners[first], None if first else quiet_ms)
+        found_ms = measure.time_networks(list(runners.values()), reference, rounds=rounds or self._rounds, rng=rng)
+        for number, time_ms in zip(runners, found_ms, strict=True):
+            times_ms[number] = time_ms
+        return times_ms
 
     def batch_blocks(self, network_blocks: int) -> int:
         """Two rows: the more, the longer until the table is written."""

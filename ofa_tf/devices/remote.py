@@ -15,7 +15,7 @@ import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ofa_tf.common import InputError, write_text
+from ofa_tf.common import InputError, OfaError, write_text
 from ofa_tf.devices.batch_script import (
     Begun,
     Cooling,
@@ -112,7 +112,7 @@ class RemoteDevice(Device):
             left = dict(enumerate(batch))
             running: int | None = None
             if interruptions:
-                self.connection.wait(self.patience_seconds)
+                self.connection.wait(self.patience_seconds, self.note)
             try:
                 if interruptions:
                     self.prepare()
@@ -211,9 +211,13 @@ class RemoteDevice(Device):
     def _log(self, job: Job, error: OutputError) -> str:
         if self._log_folder is None:
             return ""
-        name = hashlib.sha256(f"{self.name} {job.name}".encode()).hexdigest()[:12]
+        name = hashlib.sha256(f"{self.name} {job.name}".encode(errors="backslashreplace")).hexdigest()[:12]
         path = self._log_folder / f"benchmark_{name}_{job.attempts}.log"
-        write_text(path, f"{self}\nmodel {job.name}\n{error}\n\n{error.text}")
+        try:
+            write_text(path, f"{self}\nmodel {job.name}\n{error}\n\n{error.text}")
+        except OfaError as unwritable:
+            # One model's log is no reason to end all others.
+            return f"; its output is lost ({unwritable}): give another --log_folder"
         return f"; its output is in {path}"
 
 

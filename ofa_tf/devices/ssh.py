@@ -4,23 +4,26 @@ Log-in is by key: nothing here can type a password.
 """
 
 import contextlib
+import os
 import pathlib
 import re
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ofa_tf.common import InputError, OfaError, brief, file_sha256
 from ofa_tf.devices import Settings
 from ofa_tf.devices.benchmark_model import BenchmarkOptions
-from ofa_tf.devices.connection import CALL_SECONDS, CommandError, LostError, call, lines_of
+from ofa_tf.devices.connection import CALL_SECONDS, PUSH_BYTES_PER_SECOND, CommandError, LostError, call, lines_of
 from ofa_tf.devices.remote import RemoteDevice
 
 _NAME = re.compile(r"ssh:(?:(?P<user>\w[\w.-]*)@)?(?P<host>\w[\w.-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>[0-9]{1,5}))?")
 # Never a question on the terminal; a connection that is dead is noticed.
 _OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "LogLevel=ERROR")
+# To connect and to copy a small file; more for a larger one.
 _COPY_SECONDS = 60.0
+_FOLDER = re.compile(r"/tmp/ofa_tf\.\w+")
 # ssh's own exit code, where no command was run.
 _NO_CONNECTION = 255
 _FACTS = """\
@@ -42,7 +45,9 @@ class SshConnection:
         if found is None:
             raise InputError(f"--device={name}: expected ssh:host, ssh:user@host or ssh:user@host:port")
         self.name, self.port = name, found["port"]
-        self._target = f"{found['user']}@{found['host']}" if found["user"] else found["host"]
+        user = f"{found['user']}@" if found["user"] else ""
+        # Of an address with colons in it, scp asks for brackets, and ssh refuses them.
+        self._target, self._copy_target = f"{user}{found['host'].strip('[]')}", f"{user}{found['host']}"
         self._options = (*_OPTIONS, *(("-F", config) if config else ()))
 
     def shell(self, command: str, *, timeout_seconds: float = 2 * CALL_SECONDS) -> str:
@@ -66,15 +71,21 @@ class SshConnection:
         """As `Connection.push`."""
         if not source.exists():
             raise InputError(f"{source}: no such file; check the path")
-        options = ["-q", *self._options, *self._port_option("-P")]
-        done = self._call(["scp", *options, str(source), f"{self._target}:{target}"], _COPY_SECONDS)
-        if "No space left" in done.stderr:
-            raise InputError(f"{self.name}: no room for {target}; free some of its storage and give the same command")
-        if done.returncode:
-            raise LostError(f"{self.name}: {source.name} could not be copied ({brief(done.stderr) or 'silent'})")
+        options, size = ["-q", *self._options, *self._port_option("-P")], source.stat().st_size
+        limit_seconds = _COPY_SECONDS + size / PUSH_BYTES_PER_SECOND
+        done = self._call(["scp", *options, str(source), f"{self._copy_target}:{target}"], limit_seconds)
+        if not done.returncode:
+            return
+        if "No space left" in done.stderr or self._lacks_room(target, size):
+            raise InputError(
+                f"{self.name}: no room for {target} ({size / 1e6:.1f} MB); free some of its storage and give the same "
+                f"command"
+            )
+        raise LostError(f"{self.name}: {source.name} could not be copied ({brief(done.stderr) or 'silent'})")
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, on_note: Callable[[str], None] = lambda note: None) -> None:
         """As `Connection.wait`."""
+        del on_note
         end = time.monotonic() + seconds
         while True:
             try:
@@ -85,6 +96,15 @@ class SshConnection:
                     raise
                 time.sleep(0.5)
 
+    def _lacks_room(self, target: str, size: int) -> bool:
+        """Whether a file does not fit there: by SFTP, scp says of a full disk no more than "Failure"."""
+        with contextlib.suppress(LostError, CommandError):
+            # Without what came of it.
+            said = self.shell(f"rm -f {shlex.quote(target)}; df -Pk {shlex.quote(os.path.dirname(target))}")
+            fields = _last_line(said).split()
+            return len(fields) > 3 and fields[3].isdecimal() and 1024 * int(fields[3]) < size
+        return False
+
     def _ssh(self) -> list[str]:
         return ["ssh", *self._options, *self._port_option("-p"), self._target]
 
@@ -92,7 +112,18 @@ class SshConnection:
         return [option, self.port] if self.port else []
 
     def _call(self, command: Sequence[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
-        return call(command, timeout_seconds=timeout_seconds, advice="install OpenSSH's client")
+        return call(
+            command,
+            timeout_seconds=timeout_seconds,
+            device=self.name,
+            remedy="see whether it is switched on and in the network",
+            advice="install OpenSSH's client",
+        )
+
+
+def _last_line(said: str) -> str:
+    """The line of a command that prints one: before it stands what start-up files print, such as ~/.bashrc."""
+    return (said.splitlines() or [""])[-1].strip()
 
 
 class SshComputer(RemoteDevice):
@@ -115,19 +146,26 @@ class SshComputer(RemoteDevice):
 
     def __enter__(self) -> "SshComputer":
         shell = self.connection.shell
-        self.folder = shell("mktemp -d /tmp/ofa_tf.XXXXXXXXXX").strip()
+        self.folder = _last_line(said := shell("mktemp -d /tmp/ofa_tf.XXXXXXXXXX"))
+        if not _FOLDER.fullmatch(self.folder):
+            # It goes into commands as it is, among them one that removes it.
+            raise InputError(
+                f"{self.name}: mktemp said {brief(said)!r}, expected a folder /tmp/ofa_tf.XXXXXXXXXX; let its shell's "
+                f"start-up files, such as ~/.bashrc, print nothing where there is no terminal"
+            )
         try:
             self._facts = dict(line.split("=", 1) for line in shell(_FACTS).splitlines() if "=" in line)
             self.abi = self._facts.get("abi", "")
-            self.tool = self._binary or shell("command -v benchmark_model || true").strip()
+            self.tool = self._binary or _last_line(shell("command -v benchmark_model || echo"))
             if not self.tool:
                 raise InputError(
                     f"{self.name}: has no benchmark_model in its PATH; give one for {self.abi} with "
                     f"--benchmark_binary=PATH"
                 )
             self.prepare()
-            found = file_sha256(self._binary) if self._binary else shell(f"sha256sum < {shlex.quote(self.tool)}")
-            self._version = f"SHA-256 {found.split()[0]}"
+            asked = f"sha256sum < {shlex.quote(str(self.tool))}"
+            sha256 = file_sha256(self._binary) if self._binary else _last_line(shell(asked)).split()[0]
+            self._version = f"SHA-256 {sha256}"
         except BaseException:
             self.__exit__()
             raise

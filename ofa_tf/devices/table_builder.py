@@ -23,11 +23,13 @@ from ofa_tf.devices.table_file import (
     start_table,
     version_number,
 )
-from ofa_tf.predictors.latency_table import BELOW_CLOCK, DRIFT, HOT, UNFINISHED, BlockLatency, LatencyTable
+from ofa_tf.predictors.latency_table import BELOW_CLOCK, DRIFT, HOT, METHOD, UNFINISHED, BlockLatency, LatencyTable
 from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.population import distinct_blocks
 
 _EMPTY, _BEFORE, _AFTER = "an empty model", "the reference network", "the reference network, again"
+# Under what name a table keeps the time of an empty model, in the latest batch.
+_EMPTY_MS = "empty_ms"
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} blocks [{elapsed}<{remaining}]"
 
 
@@ -129,6 +131,11 @@ class _Build:
         self._earlier_drift, self.batches = _unfinished(table, space)
         self._unfinished_key = UNFINISHED + space.name
         self.failed: dict[str, str] = {}
+        if table.methods and self._method() not in table.methods:
+            device.note(
+                f"{device}: the table's {len(table.blocks)} blocks were measured otherwise than those that it lacks "
+                f"will be; it says both: {'; and: '.join([*table.methods, self._method()])}"
+            )
 
     def batches_of(self, blocks: Sequence[Block], rng: np.random.Generator) -> list[list[Block]]:
         """The blocks in random order, in batches of equal size: blocks of one kind only would not be like networks."""
@@ -217,7 +224,8 @@ class _Build:
         latencies = [_without_call(measurement.latency, self._empty_ms) for measurement in good.values()]
         versions = {
             **self.device.describe(),
-            "method": self._method(),
+            METHOD: self._method(),
+            _EMPTY_MS: f"{self._empty_ms:.6f}",
             **doubts,
             **self._references(),
         }
@@ -242,10 +250,9 @@ class _Build:
         }
 
     def _method(self) -> str:
-        how, empty_us = self.device.method(self._network_blocks), self._empty_ms * 1e3
         return (
-            f"each block {how}, less the {empty_us:.1f} us of an empty model; batches in which the reference network "
-            f"took more than {self._tolerance:g} of its fastest time were measured again"
+            f"each block {self.device.method(self._network_blocks)}, less the time of an empty model; batches in which "
+            f"the reference network took more than {self._tolerance:g} of its fastest time were measured again"
         )
 
 
@@ -260,7 +267,14 @@ def _above_zero(time_ms: float) -> float:
 
 
 def time_networks(
-    device: Device, table: LatencyTable, space: Space, archs: Sequence[Arch], *, path: str, seed: int
+    device: Device,
+    table: LatencyTable,
+    space: Space,
+    archs: Sequence[Arch],
+    *,
+    path: str,
+    seed: int,
+    on_hot: Callable[[int], None],
 ) -> tuple[list[float], float]:
     """As `Device.time_networks`, by whole files in turns."""
     check_conditions(path, table, conditions(device, table.precision, table.form), device)
@@ -270,8 +284,8 @@ def time_networks(
         cache.file(space.blocks(arch), table.precision, form=table.form, seed=seed)
         for arch in tqdm(networks, desc="converting", disable=None)
     ]
-    level_ms, *times_ms = device.compare(files, seed=seed, quiet_ms=reference_ms(table, space))
+    level_ms, *times_ms = device.compare(files, seed=seed, quiet_ms=reference_ms(table, space), on_hot=on_hot)
     for arch, time_ms in zip(networks, [level_ms, *times_ms], strict=True):
         if math.isinf(time_ms):
-            raise OfaError(f"{device}: could not run the network {arch.to_json()}; see its log")
+            raise OfaError(f"{device}: could not run the network {arch.to_json()}; a note says why")
     return times_ms, level_ms

@@ -50,7 +50,7 @@ def extended(
     new = {block.key: latency for block, latency in zip(blocks, latencies, strict=True)}
     # A correction belongs to the sums it was fitted on.
     table = table.adding(new).with_correction(None)
-    return dataclasses.replace(table, versions={**table.versions, **versions}, date=_now())
+    return dataclasses.replace(table.with_versions(versions), date=_now())
 
 
 def reference_ms(table: LatencyTable, space: Space) -> float | None:

@@ -1,6 +1,7 @@
 """`verify_table`: latency tables against whole networks that run on the device."""
 
 import dataclasses
+import math
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ class Verification:
         correction_networks: how many other networks the table's correction was fitted on, 0 without one.
         speed_ratio: the reference network's time in the measurement over that in the table's; 1 where the machine was
             as fast, None where the table does not say.
+        hot_networks: how many of all that were measured were hot, those of the correction and the reference network
+            among them; None where the device does not tell.
     """
 
     archs: tuple[Arch, ...]
@@ -41,6 +44,7 @@ class Verification:
     block_sums_ms: tuple[float, ...]
     correction_networks: int
     speed_ratio: float | None
+    hot_networks: int | None = None
 
     @property
     def mape(self) -> float:
@@ -54,7 +58,7 @@ class Verification:
 
     @property
     def spearman(self) -> float:
-        """Rank correlation, -1..1."""
+        """Rank correlation, -1..1; NaN where all predictions, or all measurements, are equal."""
         return float(stats.spearmanr(self.predicted_ms, self.measured_ms).statistic)
 
     @property
@@ -77,6 +81,7 @@ class Verification:
             f"Spearman {self.spearman:.4f}, worst {self.errors[worst]:+.1f}% "
             f"(predicted {self.predicted_ms[worst]:.4f}, measured {self.measured_ms[worst]:.4f} ms)"
             + ("" if self.speed_ratio is None else f"; reference network at {self.speed_ratio:.3f} of the table's time")
+            + ("" if self.hot_networks is None else f"; {self.hot_networks} measured hot")
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,12 +90,14 @@ class Verification:
             "unit": "ms",
             "mape": self.mape,
             "uncorrected_mape": self.uncorrected_mape,
-            "spearman": self.spearman,
+            # JSON has no NaN.
+            "spearman": None if math.isnan(self.spearman) else self.spearman,
             "worst_error": float(self.errors[self.worst]),
             "worst_arch": self.archs[self.worst].to_dict(),
             **{name: list(getattr(self, name)) for name in ("predicted_ms", "measured_ms", "block_sums_ms")},
             "correction_networks": self.correction_networks,
             "speed_ratio": self.speed_ratio,
+            "hot_networks": self.hot_networks,
             "archs": [arch.to_dict() for arch in self.archs],
         }
 
@@ -128,18 +135,19 @@ def verify_table(
         verification, table = verify_table(table, space, device, correct=8)
         print(verification.summary())
     """
+    archs = list(dict.fromkeys(map(space.canonical, archs)))
     if networks + len(archs) < 2 or not (correct == 0 or correct >= MIN_NETWORKS):
         raise InputError(
-            f"verification: {networks + len(archs)} networks to compare and {correct} for the correction, expected at "
-            f"least 2, and 0 or at least {MIN_NETWORKS}; give more"
+            f"verification: {networks + len(archs)} different networks to compare and {correct} for the correction, "
+            f"expected at least 2, and 0 or at least {MIN_NETWORKS}; give more"
         )
-    archs = list(dict.fromkeys(map(space.canonical, archs)))
     # Before hours of measuring: whether the table has their blocks.
     table.predict(space, archs)
     drawn = _draw(space, _covered(table, space), networks + correct, np.random.default_rng(seed), archs)
     archs = [*archs, *drawn]
     compared = len(archs) - correct
-    measured_ms, reference_now_ms = device.time_networks(table, space, archs, path=path, seed=seed)
+    hot: list[int] = []
+    measured_ms, reference_now_ms = device.time_networks(table, space, archs, path=path, seed=seed, on_hot=hot.append)
     sums_ms = table.with_correction(None).predict(space, archs)
     if correct:
         table = table.with_correction(fit_correction(sums_ms[compared:], measured_ms[compared:]))
@@ -151,6 +159,7 @@ def verify_table(
         block_sums_ms=tuple(sums_ms[:compared].tolist()),
         correction_networks=0 if table.correction is None else table.correction.networks,
         speed_ratio=reference_now_ms / quiet_ms if quiet_ms else None,
+        hot_networks=len(hot) if device.tells_heat else None,
     )
     return verification, table
 

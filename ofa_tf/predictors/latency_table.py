@@ -65,6 +65,8 @@ PHONE_CONDITIONS = ("fingerprint", "abi", "delegate", "core mask", "benchmark_mo
 # Names in `versions` of what is doubtful: how much slower than its best a device became, blocks measured hot, and
 # blocks whose runs were too short for the device's clock, so that their mean stands for the median.
 DRIFT, HOT, BELOW_CLOCK = "drift", "hot blocks", "blocks below the clock"
+# How the blocks were measured; where some were measured otherwise than others, both ways.
+METHOD, _BETWEEN_METHODS = "method", " | "
 # How names in `versions` begin that hold the state of a build that goes on; of merged tables none does.
 UNFINISHED = "unfinished build of "
 
@@ -110,6 +112,18 @@ class LatencyTable:
         """The table with more blocks; a block measured anew replaces the old measurement."""
         return dataclasses.replace(self, blocks={**self.blocks, **blocks})
 
+    def with_versions(self, versions: Mapping[str, str]) -> "LatencyTable":
+        """The table with these versions, too; the method of the blocks that it has stays beside a new one."""
+        if METHOD in self.versions and METHOD in versions:
+            texts = [*self.methods, *versions[METHOD].split(_BETWEEN_METHODS)]
+            versions = {**versions, METHOD: _BETWEEN_METHODS.join(dict.fromkeys(texts))}
+        return dataclasses.replace(self, versions={**self.versions, **versions})
+
+    @property
+    def methods(self) -> list[str]:
+        """How its blocks were measured, every way once; none where that is not recorded."""
+        return self.versions[METHOD].split(_BETWEEN_METHODS) if METHOD in self.versions else []
+
     def with_correction(self, correction: LatencyCorrection | None) -> "LatencyTable":
         """The table with another correction, or with none."""
         return dataclasses.replace(self, correction=correction)
@@ -132,7 +146,7 @@ class LatencyTable:
                 raise InputError(
                     f"latency tables: {name} is {mine!r} in one and {theirs!r} in the other; merge only equal ones"
                 )
-        versions = {**self.versions, **other.versions, **self._doubts(other)}
+        versions = {**self.with_versions(other.versions).versions, **self._doubts(other)}
         merged = dataclasses.replace(
             self.adding(other.blocks).for_resolutions(other.resolutions),
             versions={name: text for name, text in versions.items() if not name.startswith(UNFINISHED)},

@@ -57,7 +57,7 @@ def _published(source: str, *rows: tuple[str, float, float]) -> tuple[Baseline, 
     return tuple(Baseline(name, cost, top1, source) for name, cost, top1 in rows)
 
 
-# ImageNet top-1 by the device that the cost was measured on, in milliseconds; "macs" is the same on all of them.
+# ImageNet top-1 by the device that the cost was measured on, in milliseconds.
 PUBLISHED_BASELINES = {
     "note10": _published(
         _OFA_TUTORIAL,
@@ -66,13 +66,6 @@ PUBLISHED_BASELINES = {
         ("MobileNetV3-Large, width 1.25", 31.0, 0.766),
         ("ProxylessNAS", 26.0, 0.746),
         ("ProxylessNAS, larger", 45.0, 0.767),
-    ),
-    "macs": _published(
-        "tutorial of the published Once-for-All code",
-        ("MobileNetV3-Large", 219e6, 0.752),
-        ("MobileNetV3-Large, width 1.25", 343e6, 0.766),
-        ("EfficientNet-B0", 390e6, 0.763),
-        ("EfficientNet-B1", 700e6, 0.788),
     ),
     "pixel1": _published(
         f"{_MOBILENETS}: TFLite, float",

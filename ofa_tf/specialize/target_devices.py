@@ -151,7 +151,12 @@ class TargetDevices:
 
     def _open(self, target: Target, runs: int, seconds: float) -> devices.Device:
         options = dataclasses.replace(self._options, threads=target.threads, runs=runs, min_seconds=seconds)
-        return devices.open(target.device, options, self._settings)
+        settings = self._settings
+        if target.device == devices.HOST:
+            # What measures on the phones of other targets is nothing to this machine.
+            options = dataclasses.replace(options, delegate=BenchmarkOptions.delegate)
+            settings = dataclasses.replace(settings, benchmark_binary=None, litert_version=None)
+        return devices.open(target.device, options, settings)
 
     def _build(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
         options = {"resolutions": sides, "form": _form(target)}

@@ -137,13 +137,34 @@ def test_a_drop_is_an_error_and_the_phone_comes_back(device, phone, tmp_path):
     assert device.shell("echo there") == "there\n"
 
 
+def test_a_phone_that_comes_back_without_consent(device, phone):
+    """Plugging it in again would not help: what its state asks for is told while it is waited for, and at the end."""
+    notes = []
+    phone.leave()
+    phone.faults.unauthorized = True
+    phone.come_back()
+    with pytest.raises(LostError, match=r"did not come back within 2 s; (un)?authoriz.*: it has not accepted .*unlock"):
+        device.wait(2, notes.append)
+    assert any("it has not accepted this computer" in note for note in notes)
+    assert len(set(notes)) == len(notes)
+
+
 def test_damaged_bytes_do_not_get_their_name(device, phone, tmp_path, monkeypatch):
     source = tmp_path / "model"
     source.write_bytes(b"right")
-    monkeypatch.setattr("ofa_tf.devices.adb.file_sha256", lambda path: "0" * 64)
+    monkeypatch.setattr("ofa_tf.devices.adb._file_sha1", lambda path: "0" * 40)
     with pytest.raises(LostError, match="model arrived damaged"):
         device.push(source, "/data/local/tmp/model")
     assert phone.files() == ["model.part"]
+
+
+def test_android_7_checks_what_arrived(device, phone, tmp_path):
+    """Its toybox has md5sum and sha1sum alone; the others came with Android 8."""
+    for bits in (224, 256, 384, 512):
+        phone.replace_program(f"sha{bits}sum", "exit 127")
+    (tmp_path / "model").write_bytes(b"content")
+    device.push(tmp_path / "model", "/data/local/tmp/model")
+    assert (phone.temporary / "model").read_bytes() == b"content"
 
 
 def test_a_full_disk_is_said(device, phone, tmp_path):
@@ -163,7 +184,7 @@ def test_a_frozen_phone_does_not_hang_anything(device, phone):
         next(running)
     assert phone.is_idle(5)
     phone.faults.frozen = True
-    with pytest.raises(LostError, match="adb -s: no answer within"):
+    with pytest.raises(LostError, match=rf"phone {phone.serial}: no answer within 0\.5 s; unlock it, or plug it in"):
         device.shell("true", timeout_seconds=0.5)
     with pytest.raises(LostError, match="did not come back within"):
         device.wait(0.5)
@@ -181,6 +202,15 @@ def test_whose_adb(tmp_path):
         find_adb("nowhere")
     with pytest.raises(Exception, match=r"devices: failed"):
         Adb(own).states()
+
+
+def test_a_server_that_hangs_is_told(tmp_path):
+    """No phone is named where none was asked."""
+    hanging = tmp_path / "adb"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    with pytest.raises(LostError, match=r"adb's server: no answer within 0\.2 s; end it with adb kill-server and give"):
+        Adb(hanging).run(["devices"], timeout_seconds=0.2)
 
 
 class TestAdbutilsClient:

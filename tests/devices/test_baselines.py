@@ -15,14 +15,19 @@ def test_macs_are_the_published_ones():
     assert baselines.macs(model) == pytest.approx(219e6, rel=0.02)
 
 
-def test_a_file_is_made_once_and_takes_raw_images(tmp_path):
-    made = baselines.baseline_file("mobilenet_v3_small", 32, cache_dir=tmp_path)
-    (path,) = tmp_path.iterdir()
+def test_a_file_is_made_once_and_takes_raw_images(tmp_path, monkeypatch):
+    """In the user's cache folder; another version of the code makes another."""
+    monkeypatch.setenv("OFA_TF_CACHE", str(tmp_path))
+    made = baselines.baseline_file("mobilenet_v3_small", 32)
+    (path,) = (tmp_path / "baselines").iterdir()
     written = path.stat().st_mtime_ns
     runner = Runner(made.path)
     assert (runner.input_shape, runner.input_type) == ((1, 32, 32, 3), "uint8")
-    again = baselines.baseline_file("mobilenet_v3_small", 32, cache_dir=tmp_path)
+    again = baselines.baseline_file("mobilenet_v3_small", 32)
     assert (again, path.stat().st_mtime_ns) == (made, written)
+    monkeypatch.setattr(baselines, "made_by", lambda *modules: [f"another {module.__name__}" for module in modules])
+    monkeypatch.setattr(baselines, "_converted", lambda model, precision: b"by it")
+    assert baselines.baseline_file("mobilenet_v3_small", 32).path.read_bytes() == b"by it"
     # An accuracy at 224 pixels is none at 32.
     assert made.to_dict(1.5)["latency_ms"] == 1.5
     assert made.to_dict(1.5)["published_top1"] is None

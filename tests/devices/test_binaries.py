@@ -7,6 +7,7 @@ import keras
 import pytest
 
 from ofa_tf import deploy
+from ofa_tf.predictors import LatencyTable
 from tests.binaries import run_binary
 from tests.reference import ROOT
 
@@ -21,11 +22,18 @@ def _run(tool, *arguments, anew=False, **variables):
         (("build_latency_table", "--device=host,host", "--space=ofa_tiny", "--output=t.json"), "'host' alone"),
         (("build_latency_table", "--space=nothing", "--output=t.json"), "space 'nothing' is unknown"),
         (("build_latency_table", "--space=ofa_tiny", "--resolutions=24,x", "--output=t.json"), "--resolutions='24,x'"),
+        (("build_latency_table", "--space=ofa_tiny", "--form=auto", "--output=/dev/null/t"), "null/t: cannot be"),
         (("verify", "--table=missing.json", "--space=ofa_tiny", "--output=v.json"), "missing.json: no such file"),
         (("verify", "--table=t.json", "--space=ofa_tiny", "--output=v.png"), "--output=v.png: is what the plot"),
         (("verify", "--table=t.json", "--space=ofa_tiny", "--output=/dev/null/v.json"), "v.json: cannot be written"),
         (("benchmark", "--model=missing.tflite", "--output=/dev/null/v.json"), "v.json: cannot be written"),
         (("benchmark", "--model=missing.tflite", "--op_profiling"), "--op_profiling: is for phones"),
+        (("benchmark", "--model=missing.tflite", "--delegate=gpu"), "--delegate: is for phones and computers by ssh"),
+        (
+            ("build_latency_table", "--space=ofa_tiny", "--output=t.json", "--benchmark_binary=t"),
+            "--benchmark_binary: is",
+        ),
+        (("benchmark", "--model=missing.tflite", "--litert_version=2.1.5"), "--litert_version: is for phones"),
         (("benchmark", "--model=missing.tflite", "--threads=0"), "flag --threads=0"),
         (("benchmark", "--model=missing.tflite"), "missing.tflite: cannot be read"),
     ],
@@ -36,6 +44,31 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, said):
     assert result.returncode == 2
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_correction_that_could_not_be_kept_is_told_before_anything_is_measured(tmp_path):
+    """Protects hours on a phone from a table that can only be read."""
+    LatencyTable("host", "int8", 1, "folded-rows").save(tmp_path / "t.json")
+    with (tmp_path / "t.json").open() as opened:
+        path = f"/proc/{os.getpid()}/fd/{opened.fileno()}"
+        result = _run("verify", f"--table={path}", "--space=ofa_tiny", "--correct=4", f"--output={tmp_path / 'v.json'}")
+    assert result.returncode == 2
+    assert f"{path}: cannot be written" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_verify_takes_the_device_that_is_given(tmp_path):
+    """By what the table's own is reached now: that one's conditions are asked for, and no phone of the table's name."""
+    LatencyTable("R5CT1234ABC", "int8", 1, "folded-rows").save(tmp_path / "t.json")
+    said = _run(
+        "verify",
+        f"--table={tmp_path / 't.json'}",
+        "--space=ofa_tiny",
+        "--device=host",
+        f"--output={tmp_path / 'v.json'}",
+    )
+    assert said.returncode == 2
+    assert "latency table: covers no resolution of the space ofa_tiny" in said.stderr
 
 
 def test_benchmark_measures_files(tmp_path):
@@ -49,6 +82,40 @@ def test_benchmark_measures_files(tmp_path):
     measured = json.loads((tmp_path / "result.json").read_text())
     assert measured["models"][str(path)]["count"] >= 50
     assert (measured["unit"], measured["device"]) == ("ms", "host")
+
+
+# As the binary, but for the second file, which runs for too long.
+ENDLESS = """
+from ofa_tf.devices import host
+from ofa_tf.common import InputError
+opened, seen = host.open_foreign, []
+def open_foreign(path, **options):
+    seen.append(path)
+    if len(seen) == 2:
+        raise InputError(f"{path}: ran for 60 s without an end; export it anew, or smaller")
+    return opened(path, **options)
+host.open_foreign = open_foreign
+from mobile_bench import benchmark
+benchmark.run()
+"""
+
+
+def test_benchmark_keeps_what_was_measured_before_a_mistake(tmp_path):
+    """In the output, and as exit code 2; a mistake before the first measurement leaves the output as it was."""
+    inputs = keras.Input((4, 4, 1))
+    paths, output = [tmp_path / f"{number}.tflite" for number in range(2)], tmp_path / "result.json"
+    for path in paths:
+        path.write_bytes(deploy.convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), "float32"))
+    arguments = [f"--model={','.join(map(str, paths))}", "--seconds=0.01", f"--output={output}"]
+    result = subprocess.run(
+        [sys.executable, "-c", ENDLESS, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert result.returncode == 2
+    assert f"error: {paths[1]}: ran for 60 s without an end" in result.stderr.splitlines()[-1]
+    kept = output.read_text()
+    assert set(json.loads(kept)["models"]) == {str(paths[0])}
+    assert _run("benchmark", "--model=missing.tflite", f"--output={output}").returncode == 2
+    assert output.read_text() == kept
 
 
 def test_microcontroller_judges_files(tmp_path):

@@ -1,5 +1,6 @@
 """Blocks and networks as files with random weights, kept; and their form, chosen by measurement."""
 
+import inspect
 import math
 import types
 
@@ -30,6 +31,20 @@ def test_blocks_have_the_borders_of_exported_networks(space, precision, inner):
 def test_whole_int8_networks_stay_in_one_partition(space):
     """Protects verification: random weights must not make XNNPACK refuse what it takes of trained ones."""
     assert Runner(model_bytes(space.blocks(space.largest()), "int8")).partitions == 1
+
+
+def test_kept_files_belong_to_all_the_code_that_makes_them():
+    """Protects tables from blocks that an older version wrote: whatever that code takes from elsewhere counts, too."""
+    taken = {
+        inspect.getmodule(value).__name__
+        for code in module._CODE
+        for value in vars(code).values()
+        if inspect.isfunction(value) or inspect.isclass(value)
+    }
+    rooms = tuple(f"ofa_tf.{room}." for room in ("deploy", "networks", "spaces"))
+    lacking = {name for name in taken if name.startswith(rooms)} - {code.__name__ for code in module._CODE}
+    # They say which blocks there are; what a block is goes into a file's name.
+    assert lacking == {"ofa_tf.spaces.arch", "ofa_tf.spaces.space"}
 
 
 def test_a_cache_that_cannot_be_written_is_told(space, tmp_path):
@@ -96,11 +111,28 @@ def test_this_machine_measures_files_and_bytes(model, tmp_path):
 
 
 def test_times_on_this_machine_and_on_a_phone(session, model):
-    """One for each, in order; infinite for what a phone cannot run."""
-    here = Host().compare([model, model], rounds=2)
-    assert len(here) == 2
-    assert all(0 < time_ms < 100 for time_ms in here)
+    """One for each, in order; infinite for what cannot be run, of which a note says why."""
+    notes = []
+    bad, *good = Host(on_note=notes.append).compare([b"no model", model, model], rounds=2)
+    assert len(good) == 2
+    assert all(0 < time_ms < 100 for time_ms in good)
+    assert bad == math.inf
+    [note] = notes
+    assert note.startswith("host: network 1 of 3 cannot be run: model in memory: not a whole TFLite model")
+    assert Host().compare([b"no model"]) == [math.inf]
     with session() as opened:
         good, bad = opened.compare([model, b"no model"], rounds=2)
     assert 0 < good < 100
     assert bad == math.inf
+    [note] = session.notes
+    assert note.startswith(f"phone {opened.name}: network 2 of 2 cannot be run: benchmark_model ended with exit code 1")
+
+
+def test_times_on_a_hot_phone_are_told(phone, session, model):
+    """Protects the choice of a form, and a correction: both are made of these times."""
+    phone.set_readings(battery_tenths=[455])
+    hot = []
+    with session(BenchmarkOptions(runs=2, min_seconds=0.0, cooling_seconds=0, hot_attempts=1)) as opened:
+        assert len(opened.compare([model, model], rounds=1, on_hot=hot.append)) == 2
+    assert hot == [0, 1]
+    assert f"phone {opened.name}: 2 of 2 networks were measured hot; cool, they may be faster" in session.notes

@@ -1,5 +1,7 @@
 """Sessions on a phone through the real adb: what is sent, measured and told, and what a hot phone does."""
 
+import os
+import pathlib
 import time
 
 import pytest
@@ -51,6 +53,18 @@ def test_names_are_run_literally(phone, session, model):
     assert [measurement.error for measurement in measured] == [""] * len(NAMES)
     assert phone.models_run() == [name.replace("/", "_") for name in NAMES]
     assert not list(phone.root.rglob("pwned"))
+
+
+def test_names_that_are_not_utf_8(phone, session, model, tmp_path):
+    """As files here may have them: measured, and told where they cannot be; the script for the phone is UTF-8."""
+    good, bad = (str(tmp_path / os.fsdecode(name)) for name in (b"caf\xe9.tflite", b"caf\xe9 that is none"))
+    pathlib.Path(good).write_bytes(model)
+    with session() as opened:
+        measured = opened.measure([(good, pathlib.Path(good)), (bad, b"no model")])
+    assert [(it.name, bool(it.error)) for it in measured] == [(good, False), (bad, True)]
+    assert phone.models_run()[0].endswith("_caf.tflite")
+    [log, _] = (tmp_path / "logs").iterdir()
+    assert "caf\\udce9 that is none" in log.read_text()
 
 
 def test_litert_2_and_old_tools(phone, session, model):

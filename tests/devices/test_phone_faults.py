@@ -26,6 +26,17 @@ def test_failed_runs_are_repeated_then_told(phone, session, model, fault, tmp_pa
     assert phone.files() == []
 
 
+def test_a_log_that_cannot_be_written_costs_no_other_model(session, model, tmp_path):
+    """The model's error says which flag gives it another place."""
+    (tmp_path / "logs").touch()
+    with session() as opened:
+        bad, good = opened.measure([("bad", b"no model"), ("good", model)])
+    assert good.error == ""
+    assert "exit code 1" in bad.error
+    assert bad.error.endswith("give another --log_folder")
+    assert "\n" not in bad.error
+
+
 def test_one_model_that_kills_the_tool(phone, session, model):
     phone.faults.killed_model = "bad"
     with session() as opened:

@@ -42,7 +42,7 @@ class Tool(Run):
     def _listen(self, seconds):
         pass
 
-names = ("hanging", "killed", "garbled", "partial")
+names = ("hanging", "killed", "garbled", "partial", "coarse_clock")
 faults = dict.fromkeys(names, False) | {{"style": "tflite", "unknown_options": (), "slow_first_seconds": 0.0}}
 tool = Tool(None, os.getcwd(), sys.argv, faults)
 code = tool.answer()

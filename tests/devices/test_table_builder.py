@@ -1,12 +1,13 @@
 """Tables built on this machine: every block, described, gone on with; and compared with networks."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 from ofa_tf.common import InputError
-from ofa_tf.devices import verification
+from ofa_tf.devices import measure, verification
 from ofa_tf.devices.block_models import ModelCache
 from ofa_tf.devices.host import Host
 from ofa_tf.predictors.latency_table import LatencyTable
@@ -70,15 +71,23 @@ def test_every_block_is_measured_and_described(space, built):
 
 
 def test_building_goes_on_without_measuring_again(space, build, built, tmp_path):
-    """Protects resuming: what the file holds stays as it is, what it lacks is added."""
+    """Protects resuming: what the file holds stays as it is, what it lacks is added.
+
+    Here in fewer rounds: what is kept was not measured so, and the table says both.
+    """
     table, _ = built
     path = tmp_path / "table.json"
     table.save(path)
     assert build(path, host=InterruptedHost(0)) == table
-    longer = build(path, host=Host(rounds=1), resolutions=None, tolerance=100.0)
+    notes = []
+    longer = build(path, host=Host(rounds=1, on_note=notes.append), resolutions=None, tolerance=100.0)
     assert longer.missing(distinct_blocks(space)) == []
     assert LatencyTable.load(path).resolutions == longer.resolutions == space.resolutions
     assert {key: longer.blocks[key] for key in table.blocks} == table.blocks
+    assert [re.search("of ([0-9]+) rounds", it)[1] for it in longer.methods] == [str(measure.ROUNDS), "1"]
+    assert LatencyTable.load(path).methods == longer.methods
+    [note] = notes
+    assert note.startswith(f"host: the table's {len(table.blocks)} blocks were measured otherwise than those that it")
 
 
 def test_interruption_keeps_what_was_measured(space, build, tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.predictors import BlockLatency, LatencyCorrection, LatencyTable, fit_correction
-from ofa_tf.predictors.latency_table import DRIFT, HOST_CONDITIONS, HOT, PHONE_CONDITIONS, UNFINISHED
+from ofa_tf.predictors.latency_table import DRIFT, HOST_CONDITIONS, HOT, METHOD, PHONE_CONDITIONS, UNFINISHED
 from ofa_tf.spaces import costs, population
 from tests.space_strategies import space_and_archs
 
@@ -164,6 +164,15 @@ def test_tables_merge_where_conditions_are_equal(table):
     for name, value in (("device", "Pixel 1"), ("precision", "float32"), ("threads", 4), ("form", "x")):
         with pytest.raises(InputError, match=name):
             table.merge(dataclasses.replace(table, **{name: value}))
+
+
+def test_how_blocks_were_measured_is_kept_of_both(table):
+    """What is merged, or added, is no longer measured in one way; each is said once."""
+    first, second = (dataclasses.replace(table, versions={METHOD: text}) for text in ("50 runs", "20 runs"))
+    assert first.merge(second).methods == ["50 runs", "20 runs"]
+    assert first.merge(second).merge(first).versions[METHOD] == "50 runs | 20 runs"
+    assert first.merge(table).methods == table.merge(first).methods == ["50 runs"]
+    assert table.methods == []
 
 
 def test_image_sides_are_kept_and_united(table, tmp_path):

@@ -94,6 +94,22 @@ def test_what_was_measured_hot_is_said(monkeypatch, tmp_path, hot):
     ) == hot
 
 
+def test_what_measures_on_phones_is_nothing_to_this_machine(monkeypatch, tmp_path):
+    """One command has targets of both: this machine refuses what chooses the phones' delegate and benchmark_model."""
+    asked, found = [], [Measurement("m", BlockLatency(1.0, None, 0.1, 50))] * 3
+
+    def opened(name, options, settings):
+        asked.append((name, options.delegate, settings.benchmark_binary, settings.litert_version))
+        return answering(*found)(name, options, settings)
+
+    monkeypatch.setattr(measured_on, "open", opened)
+    settings = measured_on.Settings(benchmark_binary="tool", litert_version="2.1.5")
+    bench = TargetDevices(tmp_path, settings=settings, options=measured_on.BenchmarkOptions(delegate="gpu"))
+    for device in ("host", "SERIAL"):
+        bench.measure_ms(target("m", device), tmp_path / "model.tflite")
+    assert asked == [("host", "xnnpack", None, None), ("SERIAL", "gpu", "tool", "2.1.5")]
+
+
 def test_one_busy_moment_of_this_machine_does_not_decide(monkeypatch, tmp_path):
     """The median of three counts; what cannot be measured is an error of the device, not of the target."""
     found = [Measurement("m", BlockLatency(median_ms, None, 0.1, 50)) for median_ms in (1.0, 9.0, 1.1)]

@@ -37,6 +37,8 @@ def test_mistakes(tmp_path):
     check_mistake(*ours, says="no target given; give --max_latency_ms", leaves=output)
     check_mistake(*ours, "--targets=t.json", "--max_macs=3", says="--max_macs: --targets says it", leaves=output)
     check_mistake(*ours, "--targets=t.json", "--device=x", says="--device: --targets says it", leaves=output)
+    says = "--delegate: is for phones and computers by ssh, the device is host; leave it out"
+    check_mistake(*ours, "--max_macs=1e6", "--delegate=gpu", says=says, leaves=output)
     targets = write_targets(tmp_path / "targets.json", {"name": "a", "device": "host", "limits": {"speed": 1}})
     says = "targets.json: target 1 (a): limits has the field 'speed'"
     check_mistake(*ours, f"--targets={targets}", says=says, leaves=output)
