@@ -2,9 +2,10 @@
 
     python -m benchmarks.microcontroller --supernet=ofa_imagenette_mbv3 --data_dir=imagenette \\
         --predictor=ofa_imagenette_mbv3 --resolutions=96 --output=benchmarks/results/microcontroller_imagenette.json
-    python -m tools.fit_accuracy_predictor --pairs=benchmarks/results/cifar10_accuracy.jsonl --output=cifar10.npz
-    python -m benchmarks.microcontroller --supernet=benchmarks/results/cifar10.npz --data_dir=cifar10 \\
-        --predictor=cifar10.npz --output=benchmarks/results/microcontroller_cifar10.json
+    python -m tools.fit_accuracy_predictor --pairs=benchmarks/results/cifar10/m_delayed_seed0_accuracy.jsonl \\
+        --output=cifar10.npz
+    python -m benchmarks.microcontroller --supernet=benchmarks/results/cifar10/m_delayed_seed0.npz --data_dir=cifar10 \\
+        --predictor=cifar10.npz --max_macs=12500000 --images=5000 --output=cifar10_board.json
 
 The int8 file is run in LiteRT and in tflite-micro on the same validation images. 32 KB of the SRAM and 128 KB of the
 flash are left to the stack, the application and the runtime's code.
