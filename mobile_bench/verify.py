@@ -60,10 +60,10 @@ def main(argv):
         )  # fmt: skip
     # First of all: whatever becomes of the files, it was measured.
     print(verification.summary(), flush=True)
-    write_json(output, verification.to_dict())
-    plot(verification, picture, f"{space.name}, {table.precision}")
     if _CORRECT.value:
         corrected.save(_TABLE.value)
+    write_json(output, verification.to_dict())
+    plot(verification, picture, f"{space.name}, {table.precision}")
 
 
 def run():

@@ -29,7 +29,11 @@ _SPLIT = flags.DEFINE_enum(
     ["validation", "test", "train", *FORMER_SPLITS],
     "which images; holdout and val are the former names of validation and test",
 )
-_CALIBRATE = flags.DEFINE_bool("calibrate", True, "recompute batch-norm statistics; without, accuracy says little")
+_CALIBRATE = flags.DEFINE_bool(
+    "calibrate",
+    True,
+    "recompute batch-norm statistics, but of a published network as it was; without, accuracy says little",
+)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result; printed in any case")
 
 

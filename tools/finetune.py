@@ -104,6 +104,8 @@ def _from_supernet():
 
 
 def _from_specialized():
+    import keras
+
     from ofa_tf import interop, zoo
     from ofa_tf.common import InputError
     from ofa_tf.data import PUBLISHED, Augmentation, load
@@ -124,6 +126,8 @@ def _from_specialized():
     interop.load_specialized_checkpoint(model, net.blocks, path)
     if model.output_shape[-1] != dataset.num_classes:
         published = {layer.name: layer for layer in model.layers}
+        # A new classifier's weights are drawn: each process draws the same, or none could resume another's.
+        keras.utils.set_random_seed(_SEED.value)
         model = net.build(dataset.num_classes)
         for layer in model.layers:
             if layer.weights and layer.name != "head_classifier":

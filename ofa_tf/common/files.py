@@ -165,8 +165,9 @@ def _end_last_line(file: BinaryIO) -> None:
     if end == 0 or (file.seek(end - 1), file.read(1))[1] == b"\n":
         return
     file.seek(0)
-    start, last = (found := file.read()).rfind(b"\n") + 1, found[found.rfind(b"\n") + 1 :]
-    if _is_whole(last.decode(errors="replace")):
+    found = file.read()
+    start = found.rfind(b"\n") + 1
+    if _is_whole(found[start:].decode(errors="replace")):
         file.write(b"\n")
     else:
         file.truncate(start)

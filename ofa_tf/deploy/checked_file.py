@@ -86,7 +86,7 @@ def check_output(path: str | os.PathLike) -> None:
     path = pathlib.Path(path)
     if path.suffix != ".tflite":
         # The card of net-0.35 would be that of net-0.5, too, and that of model.md the file itself.
-        raise InputError(f"{path}: expected a name that ends with .tflite for the file to write, such as {path}.tflite")
+        raise InputError(f"{path}: expected a name that ends with .tflite for the file to write")
     check_writable(path)
     card = path.with_suffix(".md")
     check_writable(card)

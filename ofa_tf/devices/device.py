@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import functools
 import math
 import os
 import pathlib
@@ -132,10 +133,11 @@ class Device(abc.ABC):
         seed: int = 0,
         quiet_ms: float | None = None,
         on_hot: Callable[[int], None] = lambda number: None,
+        on_error: Callable[[int, str], None] | None = None,
     ) -> list[float]:
         """Times of models that are compared with each other, in milliseconds; infinite for what cannot be run.
 
-        Notes say how many were hot, and why one cannot be run.
+        A note says how many were hot.
 
         Args:
             models: `.tflite` files.
@@ -143,8 +145,10 @@ class Device(abc.ABC):
             seed: of the order.
             quiet_ms: the first one's time on the undisturbed device, where that is known.
             on_hot: called with the number of each model of which a run that counts was hot.
+            on_error: called with the number of each model that cannot be run, and why; a note says so unless given.
         """
         del quiet_ms
+        on_error = on_error or functools.partial(self._note_error, len(models))
         rng = np.random.default_rng(seed)
         jobs = [
             (f"{number} in round {turn}", models[number])
@@ -164,14 +168,14 @@ class Device(abc.ABC):
                 hot.add(number)
         for number, times in enumerate(times_ms):
             if not times:
-                self._note_unrunnable(number, len(models), errors[number])
+                on_error(number, errors[number])
         if hot:
             self.note(f"{self}: {len(hot)} of {len(models)} networks were measured hot; cool, they may be faster")
         for number in sorted(hot):
             on_hot(number)
         return [float(np.median(times)) if times else math.inf for times in times_ms]
 
-    def _note_unrunnable(self, number: int, count: int, error: object) -> None:
+    def _note_error(self, count: int, number: int, error: str) -> None:
         self.note(f"{self}: network {number + 1} of {count} cannot be run: {error}")
 
     def batch_blocks(self, network_blocks: int) -> int:

@@ -1,6 +1,7 @@
 """The machine that this runs on, as a device."""
 
 import dataclasses
+import functools
 import importlib.metadata
 import math
 import os
@@ -77,15 +78,17 @@ class Host(Device):
         seed: int = 0,
         quiet_ms: float | None = None,
         on_hot: Callable[[int], None] = lambda number: None,
+        on_error: Callable[[int, str], None] | None = None,
     ) -> list[float]:
         """As `Device.compare`; by the first model that can be run, disturbed rounds are told and tried again."""
         del on_hot
+        on_error = on_error or functools.partial(self._note_error, len(models))
         runners: dict[int, Runner] = {}
         for number, model in enumerate(models):
             try:
                 runners[number] = self._runner(model)
             except InputError as error:
-                self._note_unrunnable(number, len(models), error)
+                on_error(number, str(error))
         times_ms = [math.inf] * len(models)
         if not runners:
             return times_ms

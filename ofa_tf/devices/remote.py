@@ -217,7 +217,7 @@ class RemoteDevice(Device):
             write_text(path, f"{self}\nmodel {job.name}\n{error}\n\n{error.text}")
         except OfaError as unwritable:
             # One model's log is no reason to end all others.
-            return f"; its output is lost ({unwritable}): give another --log_folder"
+            return f"; its output is lost: --log_folder: {unwritable}"
         return f"; its output is in {path}"
 
 

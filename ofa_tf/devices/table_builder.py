@@ -131,14 +131,15 @@ class _Build:
         self._earlier_drift, self.batches = _unfinished(table, space)
         self._unfinished_key = UNFINISHED + space.name
         self.failed: dict[str, str] = {}
-        if table.methods and self._method() not in table.methods:
-            device.note(
-                f"{device}: the table's {len(table.blocks)} blocks were measured otherwise than those that it lacks "
-                f"will be; it says both: {'; and: '.join([*table.methods, self._method()])}"
-            )
 
     def batches_of(self, blocks: Sequence[Block], rng: np.random.Generator) -> list[list[Block]]:
         """The blocks in random order, in batches of equal size: blocks of one kind only would not be like networks."""
+        if blocks and self.table.methods and self._method() not in self.table.methods:
+            self.device.note(
+                f"{self.device}: the table's {len(self.table.blocks)} blocks were measured otherwise than the "
+                f"{len(blocks)} that it lacks will be; it says both: "
+                f"{'; and: '.join([*self.table.methods, self._method()])}"
+            )
         count = max(1, round(len(blocks) / self.device.batch_blocks(self._network_blocks)))
         parts = np.array_split(rng.permutation(len(blocks)), count)
         return [[blocks[index] for index in part] for part in parts if len(part)]
@@ -284,8 +285,11 @@ def time_networks(
         cache.file(space.blocks(arch), table.precision, form=table.form, seed=seed)
         for arch in tqdm(networks, desc="converting", disable=None)
     ]
-    level_ms, *times_ms = device.compare(files, seed=seed, quiet_ms=reference_ms(table, space), on_hot=on_hot)
-    for arch, time_ms in zip(networks, [level_ms, *times_ms], strict=True):
-        if math.isinf(time_ms):
-            raise OfaError(f"{device}: could not run the network {arch.to_json()}; a note says why")
+
+    def refuse(number: int, error: str) -> None:
+        raise OfaError(f"{device}: could not run the network {networks[number].to_json()}: {error}")
+
+    level_ms, *times_ms = device.compare(
+        files, seed=seed, quiet_ms=reference_ms(table, space), on_hot=on_hot, on_error=refuse
+    )
     return times_ms, level_ms

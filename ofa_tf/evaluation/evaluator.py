@@ -199,6 +199,11 @@ class Evaluator:
             self._cache[key] = kept
 
     def moving_statistics(self) -> np.ndarray:
+        """The batch-norm statistics that the supernet has itself, of its training or of the file it was read from.
+
+        Returns:
+            float32 (2, statistics_channels), means and biased variances, as of `calibrate`.
+        """
         norms = [norm for block in self.net.blocks for norm in block.norms]
         means = np.concatenate([norm.moving_mean.numpy() for norm in norms])
         return np.stack([means, np.concatenate([norm.moving_variance.numpy() for norm in norms])])

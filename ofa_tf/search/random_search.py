@@ -54,15 +54,16 @@ def random_search(
         resolutions = search_resolutions(space, accuracy_predictor, resolutions)
     budget = Budget.compile(space, constraints, resolutions)
     rng = np.random.default_rng(seed)
-    rows = np.zeros((0, len(space.genes) + 1), np.int32)
+    rows = judged = np.zeros((0, len(space.genes) + 1), np.int32)
     for batch in range(_UNIFORM_BATCHES + _SHRUNK_BATCHES):
         made = budget.random(rng, _BATCH)
         if batch >= _UNIFORM_BATCHES:
             made = budget.shrunk(rng, made, rng.random(len(made)))
-        joined = np.concatenate([rows, made[budget.inside(made)]])
+        joined = np.concatenate([judged, made[budget.inside(made)]])
         _, first = np.unique(joined, axis=0, return_index=True)
         drawn = joined[np.sort(first)]
-        rows = np.concatenate([rows, _exact(budget, drawn[len(rows) :], count - len(rows))])
+        rows = np.concatenate([rows, _exact(budget, drawn[len(judged) :], count - len(rows))])
+        judged = drawn
         if len(rows) == count:
             break
     if not len(rows):
@@ -77,11 +78,13 @@ def random_search(
 def _exact(budget: Budget, rows: np.ndarray, count: int) -> np.ndarray:
     """The first rows, at most so many, that keep the limits exactly, where tables give only lower bounds of costs."""
     bounded = [constraint for constraint in budget.constraints if constraint.memory is not None]
+    if not bounded:
+        return rows[:count]
     kept = []
-    for index in range(len(rows) if bounded else min(count, len(rows))):
+    for index in range(len(rows)):
         if len(kept) == count:
             break
-        [arch] = decode(budget.space, rows[index : index + 1]) if bounded else [None]
+        [arch] = decode(budget.space, rows[index : index + 1])
         if all(constraint.exact(budget.space, arch) <= constraint.limit for constraint in bounded):
             kept.append(index)
     return rows[kept]

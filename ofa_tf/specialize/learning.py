@@ -1,6 +1,7 @@
 """Pairs of architectures and accuracies, and the closed loop: what was measured for targets extends them, and corrects
 latency tables."""
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -113,15 +114,21 @@ def learn_accuracies(opened: Opened, path: str | os.PathLike, results: Sequence[
         results: those of other weights or images, or of images resized otherwise, are passed over.
 
     Raises:
-        InputError: the file holds accuracies of such.
+        InputError: the file holds accuracies of such, or another process collects into it.
     """
-    pairs, source = open_pairs(opened.evaluator, path), opened.digests
-    for result in results:
-        if {name: value for name, value in result.source.items() if name not in (PREDICTOR, NAMES)} == source:
-            for found in result.evaluated:
-                arch = Arch.from_json(found["arch"])
-                pairs.add(arch, found["top1"], images=found["images"], split=found["split"], top5=found["top5"])
+    with _alone_in(path):
+        pairs, source = open_pairs(opened.evaluator, path), opened.digests
+        for result in results:
+            if {name: value for name, value in result.source.items() if name not in (PREDICTOR, NAMES)} == source:
+                for found in result.evaluated:
+                    arch = Arch.from_json(found["arch"])
+                    pairs.add(arch, found["top1"], images=found["images"], split=found["split"], top5=found["top5"])
     return pairs
+
+
+def _alone_in(path: str | os.PathLike) -> contextlib.AbstractContextManager:
+    """Held while a file of pairs is extended: two writers would leave pairs in it twice."""
+    return locked(path, f"{path}: another process collects into it; wait for its end, or give another file")
 
 
 def open_pairs(evaluator: Evaluator, path: str | os.PathLike) -> PairsFile:
@@ -182,7 +189,7 @@ def collect_pairs(
         return any(pairs.holds(arch, images=count, split="validation") for count in range(fewest, images + 1))
 
     evaluate = functools.partial(collect, evaluator) if farm is None else farm.collect
-    with locked(path, f"{path}: another process collects into it; wait for its end, or give another --output"):
+    with _alone_in(path):
         pairs = open_pairs(evaluator, path)
         for result in evaluate(archs, split="validation", limit=limit, known=known):
             pairs.add(result.arch, result.top1, images=result.images, split=result.split, top5=result.top5)

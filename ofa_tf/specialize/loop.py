@@ -108,6 +108,8 @@ def specialize_targets(
     if not names:
         raise InputError("targets: there are none, expected at least one")
     output = pathlib.Path(output)
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: is a file, expected a folder for the results; give another one")
     held = f"{output}: another process works on it; wait for its end, or give another folder"
     with locked(output / ".lock", held):
         devices_of = functools.partial(TargetDevices, output / "tables", settings=settings, options=options, say=say)

@@ -64,7 +64,13 @@ class Opened:
         return self.evaluator.calibrate(arch)
 
     def evaluate(self, arch: Arch, *, split: str, limit: int | None = None) -> Evaluation:
-        """A sub-network's accuracy with the batch-norm statistics that its file will have."""
+        """A sub-network's accuracy with the batch-norm statistics that its file will have.
+
+        Args:
+            arch: the sub-network.
+            split: "validation" for every decision; "test" only for the final report.
+            limit: at most so many images, evenly spaced over the split.
+        """
         statistics = self.statistics(arch)
         given = self.evaluator.moving_statistics() if statistics is None else statistics
         return self.evaluator.evaluate(

@@ -87,7 +87,7 @@ def test_building_goes_on_without_measuring_again(space, build, built, tmp_path)
     assert [re.search("of ([0-9]+) rounds", it)[1] for it in longer.methods] == [str(measure.ROUNDS), "1"]
     assert LatencyTable.load(path).methods == longer.methods
     [note] = notes
-    assert note.startswith(f"host: the table's {len(table.blocks)} blocks were measured otherwise than those that it")
+    assert note.startswith(f"host: the table's {len(table.blocks)} blocks were measured otherwise than the ")
 
 
 def test_interruption_keeps_what_was_measured(space, build, tmp_path):

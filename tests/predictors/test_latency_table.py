@@ -173,6 +173,11 @@ def test_how_blocks_were_measured_is_kept_of_both(table):
     assert first.merge(second).merge(first).versions[METHOD] == "50 runs | 20 runs"
     assert first.merge(table).methods == table.merge(first).methods == ["50 runs"]
     assert table.methods == []
+    # Of before the time of an empty model, which differs in every session, had a place of its own.
+    older = [
+        table.with_versions({METHOD: f"50 runs, less the {time_us} us of an empty model"}) for time_us in (12.3, 9)
+    ]
+    assert older[0].merge(older[1]).methods == ["50 runs, less the time of an empty model"]
 
 
 def test_image_sides_are_kept_and_united(table, tmp_path):
