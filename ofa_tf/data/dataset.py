@@ -331,6 +331,12 @@ class ImageDataset:
         return sha256.hexdigest()[:16]
 
     @property
+    def content_digest(self) -> str:
+        """As `Split.content_digest`, of what was trained on and what was held out."""
+        parts = [self.split(name).content_digest for name in ("train", "validation")]
+        return "".join(parts) if all(parts) else ""
+
+    @property
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.class_names)

@@ -13,7 +13,7 @@ import numpy as np
 import threadpoolctl
 import tqdm
 
-from ofa_tf.common import InputError, RecordFormat
+from ofa_tf.common import InputError, RecordFormat, brief
 from ofa_tf.common.config import check_whole
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
 from ofa_tf.spaces import Arch, Space, costs, from_config
@@ -180,6 +180,12 @@ class AccuracyPredictor:
                     f"{bias.shape}, expected {width} inputs"
                 )
             width = weights.shape[1]
+        unknown = set(self.trusted_resolutions or ()) - set(self.space.resolutions)
+        if unknown:
+            raise InputError(
+                f"accuracy predictor of space {self.space.name}: trusted_resolutions has {brief(str(min(unknown)))}, "
+                f"expected some of {', '.join(map(str, self.space.resolutions))}"
+            )
         if not self.layers or width != 1:
             raise InputError(f"accuracy predictor of space {self.space.name}: {width} outputs, expected one")
         # Weight decay leaves subnormal weights, with which Intel's processors multiply up to fifty times as slowly.

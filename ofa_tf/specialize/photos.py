@@ -201,14 +201,12 @@ def _begun_with(
     if initial.class_names == dataset.class_names:
         return initial
     path = run_dir.with_name(BEGUN_WITH)
-    parts = [dataset.split(part) for part in ("train", "validation")]
-    contents = [part.content_digest for part in parts]
     source = {
         "weights": weights_digest(initial.net),
         "data": dataset.digest,
         "resize": resize or "",
-        "photos": sum(map(len, parts)),
-        "contents": "".join(contents) if all(contents) else "",
+        "photos": sum(len(dataset.split(part)) for part in ("train", "validation")),
+        "contents": dataset.content_digest,
     }
     if path.exists():
         kept = PackedSupernet.load(path)

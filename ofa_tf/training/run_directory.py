@@ -74,7 +74,7 @@ class RunDirectory:
             old = RunDirectory.open(path)
             for what, before, now in (
                 ("space", old.space, space),
-                ("dataset", old.dataset, dataset),
+                ("dataset", *_comparable(old.dataset, dataset)),
                 ("recipe", old.recipe, recipe),
                 ("beginning", old.initial, new.initial),
                 ("teacher", old.teacher, new.teacher),
@@ -253,6 +253,12 @@ def remembering(path: str | os.PathLike, dataset: ImageDataset) -> ImageDataset:
     return dataclasses.replace(dataset, splits=splits)
 
 
+def _comparable(*datasets: dict[str, Any]) -> list[dict[str, Any]]:
+    """Descriptions without what one of them does not know: runs of before, or a file that is gone."""
+    unknown = {"file_lengths"} if not all(dataset.get("file_lengths") for dataset in datasets) else set()
+    return [{name: value for name, value in dataset.items() if name not in unknown} for dataset in datasets]
+
+
 def _check_dataset(dataset: Any, initial: Any) -> None:
     names = dataset["class_names"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -260,7 +266,9 @@ def _check_dataset(dataset: Any, initial: Any) -> None:
     for name in ("dataset", "digest"):
         if not isinstance(dataset[name], str):
             raise InputError(f"{name} is {brief(repr(dataset[name]))}, expected a text")
-    unknown = sorted(set(dataset) - {"dataset", "data_dir", "validation", "seed", "class_names", "digest"})
+    unknown = sorted(
+        set(dataset) - {"dataset", "data_dir", "validation", "seed", "class_names", "digest", "file_lengths"}
+    )
     if unknown:
         raise InputError(f"dataset has the field {brief(repr(unknown[0]))}, which is unknown")
     data_dir, validation = dataset.get("data_dir"), dataset.get("validation")

@@ -105,6 +105,8 @@ def test_a_digest_tells_predictors_apart(predictor, archs, tmp_path):
     assert refitted.digest == predictor.digest
     weights, bias = predictor.layers[-1]
     others = dataclasses.replace(predictor, layers=(*predictor.layers[:-1], (weights, bias + np.float32(1e-3))))
+    with pytest.raises(InputError, match="trusted_resolutions has 10000, expected some of "):
+        dataclasses.replace(predictor, trusted_resolutions=(10_000,))
     elsewhere = dataclasses.replace(predictor, trusted_resolutions=predictor.resolutions[:1])
     assert len({predictor.digest, others.digest, elsewhere.digest}) == 3
 

@@ -72,7 +72,16 @@ def test_a_run_splits_its_own_images_as_before_and_others_as_theirs(tmp_path):
         assert len(again.load_dataset(data_dir=str(others), validation=7).split("validation")) == 7
     # A folder that has its own beats a configuration's default, and is what the run records.
     assert open_experiment(tmp_path / "other", {**config, "data_dir": str(others)})[0].dataset["validation"] is None
-    # The same command resumes.
+    # The same command resumes, but not with other images under the same names.
+    assert open_experiment(tmp_path / "run", config)[0].path == run_directory.path
+    replaced = next((first / "train" / "ant").iterdir())
+    replaced.write_bytes(replaced.read_bytes() + b"\0")
+    with pytest.raises(InputError, match=r"holds a run with another dataset \(file_lengths: "):
+        open_experiment(tmp_path / "run", config)
+    # Of a run of before, nobody knows how long its files were.
+    description = json.loads((tmp_path / "run" / "run.json").read_text())
+    del description["dataset"]["file_lengths"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(description))
     assert open_experiment(tmp_path / "run", config)[0].path == run_directory.path
 
 

@@ -9,6 +9,7 @@ import json
 import pathlib
 import sys
 import tempfile
+import warnings
 
 import keras
 import numpy as np
@@ -55,7 +56,7 @@ class Files:
             "front.json": ParetoFront.load,
             "checkpoint.npz": lambda path: load_checkpoint(path, self.net, self.optimizer),
             "supernet.npz": self._read_supernet,
-            "accuracy.npz": lambda path: AccuracyPredictor.load(path).predict(self.space, self.archs[:2]),
+            "accuracy.npz": self._read_accuracy,
             "regression.npz": lambda path: LatencyRegression.load(path).predict(self.space, self.archs[:2]),
             "table.json": lambda path: LatencyTable.load(path).predict(self.space, self.archs[:2]),
             "arch.json": lambda path: read_arch(self.space, str(path)),
@@ -86,6 +87,12 @@ class Files:
             pairs.add(arch, accuracy, images=100, split="validation")
         lines = [json.dumps({"arch": arch.to_dict(), "latency_ms": 1.5}) for arch in archs]
         (folder / "latencies.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+    def _read_accuracy(self, path: pathlib.Path) -> None:
+        predictor = AccuracyPredictor.load(path)
+        # Limits of what it is known to be right for may be other ones than before, and warn then.
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            predictor.predict(self.space, self.archs[:2])
 
     @staticmethod
     def _read_supernet(path: pathlib.Path) -> None:
