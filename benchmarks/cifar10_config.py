@@ -74,7 +74,7 @@ ROWS = {
     "s_joint60_decay5e-4_seed0": Row(SMALL, "joint", {"joint": 60}, weight_decay=5e-4),
     **{f"s_delayed6_seed{it}": Row(SMALL, "delayed", _DELAYED_LESS, seed=it) for it in (0, 1)},
     **{f"s_delayed16_seed{it}": Row(SMALL, "delayed", _DELAYED_SHORT, seed=it) for it in (0, 1)},
-    **{f"s_joint16_seed{it}": Row(SMALL, "joint", {"joint": 16}, seed=it) for it in (0, 1)},
+    **{f"s_joint{n}_seed{it}": Row(SMALL, "joint", {"joint": n}, seed=it) for n in (16, 20) for it in (0, 1)},
     "s_joint75_seed0": Row(SMALL, "joint", {"joint": 75}),
     **{f"s_alone15_{name}": _alone(SMALL, *sizes, 15) for name, sizes in _CORNERS.items()},
     "s_delayed_seed1": Row(SMALL, "delayed", _DELAYED, seed=1),
