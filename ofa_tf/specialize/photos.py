@@ -206,7 +206,8 @@ def _begun_with(
         "data": dataset.digest,
         "resize": resize or "",
         "photos": sum(len(dataset.split(part)) for part in ("train", "validation")),
-        "contents": dataset.content_digest,
+        # A photo that was damaged during the run may have another length than before.
+        "contents": "" if lost_images(run_dir) else dataset.content_digest,
     }
     if path.exists():
         kept = PackedSupernet.load(path)

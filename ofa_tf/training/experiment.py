@@ -74,7 +74,8 @@ def open_experiment(
         source["data_dir"] = os.path.abspath(os.path.expanduser(source["data_dir"]))
     if os.path.isdir(os.path.expanduser(source["dataset"])) and os.sep in source["dataset"]:
         source["dataset"] = os.path.abspath(os.path.expanduser(source["dataset"]))
-    facts = {"class_names": list(dataset.class_names), "digest": dataset.digest, "file_lengths": dataset.content_digest}
+    # An image that was damaged during the run may have another length than before.
+    facts = {"digest": dataset.digest, "file_lengths": "" if lost_images(run_dir) else dataset.content_digest}
     if recipe.labels == "teacher":
         recipe.teacher_weight(given=teacher is not None)
         if not isinstance(teacher, SupernetTeacher):
@@ -87,7 +88,7 @@ def open_experiment(
     space = space.replace(num_classes=dataset.num_classes)
     if resolutions:
         space = space.replace(resolutions=resolutions)
-    source |= facts
+    source |= {"class_names": list(dataset.class_names), **facts}
     # A folder with a run in it must not be what a mistake leaves behind.
     steps_per_epoch(dataset, recipe.batch_size * replicas)
     planned = stages_of(space, recipe, trained=initial is not None)
