@@ -146,7 +146,8 @@ class SshComputer(RemoteDevice):
 
     def __enter__(self) -> "SshComputer":
         shell = self.connection.shell
-        self.folder = _last_line(said := shell("mktemp -d /tmp/ofa_tf.XXXXXXXXXX"))
+        said = shell("mktemp -d /tmp/ofa_tf.XXXXXXXXXX")
+        self.folder = _last_line(said)
         if not _FOLDER.fullmatch(self.folder):
             # It goes into commands as it is, among them one that removes it.
             raise InputError(

@@ -32,7 +32,7 @@ from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.trained import train_supernet
 from ofa_tf.specialize.work import say
 from ofa_tf.training import progressive_stages, weights_digest
-from ofa_tf.training.run_directory import lost_images
+from ofa_tf.training.run_directory import file_lengths, lost_images
 
 # What is begun with, unless the user names another one.
 SUPERNET = "ofa_efficientnet_lite"
@@ -206,8 +206,7 @@ def _begun_with(
         "data": dataset.digest,
         "resize": resize or "",
         "photos": sum(len(dataset.split(part)) for part in ("train", "validation")),
-        # A photo that was damaged during the run may have another length than before.
-        "contents": "" if lost_images(run_dir) else dataset.content_digest,
+        "contents": file_lengths(run_dir, dataset),
     }
     if path.exists():
         kept = PackedSupernet.load(path)

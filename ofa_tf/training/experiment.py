@@ -12,7 +12,7 @@ from ofa_tf.data import PUBLISHED, ImageDataset, load, steps_per_epoch
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.training.checkpoint import began_with, keeps_classifier
 from ofa_tf.training.recipe import Recipe
-from ofa_tf.training.run_directory import RunDirectory, lost_images, remembering
+from ofa_tf.training.run_directory import RunDirectory, file_lengths, lost_images, remembering
 from ofa_tf.training.stage import Stage, find_stage, stages_of
 from ofa_tf.training.teacher import SupernetTeacher, Teacher, labelled_by
 
@@ -74,8 +74,7 @@ def open_experiment(
         source["data_dir"] = os.path.abspath(os.path.expanduser(source["data_dir"]))
     if os.path.isdir(os.path.expanduser(source["dataset"])) and os.sep in source["dataset"]:
         source["dataset"] = os.path.abspath(os.path.expanduser(source["dataset"]))
-    # An image that was damaged during the run may have another length than before.
-    facts = {"digest": dataset.digest, "file_lengths": "" if lost_images(run_dir) else dataset.content_digest}
+    facts = {"digest": dataset.digest, "file_lengths": file_lengths(run_dir, dataset)}
     if recipe.labels == "teacher":
         recipe.teacher_weight(given=teacher is not None)
         if not isinstance(teacher, SupernetTeacher):

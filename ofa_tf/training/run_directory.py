@@ -240,6 +240,11 @@ def lost_images(path: str | os.PathLike) -> list[str]:
     return [str(line.get("image")) for line in read_json_lines(log) if isinstance(line, dict)] if log.is_file() else []
 
 
+def file_lengths(path: str | os.PathLike, dataset: ImageDataset) -> str:
+    """The data set's `content_digest`; "" of a run that met damaged images, which may have new lengths."""
+    return "" if lost_images(path) else dataset.content_digest
+
+
 def remembering(path: str | os.PathLike, dataset: ImageDataset) -> ImageDataset:
     """The data set, whose images are noted in the run's folder when they are found to be damaged.
 
