@@ -59,8 +59,8 @@ def main(argv):
     with opened as device:
         try:
             device.measure([(path, pathlib.Path(path)) for path in names], show)
-        except OfaError as error:
-            # The device is lost, or a file cannot be run; what was measured is written all the same.
+        except (OfaError, KeyboardInterrupt) as error:
+            # The device is lost, a file cannot be run, or Ctrl-C; what was measured is written all the same.
             lost = error
             errors.append(str(error))
         versions = device.describe()
@@ -74,6 +74,8 @@ def main(argv):
             if path in measured
         ]
         write_json(_OUTPUT.value, {**result, "models": models, "baselines": known})
+    if isinstance(lost, KeyboardInterrupt):
+        raise lost
     if errors:
         raise (InputError if isinstance(lost, InputError) else OfaError)("; ".join(errors))
 

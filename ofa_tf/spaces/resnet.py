@@ -149,7 +149,7 @@ def resnet50(
     """A ResNet50 space with elastic depth, expand ratio, width and stem.
 
     Args:
-        width_mults: the width multipliers that `Arch.w` points into.
+        width_mults: the width multipliers, ascending, that `Arch.w` points into.
         num_classes: outputs of the classifier.
         e: ratios of a bottleneck's inner to its output channels.
         d: the numbers of blocks that a stage may have beyond its fewest.
@@ -162,12 +162,12 @@ def resnet50(
         space = spaces.resnet50()
         space.arch(d=[0, 1, 2, 0, 1], e=0.25, w=[0, 0, 1, 1, 2, 2], r=192)
     """
-    widths = sorted(width_mults)
+    widths = tuple(width_mults)
     return ResNetSpace(
         name=name or f"resnet50_w{'_'.join(map(str, widths))}",
         num_classes=num_classes,
         resolutions=tuple(resolutions),
         e=tuple(e),
         extra_depths=tuple(d),
-        width_mults=tuple(widths),
+        width_mults=widths,
     )

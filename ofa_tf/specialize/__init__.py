@@ -168,6 +168,7 @@ def specialize(
         print(done.results[0].path, done.results[0].measured["latency_ms"])
         ofa_tf.specialize(photos="flowers", max_latency_ms=2.0, output="flowers_out")
     """
+    from ofa_tf import devices
     from ofa_tf.common import InputError
     from ofa_tf.specialize.loop import specialize_targets
     from ofa_tf.specialize.opened import Opened, names_run, open_source
@@ -194,13 +195,14 @@ def specialize(
         raise InputError(f"specialize: {given} and targets are given; each target says it itself, leave {given} out")
     elif isinstance(targets, (str, os.PathLike)):
         targets = read_targets(targets)
+    if all(target.device == devices.HOST for target in targets):
+        devices.check_host(options or devices.BenchmarkOptions(), settings or devices.Settings())
     opened: Opened | Callable[[], Opened] | None
     if photos is not None:
-        from ofa_tf.devices import Settings
         from ofa_tf.specialize.photos import TABLE_ROUNDS, supernet_of_photos
 
         if settings is None or settings.rounds is None:
-            settings = dataclasses.replace(settings or Settings(), rounds=TABLE_ROUNDS)
+            settings = dataclasses.replace(settings or devices.Settings(), rounds=TABLE_ROUNDS)
         run_dir = pathlib.Path(output) / "run"
         opened = supernet_of_photos(photos, run_dir, supernet=supernet, targets=targets, resize=resize)
     elif supernet is None or isinstance(supernet, Opened):

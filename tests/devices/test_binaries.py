@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -119,6 +120,24 @@ def test_benchmark_keeps_what_was_measured_before_a_mistake(tmp_path):
     assert set(json.loads(kept)["models"]) == {str(paths[0])}
     assert _run("benchmark", "--model=missing.tflite", f"--output={output}").returncode == 2
     assert output.read_text() == kept
+
+
+def test_benchmark_keeps_what_was_measured_before_an_interruption(tmp_path):
+    """Protects the measurements of many files from the Ctrl-C that ends a command which takes too long."""
+    inputs = keras.Input((4, 4, 1))
+    paths, output = [tmp_path / f"{number}.tflite" for number in range(2)], tmp_path / "result.json"
+    for path in paths:
+        path.write_bytes(deploy.convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), "float32"))
+    command = [sys.executable, "-m", "mobile_bench.benchmark", f"--model={','.join(map(str, paths))}"]
+    # As from a terminal, where every process of the command gets it.
+    group = {"start_new_session": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, "--seconds=3", f"--output={output}"], cwd=ROOT, **group) as process:
+        first = process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate(timeout=100)
+    assert (process.returncode, stderr) == (130, "python -m mobile_bench.benchmark: interrupted\n")
+    assert first.startswith(f"{paths[0]}: ")
+    assert set(json.loads(output.read_text())["models"]) == {str(paths[0])}
 
 
 def test_microcontroller_judges_files(tmp_path):

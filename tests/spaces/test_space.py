@@ -161,6 +161,7 @@ def changed_stage(**fields):
         (lambda: spaces.mobilenet_v3(ks=(3, 7)), "consecutive odd"),
         (lambda: spaces.mobilenet_v3(e=(6, 4)), "ascending"),
         (lambda: spaces.mobilenet_v3(d=()), "ascending"),
+        (lambda: spaces.resnet50((1.0, 0.65)), "width_mults is .*, expected ascending"),
         (lambda: spaces.mobilenet_v3(resolutions=(224, 128)), "ascending image sides"),
         (lambda: spaces.mobilenet_v3(resolutions=(4,)), "from 8"),
         (lambda: spaces.mobilenet_v3(strides=(2, 2)), "two more"),
