@@ -18,7 +18,7 @@ from ofa_tf.common import cli
 from . import source_flags
 
 _SOURCE = source_flags.define()
-_COUNT = flags.DEFINE_integer("count", 500, "how many sub-networks the file is to hold", lower_bound=2)
+_COUNT = flags.DEFINE_integer("count", 500, "how many sub-networks of this --seed the file is to hold", lower_bound=2)
 _IMAGES = flags.DEFINE_integer("images", None, "at most so many validation images, evenly spaced", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "of the choice of sub-networks", lower_bound=0)
 _OUTPUT = flags.DEFINE_string("output", None, "the file of pairs; RUN/accuracy.jsonl unless given")
@@ -35,6 +35,8 @@ def main(argv):
     from ofa_tf.evaluation import Farm
     from ofa_tf.specialize import collect_pairs, evaluator_of
 
+    if flags.FLAGS["workers"].present and _RAY_ADDRESS.value is None:
+        raise InputError(f"--workers={_WORKERS.value}: is for --ray_address; give that, too, or leave it out")
     opened = _SOURCE.open()
     if not _OUTPUT.value and opened.run is None:
         raise InputError("--output: with --supernet there is no run directory to write into; give the file of pairs")

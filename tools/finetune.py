@@ -53,6 +53,10 @@ def main(argv):
     check_writable(_OUTPUT.value)
     if _TFLITE.value:
         check_output(_TFLITE.value)
+    elif flags.FLAGS["precision"].present:
+        raise InputError(f"--precision={_PRECISION.value}: is that of the --tflite file, and none is asked for")
+    if _HEAD_EPOCHS.value > _EPOCHS.value:
+        raise InputError(f"--head_epochs={_HEAD_EPOCHS.value}: expected at most the {_EPOCHS.value} of --epochs")
     start = _from_specialized() if _SPECIALIZED.value else _from_supernet()
     recipe = FinetuneRecipe(
         epochs=_EPOCHS.value,
@@ -89,8 +93,10 @@ def _from_supernet():
     from .finetune_start import FinetuneStart
     from .opening import read_arch
 
-    if _ARCH.value is None or _CHECKPOINT.value is not None:
-        raise InputError("--arch: give the architecture to extract (and --checkpoint only with --specialized)")
+    if _CHECKPOINT.value is not None:
+        raise InputError(f"--checkpoint={_CHECKPOINT.value}: is for --specialized; leave it out")
+    if _ARCH.value is None:
+        raise InputError("--arch: not given, expected the architecture to extract; give one, or --specialized")
     opened = _SOURCE.open(other_classes=True)
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
     evaluator = opened.evaluator

@@ -77,7 +77,11 @@ def _measure_baselines(done: Specialization, names: Sequence[str]) -> None:
     for result in done.results:
         target = result.target
         if target.device == HOST and "latency_ms" in target.limits and result.arch is not None:
-            side = max(done.predictor_of(target).space.resolutions)
+            try:
+                side = max(done.predictor_of(target).space.resolutions)
+            except OfaError as error:
+                say(f"target {target.name}: no baselines beside it in the report: {error}")
+                continue
             wanted[side, target.precision, target.threads] = target
     if names and not wanted:
         say("no baselines in the report: they are measured for latency limits of this machine, and no target has one")

@@ -119,6 +119,10 @@ def main(argv):
     source = _SOURCE.values()
     supernet = source["supernet"]
     if _PHOTOS.value is None:
+        if not (source["run_dir"] or supernet):
+            for name in ("stage", "dataset", "data_dir", "validation"):
+                if source[name] is not None:
+                    raise InputError(f"--{name}: is for a --run_dir or --supernet, and none is given; give one")
         supernet = _SOURCE.open() if source["run_dir"] or supernet else None
     done = specialize(
         supernet,

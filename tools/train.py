@@ -89,7 +89,13 @@ def main(argv):
     if _INIT_FROM.value is not None:
         if _SPACE.value is not None:
             raise InputError(f"--space={_SPACE.value}: --init_from decides the space; leave --space out")
+        for field in given:
+            if field == "space" or (field.startswith("preprocessing.") and field != "preprocessing.resize"):
+                raise InputError(f"--config.{field}: --init_from decides it; leave it out")
         initial = read_initial(_INIT_FROM.value)
+    for flag in (_TEACHER_INPUTS, _TEACHER_RESOLUTION):
+        if flag.value is not None and _TEACHER.value is None:
+            raise InputError(f"--{flag.name}={flag.value}: says how a --teacher is asked, and there is none; give one")
     teacher = (
         None
         if _TEACHER.value is None

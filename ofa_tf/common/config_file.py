@@ -70,8 +70,8 @@ def _make_room(config: ConfigDict, field: str) -> None:
             return
     if config.get(last) is None:
         config[last] = config_dict.placeholder(object)
-    elif last in ("validation", "holdout") and isinstance(config[last], int):
-        # A number of images, or a fraction.
+    elif last in ("validation", "holdout", "epochs", "warmup_epochs") and isinstance(config[last], int):
+        # A number of images, or a fraction; passes over them may have a fraction.
         with config.ignore_type():
             config[last] = float(config[last])
 

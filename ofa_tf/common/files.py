@@ -121,6 +121,30 @@ def parse_json(text: str) -> Any:
     return json.loads(text, object_pairs_hook=_without_duplicates)
 
 
+def parse_yaml(text: str) -> Any:
+    """As `yaml.safe_load`; a key that occurs twice in a mapping raises a `ValueError`."""
+    import yaml
+
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        waiting, seen = [node], {id(None)}
+        while waiting:
+            each = waiting.pop()
+            # Aliases lead to what was looked at before.
+            if id(each) in seen:
+                continue
+            seen.add(id(each))
+            if isinstance(each, yaml.SequenceNode):
+                waiting += each.value
+            elif isinstance(each, yaml.MappingNode):
+                _without_duplicates([(key.value, None) for key, _ in each.value if isinstance(key, yaml.ScalarNode)])
+                waiting += [value for _, value in each.value]
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):

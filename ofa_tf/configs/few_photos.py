@@ -4,7 +4,7 @@
         --run_dir=runs/few
 
 First the largest network learns the new classes, then it teaches all sub-networks at once. The space and the
-preprocessing are those of the supernet that it begins with. Rates, warm-ups and crops are those of
+preprocessing are those of the supernet that it begins with. Rates and crops are those of
 `tools.specialize --photos` for batches of 32 (docs/results/photos.md). That also fits a classifier before the first
 step, and sub-networks learn maps of the largest one; here they do neither.
 """

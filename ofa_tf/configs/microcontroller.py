@@ -6,7 +6,7 @@ Sized so that every sub-network fits in int8, with 32 KB of SRAM and 128 KB of f
 96 pixels takes 219 KB of arena (147 KB activations at their peak, the rest is kept about its layers) and 707 KB of
 file, 27.7 M MACs. docs/microcontrollers.md has the next steps.
 
-The schedule is that of `photos.py`. Expected accuracy and time: not trained yet.
+The schedule is `delayed`, as in `photos.py`, with fewer passes. Expected accuracy and time: not trained yet.
 """
 
 from ml_collections import ConfigDict

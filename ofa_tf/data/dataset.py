@@ -119,6 +119,11 @@ class Split:
         damaged = np.isin(indices, list(self.damaged))
         if damaged.any():
             unreadable, readable = np.flatnonzero(damaged), np.flatnonzero(~damaged)
+            if not len(readable):
+                raise InputError(
+                    f"{self.folder or self.name}: none of its {len(self)} images could be read before; replace them, "
+                    f"and remove their lines from the run's unreadable.jsonl"
+                )
             following = readable[np.searchsorted(readable, unreadable) % len(readable)]
             indices, labels = indices.copy(), labels.copy()
             indices[unreadable] = indices[following]
@@ -247,8 +252,6 @@ class Split:
             InputError: too many of the split's images are damaged.
         """
         reason = self.damaged[index] = reason_of(error)
-        if self.noted is not None and self.folder:
-            self.noted(f"{os.path.basename(self.folder)}/{self.identity(index)}")
         count = int(np.isin(self.indices, list(self.damaged)).sum())
         problem = f"{brief(self.describe(index))}: not a readable image ({reason}); expected {READABLE}"
         if count > max(1, int(MAX_DAMAGED_SHARE * len(self))) or count == len(self):
@@ -256,6 +259,9 @@ class Split:
                 f"{problem}. It is the {ordinal(count)} of {len(self)} images that cannot be read, and more than "
                 f"{MAX_DAMAGED_SHARE:.0%} after all were checked is no accident: replace or remove them"
             )
+        # Not before: what ends the run, a drive that went away perhaps, is no fault of this image.
+        if self.noted is not None and self.folder:
+            self.noted(f"{os.path.basename(self.folder)}/{self.identity(index)}")
         warnings.warn(f"{problem}; passed over ({count} of {len(self)} so far)", stacklevel=2)
 
 

@@ -138,7 +138,7 @@ def _inspected(
 
 def _keep_place(root: pathlib.Path, found: list[ClassFolder], lost: str) -> None:
     """Marks an image as lost, or puts one that is no longer there where it was."""
-    path = os.path.join(root, lost)
+    path = str(root / lost)
     for kind in found:
         if path.startswith(f"{kind.folder}/"):
             file = next((file for file in kind.images if file.path == path), None)

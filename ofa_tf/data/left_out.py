@@ -10,7 +10,7 @@ import pathlib
 import warnings
 from collections.abc import Collection
 
-from ofa_tf.common import InputError, printable, write_text
+from ofa_tf.common import InputError, OfaError, printable, write_text
 from ofa_tf.common.download import cache_folder
 from ofa_tf.data.image_file import meant_as_image
 
@@ -60,9 +60,10 @@ class ClassFolder:
 
     def counted(self) -> collections.Counter[str]:
         """How many files are left out, by reason."""
-        short = ("empty", "not an image", os.strerror(errno.EACCES))
-        unreadable = [file.unreadable for file in self.images if file.unreadable and not file.lost]
-        return self.left_out + collections.Counter(it if it in short else "damaged" for it in unreadable)
+        lost = "found unreadable by this run before"
+        reasons = (lost if file.lost else file.unreadable for file in self.images)
+        short = (lost, "empty", "not an image", os.strerror(errno.EACCES))
+        return self.left_out + collections.Counter(it if it in short else "damaged" for it in reasons if it)
 
 
 def is_hidden(name: str) -> bool:
@@ -126,7 +127,7 @@ def _named(root: pathlib.Path, files: list[ImageFile]) -> str:
     path = cache_folder() / "unreadable" / f"{digest}.txt"
     try:
         write_text(path, "".join(f"{name}\n" for name in names))
-    except InputError:
+    except OfaError:
         return ", ".join(names)
     return f"{', '.join(names[:shown])} and {len(names) - shown:,} more; {path} lists all of them"
 

@@ -60,7 +60,7 @@ def read_folder(
     own, test = _only_one(root, VALIDATION_FOLDERS), _only_one(root, TEST_FOLDERS)
     others = {name: folder for name, folder in (("validation", own), ("test", test)) if folder}
     found = set(class_names).union(*(class_folders(root / folder) for folder in others.values()))
-    if classes and found < set(classes):
+    if classes and found <= set(classes):
         class_names = tuple(classes)
     for folder in others.values():
         folders[folder] = _other_classes(root / folder, class_names)
@@ -173,9 +173,15 @@ def _read(
     dataset: str, data_dir: str | os.PathLike | None, lost: Collection[str], classes: Sequence[str] | None
 ) -> Source:
     if dataset == "digits":
+        if data_dir:
+            raise InputError(
+                f"--data_dir={data_dir}: --dataset=digits has none; leave it out, or give --dataset=folder"
+            )
         return read_digits()
     # A path, not the name of a set.
     if os.sep in dataset and os.path.isdir(os.path.expanduser(dataset)):
+        if data_dir and os.path.realpath(data_dir) != os.path.realpath(os.path.expanduser(dataset)):
+            raise InputError(f"--data_dir={data_dir}: --dataset={dataset} is a folder itself; give one of them")
         dataset, data_dir = "folder", os.path.expanduser(dataset)
     if dataset.lower().replace("_", "") not in ("folder", "imagefolder"):
         class_names, splits = tfds_parts(dataset, data_dir)

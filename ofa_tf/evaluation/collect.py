@@ -5,6 +5,7 @@ import functools
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -31,6 +32,12 @@ def draw_architectures(space: Space, count: int, seed: int) -> list[Arch]:
         if len(drawn) >= count:
             break
         drawn[space.sample(np.random.default_rng([seed, index]))] = None
+    if len(drawn) < count:
+        warnings.warn(
+            f"space {space.name}: {len(drawn)} different sub-networks were drawn, {count} were asked for; it may have "
+            f"no more",
+            stacklevel=2,
+        )
     return list(drawn)[:count]
 
 
@@ -69,7 +76,7 @@ class Farm:
         open_evaluator: opens the supernet and the images, called once in each worker; Ray must be able to pickle it.
         address: of a Ray cluster, or "local" for one on this machine only, which ends with this process.
         workers: how many.
-        timeout_s: how long one evaluation may take before its worker counts as lost.
+        timeout_s: how long no worker may be ready before the one that began first counts as lost.
 
     Source: docs/design_notes.md, "Ray".
 

@@ -1,6 +1,5 @@
 """The published phone latency tables, read into ours, and ours written as those."""
 
-import collections
 import json
 import math
 import os
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ofa_tf.common import InputError, brief, write_text
-from ofa_tf.common.files import parse_json
+from ofa_tf.common.files import parse_json, parse_yaml
 from ofa_tf.predictors import BlockLatency, LatencyTable
 from ofa_tf.spaces import Block, Space, make_divisible
 from ofa_tf.spaces.population import distinct_blocks
@@ -262,7 +261,7 @@ def _read_yaml(path: pathlib.Path) -> dict[str, Any]:
 
     try:
         text = path.read_text(encoding="utf-8")
-        content = parse_json(text) if path.suffix.lower() == ".json" else _parse_yaml(text)
+        content = parse_json(text) if path.suffix.lower() == ".json" else parse_yaml(text)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a published latency table; check the path") from None
     except (OSError, UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
@@ -271,23 +270,6 @@ def _read_yaml(path: pathlib.Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{path}: holds {type(content).__name__}, expected entries by key; give a published table")
     return content
-
-
-def _parse_yaml(text: str) -> Any:
-    """As `yaml.safe_load`; a key that occurs twice raises a `ValueError`."""
-    import yaml
-
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if isinstance(node, yaml.MappingNode):
-            keys = collections.Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-            for key, times in keys.items():
-                if times > 1:
-                    raise ValueError(f"{brief(key, 80)!r} occurs {times} times")
-        return None if node is None else loader.construct_document(node)
-    finally:
-        loader.dispose()
 
 
 def _entry(path: pathlib.Path, key: str, fields: Any) -> _Entry:

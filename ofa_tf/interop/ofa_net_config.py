@@ -80,12 +80,16 @@ def read_net_config(
             f"a net.config of this family"
         )
     skipped = [[0] * (most - len(stage)) for most, stage in zip(depths, stages, strict=True)]
-    arch = space.arch(
-        ks=[it for run, rest in zip(ks, skipped, strict=True) for it in run + rest],
-        e=[it for run, rest in zip(e, skipped, strict=True) for it in run + rest],
-        d=[len(stage) for stage in stages],
-        r=resolution or _image_size(pathlib.Path(path)),
-    )
+    resolution = resolution or _image_size(pathlib.Path(path))
+    try:
+        arch = space.arch(
+            ks=[it for run, rest in zip(ks, skipped, strict=True) for it in run + rest],
+            e=[it for run, rest in zip(e, skipped, strict=True) for it in run + rest],
+            d=[len(stage) for stage in stages],
+            r=resolution,
+        )
+    except InputError as error:
+        raise InputError(f"{path}: {error}; give a net.config of this family") from error
     return space, arch
 
 

@@ -183,8 +183,10 @@ def specialize(
             "specialize: images, dataset or resize are given, and a supernet that is opened with its own; leave them "
             "out"
         )
-    if supernet is None and photos is None and resize is not None:
-        raise InputError("specialize: resize is given, and no supernet or photos whose images it is for; leave it out")
+    if supernet is None and photos is None:
+        for name, each in {"images": images, "dataset": dataset, "resize": resize}.items():
+            if each is not None:
+                raise InputError(f"specialize: {name} is given, and no supernet or photos that it is for; leave it out")
     if targets is None:
         device = "host" if device is None else device
         limits = {**({} if max_latency_ms is None else {"latency_ms": max_latency_ms}), **(limits or {})}

@@ -77,7 +77,9 @@ def measure_finetuned(
         epochs = max(2, round(_PASSES_SHARE * training_passes(len(dataset.split("train")))))
         head = max(1, round(_HEAD_SHARE * epochs))
         say(f"baseline {title}: {head} passes over the images for the classifier, {epochs - head} for all of it")
-        weights = finetuned_weights(native, arch, epochs=epochs, head_epochs=head, seed=0, checkpoint=checkpoint)
+        # Kept, as files of other precisions and for other numbers of threads are made from it.
+        training = {"epochs": epochs, "head_epochs": head, "seed": 0, "checkpoint": checkpoint, "keep": True}
+        weights = finetuned_weights(native, arch, **training)
         report = export_subnet(
             native, arch, file, split="validation", weights=weights, precision=precision, max_drop=_MAX_DROP
         )

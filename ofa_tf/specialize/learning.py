@@ -3,6 +3,7 @@ latency tables."""
 
 import contextlib
 import functools
+import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from ofa_tf.common import InputError, append_json_line, as_called
 from ofa_tf.common.locks import locked
 from ofa_tf.evaluation import Evaluator, Farm, collect, draw_architectures
+from ofa_tf.interop import is_ofa_latency_table
 from ofa_tf.predictors import (
     AccuracyPredictor,
     LatencyTable,
@@ -45,10 +47,14 @@ def learn(
     for path, group in groups.items():
         target = group[0].target
         table = bench.table(target)
-        if not isinstance(table, LatencyTable) or path.suffix != ".json":
+        if not isinstance(table, LatencyTable) or is_ofa_latency_table(path):
             say(f"{path}: is no table of blocks that could be corrected")
             continue
-        networks = output / "tables" / f"{path.stem}.networks.jsonl"
+        name = path.stem
+        if target.latency_table is not None:
+            # Others elsewhere may have the same name.
+            name += f"_{hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:8]}"
+        networks = output / "tables" / f"{name}.networks.jsonl"
         learned = learn_latencies(table, predictor_of(target).space, networks, group)
         if learned is table:
             say(f"{path}: its correction stays; {networks} has what was measured")
@@ -60,11 +66,21 @@ def learn(
             )
     if opened is not None:
         # The run's own pairs, or some beside the results.
-        own = opened.run is not None and opened.run.recipe.preprocessing == opened.evaluator.preprocessing
+        own = opened.run is not None and is_of_run(opened)
         path = (opened.run.path if own else output) / "accuracy.jsonl"
         pairs = learn_accuracies(opened, path, results)
         fit = as_called("python -m tools.fit_accuracy_predictor")
         say(f"{path}: {len(pairs)} pairs; {fit} --pairs={path} fits the predictor anew")
+
+
+def is_of_run(opened: Opened) -> bool:
+    """Whether what is opened is the run as its own pairs are of: its last weights, its images, resized as its own."""
+    run, asked = opened.run, (opened.source or {}).get("stage")
+    return (
+        run.recipe.preprocessing == opened.evaluator.preprocessing
+        and opened.dataset.digest == run.dataset["digest"]
+        and (asked is None or asked == run.finished_stages()[-1])
+    )
 
 
 def learn_latencies(

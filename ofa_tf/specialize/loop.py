@@ -182,8 +182,8 @@ def _round(
         on_phones: dict[concurrent.futures.Future, Work] = {}
 
         def begin(work: Work) -> None:
-            """One file at a time on each phone."""
-            device = work.target.device
+            """One file at a time on each phone, whatever its targets call it."""
+            device = bench.machine(work.target.device)
             if device not in phones:
                 phones[device] = concurrent.futures.ThreadPoolExecutor(1)
                 # Where this is left by an exception (Ctrl-C), nothing more is begun.

@@ -253,7 +253,8 @@ def _images_of(
         )
     if known and images.digest != known.get("digest"):
         warnings.warn(
-            f"{data_dir or images.name}: not the images that the supernet was trained on; its validation split may too",
+            f"{data_dir or images.name}: not the images that the supernet was trained on; its validation split may "
+            f"hold images of its training",
             stacklevel=4,
         )
     return images

@@ -91,12 +91,17 @@ def specialize_target(
         result = _round(target, pathlib.Path(folder), predictor, opened, table, previous, say)
         while result.over and result.status != "failed":
             result = _round(target, pathlib.Path(folder), predictor, opened, table, result, say)
-        if result.status != "exported":
-            for path in pathlib.Path(folder).glob("*.checkpoint.npz"):
-                path.unlink()
+        remove_checkpoints(result, folder)
     return dataclasses.replace(
         result, seconds=time.monotonic() - began + (previous.seconds if previous else 0), folder=os.fspath(folder)
     )
+
+
+def remove_checkpoints(result: TargetResult, folder: str | os.PathLike) -> None:
+    """Removes the states of trainings that nothing goes on from: no round follows."""
+    if result.status != "exported":
+        for path in pathlib.Path(folder).glob("*.checkpoint.npz"):
+            path.unlink()
 
 
 def with_latency(result: TargetResult, latency_ms: float, say: Say = lambda text: None) -> TargetResult:
@@ -167,7 +172,7 @@ def _architecture(target: Target, predictor: AccuracyPredictor, table: LatencyPr
 def _search(
     target: Target, limits, predictor: AccuracyPredictor, table: LatencyPredictor | None, more: int = 0
 ) -> list[Candidate]:
-    constraints = constraints_of(limits, table=table, precision=target.precision, form=target.form)
+    constraints = constraints_of(limits, table=table, precision=target.precision, form=_form(target, table))
     found = evolutionary_search(
         predictor.space, predictor, constraints, seed=target.seed, resolutions=target.resolutions
     )
@@ -217,7 +222,7 @@ def _round(
             found = opened.evaluate(candidate.arch, split="validation", limit=target.images)
             evaluations[candidate.arch] = found.to_dict()
     candidates.sort(key=lambda candidate: -evaluations[candidate.arch]["top1"])
-    candidate, report = _exported(target, folder, opened, candidates, say)
+    candidate, report = _exported(target, folder, opened, candidates, _form(target, table), say)
     predicted = _predicted(predictor, candidate)
     measured = {"macs": predicted["macs"], "params": predicted["params"], "model_bytes": float(report.model_bytes)}
     if "peak_memory_bytes" in target.limits and importlib.util.find_spec("tflite_micro") is not None:
@@ -249,12 +254,12 @@ def _round(
 
 
 def _exported(
-    target: Target, folder: pathlib.Path, opened: Opened, candidates: Sequence[Candidate], say: Say
+    target: Target, folder: pathlib.Path, opened: Opened, candidates: Sequence[Candidate], form: str, say: Say
 ) -> tuple[Candidate, ExportReport]:
     """The file of the best candidate whose file does what the network does."""
     for number, candidate in enumerate(candidates, start=1):
         try:
-            return candidate, _export(target, folder, opened, candidate.arch, say)
+            return candidate, _export(target, folder, opened, candidate.arch, form, say)
         except InputError:
             raise
         except OfaError as error:
@@ -264,7 +269,13 @@ def _exported(
     raise AssertionError("a search without candidates")
 
 
-def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, say: Say) -> ExportReport:
+def _form(target: Target, table: LatencyPredictor | None) -> str:
+    """How a target's file is written: as it asks, else as those of the table, where they are of its precision."""
+    same = getattr(table, "precision", None) == target.precision
+    return form_of(target.precision, target.form, limits=target.limits, table_form=table.form if same else None)
+
+
+def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, form: str, say: Say) -> ExportReport:
     """Trains on where that was asked for, and writes the file."""
     path = folder / MODEL
     options = {"split": "validation", "limit": target.images, "threads": target.threads}
@@ -272,6 +283,8 @@ def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, sa
         options["max_drop"] = target.max_drop
     # What is trained on is resumed only as what it was: of the same weights, for as many epochs.
     trained = [arch.to_dict(), opened.digests, target.finetune_epochs, target.quantization_aware_epochs, target.seed]
+    if target.quantization_aware_epochs:
+        trained.append(form)
     digest = hashlib.sha256(json.dumps(trained).encode()).hexdigest()[:12]
     if target.finetune_epochs:
         say(f"fine-tune for {target.finetune_epochs} epochs")
@@ -284,7 +297,6 @@ def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, sa
             # Until the file is there: an interruption while it is trained as int8 does not cost these epochs.
             keep=True,
         )
-    form = form_of(target.precision, target.form, limits=target.limits)
     if target.quantization_aware_epochs:
         say(f"train as int8 for {target.quantization_aware_epochs} epochs")
         images = len(opened.dataset.split("train"))

@@ -13,6 +13,7 @@ import yaml
 
 from ofa_tf.common import InputError, brief
 from ofa_tf.common.config import check_numbers, from_config, is_number, is_whole
+from ofa_tf.common.files import parse_yaml
 from ofa_tf.common.form import FORMS, PRECISIONS
 from ofa_tf.search.constraint import KINDS
 
@@ -196,7 +197,7 @@ def read_targets(path: str | os.PathLike) -> list[Target]:
 
 def _parsed(path: pathlib.Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected targets in YAML or JSON; check the path") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -211,7 +212,7 @@ def _beside(path: pathlib.Path, fields: dict[Any, Any]) -> dict[Any, Any]:
         value = fields.get(name)
         # Unlike that of pathlib, this one takes what no path can be.
         if isinstance(value, str) and value and os.path.exists(path.parent / value):
-            fields = {**fields, name: str(path.parent / value)}
+            fields = {**fields, name: os.path.abspath(path.parent / value)}
     return fields
 
 

@@ -52,6 +52,8 @@ class TargetDevices:
         self._devices: dict[Hashable, list[str]] = {}
         self._names: dict[str, list[str]] = {}
         self._errors: dict[pathlib.Path, OfaError] = {}
+        # Targets whose table is of other files.
+        self._told: set[str] = set()
 
     def is_attached(self, device: str) -> bool:
         """Whether files can be measured on it; a phone under a second serial is told of."""
@@ -117,7 +119,21 @@ class TargetDevices:
                 f"device {target.device}: is not here, and no latency_table is given; attach it (python -m "
                 f"mobile_bench.devices lists what is), or give its table"
             )
-        return open_latency_predictor(str(path))
+        table = open_latency_predictor(str(path))
+        # Of a regression nobody knows.
+        stated = {"precision": target.precision, "threads": target.threads}
+        others = [
+            f"{name} {getattr(table, name)}, not {own}"
+            for name, own in stated.items()
+            if getattr(table, name, own) != own
+        ]
+        if others and target.name not in self._told:
+            self._told.add(target.name)
+            self._say(
+                f"target {target.name}: {path} counts as a table of {', '.join(others)}: what it predicts is of other "
+                f"files than the target's"
+            )
+        return table
 
     def build_tables(self, wanted: Sequence[tuple[Target, Space, Sequence[int]]]) -> None:
         """Builds the tables of attached devices that targets come without; what is there is not measured again.

@@ -1,11 +1,13 @@
 """`Work`: a target on its way to a result, which is kept after every step, whatever goes wrong."""
 
 import dataclasses
+import os
 import pathlib
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tqdm
 
@@ -13,7 +15,7 @@ from ofa_tf.common import OfaError, brief, write_text
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.specialize.opened import Opened
-from ofa_tf.specialize.rounds import specialize_target, with_latency
+from ofa_tf.specialize.rounds import remove_checkpoints, specialize_target, with_latency
 from ofa_tf.specialize.subnet_files import file_top1
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.target_devices import TargetDevices
@@ -112,7 +114,7 @@ def _kept(
     # Results of older versions do not tell their predictor, nor what their classes are called.
     asked, named = known.pop(PREDICTOR, None), known.pop(NAMES, None)
     if (
-        result.target.to_config() != target.to_config()
+        _settings(result.target) != _settings(target)
         or known not in ({}, opened.digests if opened else {})
         or (predictor is not None and asked not in (None, predictor.digest))
         or (opened is not None and named not in (None, opened.names_digest))
@@ -129,11 +131,19 @@ def _kept(
     return result
 
 
+def _settings(target: Target) -> dict[str, Any]:
+    """What a result depends on; a path counts as the same however it is spelled."""
+    fields = target.to_config()
+    named = ("latency_table", "predictor")
+    return {**fields, **{name: os.path.abspath(fields[name]) for name in named if fields[name] is not None}}
+
+
 def measure(work: Work, bench: TargetDevices) -> None:
     def step() -> TargetResult:
         work.say("measure latency")
         began = time.monotonic()
         result = with_latency(work.result, bench.measure_ms(work.target, work.result.path), work.say)
+        remove_checkpoints(result, work.folder)
         return dataclasses.replace(result, seconds=result.seconds + time.monotonic() - began)
 
     work.attempt(step)

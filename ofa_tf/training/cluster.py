@@ -110,7 +110,8 @@ class Cluster:
         if self.watchdog is None:
             yield
             return
-        with self.watchdog.limit(what, _TRACING_S if tracing else 0.0), _lost_peers(what, self.watchdog):
+        # In this order: the end of a limit takes away whatever timer was set inside it.
+        with _lost_peers(what, self.watchdog), self.watchdog.limit(what, _TRACING_S if tracing else 0.0):
             yield
 
     def meet(self, what: str) -> None:

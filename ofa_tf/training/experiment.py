@@ -15,6 +15,7 @@ from ofa_tf.training.recipe import Recipe
 from ofa_tf.training.run_directory import RunDirectory, file_lengths, lost_images, remembering
 from ofa_tf.training.stage import Stage, find_stage, stages_of
 from ofa_tf.training.teacher import SupernetTeacher, Teacher, labelled_by
+from ofa_tf.training.train_step import check_compiled
 
 
 def open_experiment(
@@ -57,7 +58,7 @@ def open_experiment(
         choices, resolutions = config.pop("choices", None) or {}, config.pop("resolutions", None) or ()
         source = {
             "dataset": config.pop("dataset"),
-            "data_dir": str(config.pop("data_dir")) or None,
+            "data_dir": None if (data_dir := config.pop("data_dir")) is None else str(data_dir) or None,
             "validation": config.pop("validation"),
             "seed": config.pop("data_seed"),
         }
@@ -65,6 +66,8 @@ def open_experiment(
         raise InputError(f"config: field {error} is missing; start from a file in ofa_tf/configs") from error
     resolutions = tuple(resolutions) if isinstance(resolutions, (list, tuple)) else (resolutions,)
     check_whole_numbers("config: resolutions", resolutions, 1, 10_000)
+    if not hasattr(choices, "items"):
+        raise InputError(f"config: choices is {choices!r}, expected fields such as choices.ks")
     recipe = Recipe.from_config(config)
     if dataset is None:
         options = {"default": source["validation"], "lost": lost_images(run_dir)}
@@ -90,6 +93,7 @@ def open_experiment(
     source |= {"class_names": list(dataset.class_names), **facts}
     # A folder with a run in it must not be what a mistake leaves behind.
     steps_per_epoch(dataset, recipe.batch_size * replicas)
+    check_compiled(recipe.jit_compile, replicas)
     planned = stages_of(space, recipe, trained=initial is not None)
     recipe.teacher_weight(given=teacher is not None)
     if teacher is not None:

@@ -60,8 +60,10 @@ class FinetuneRecipe:
             )
         for name in ("learning_rate", "momentum", "weight_decay", "label_smoothing"):
             value = getattr(self, name)
-            if not is_number(value) or value < 0 or (name in ("momentum", "label_smoothing") and value >= 1):
-                raise InputError(f"fine-tuning recipe: {name} is {value!r}, expected a number of at least 0")
+            below_one = name in ("momentum", "label_smoothing")
+            if not is_number(value) or value < 0 or (below_one and value >= 1):
+                below = " and below 1" if below_one else ""
+                raise InputError(f"fine-tuning recipe: {name} is {value!r}, expected a number of at least 0{below}")
 
     def to_config(self) -> dict[str, Any]:
         """The recipe as JSON-ready data, read back by `from_config`."""
@@ -124,7 +126,7 @@ def finetune(
         )
     epoch_steps = steps_per_epoch(dataset, recipe.batch_size)
     steps = recipe.epochs * epoch_steps
-    optimizer = keras.optimizers.SGD(0.0, momentum=recipe.momentum, nesterov=True)
+    optimizer = keras.optimizers.SGD(0.0, momentum=float(recipe.momentum), nesterov=True)
     optimizer.build(model.trainable_variables)
     head_steps = recipe.head_epochs * epoch_steps
     head_step = _traced_step(model, optimizer, recipe, head_only=True) if head_steps else None

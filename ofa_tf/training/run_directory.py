@@ -85,21 +85,30 @@ class RunDirectory:
                         f"{path}: holds a run with another {what} ({_difference(before, now)}); "
                         f"give another folder, or the former settings to resume it"
                     )
-            return old
+            if old.dataset == dataset or not _moved(old.dataset, dataset):
+                return old
+            warnings.warn(
+                f"{path}: its images lay in {old.dataset['data_dir']}, and are now in {dataset['data_dir']}",
+                stacklevel=3,
+            )
+            new = dataclasses.replace(old, dataset=dataset)
+            new._write()
+            return new
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file, expected a folder for the run; give another --run_dir")
-        FORMAT.save(
-            path / "run.json",
-            {
-                "space": space.to_config(),
-                "dataset": dataset,
-                "recipe": recipe.to_config(),
-                "initial": new.initial,
-                "replicas": replicas,
-                "teacher": new.teacher,
-            },
-        )
+        new._write()
         return new
+
+    def _write(self) -> None:
+        description = {
+            "space": self.space.to_config(),
+            "dataset": self.dataset,
+            "recipe": self.recipe.to_config(),
+            "initial": self.initial,
+            "replicas": self.replicas,
+            "teacher": self.teacher,
+        }
+        FORMAT.save(self.path / "run.json", description)
 
     def check_trained_by(self, replicas: int, initial: dict[str, str], teacher: dict[str, str]) -> None:
         """Raises `InputError` where a trainer has other devices, another beginning or another teacher than the run."""
@@ -258,10 +267,20 @@ def remembering(path: str | os.PathLike, dataset: ImageDataset) -> ImageDataset:
     return dataclasses.replace(dataset, splits=splits)
 
 
+def _moved(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether the very images lie elsewhere: the same names, classes and lengths in another folder."""
+    places = [dataset.get("data_dir") for dataset in (before, now)]
+    same = all(before.get(name) == now.get(name) for name in ("digest", "file_lengths"))
+    return same and bool(before.get("file_lengths")) and all(places) and places[0] != places[1]
+
+
 def _comparable(*datasets: dict[str, Any]) -> list[dict[str, Any]]:
-    """Descriptions without what one of them does not know: runs of before, or a file that is gone."""
-    unknown = {"file_lengths"} if not all(dataset.get("file_lengths") for dataset in datasets) else set()
-    return [{name: value for name, value in dataset.items() if name not in unknown} for dataset in datasets]
+    """Descriptions without what one of them does not know, runs of before or a file that is gone, and without the place
+    of images that have only moved."""
+    left_out = {"file_lengths"} if not all(dataset.get("file_lengths") for dataset in datasets) else set()
+    if _moved(*datasets):
+        left_out.add("data_dir")
+    return [{name: value for name, value in dataset.items() if name not in left_out} for dataset in datasets]
 
 
 def _check_dataset(dataset: Any, initial: Any) -> None:

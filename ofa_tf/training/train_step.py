@@ -135,18 +135,14 @@ class TrainStep:
         self.strategy = tf.distribute.get_strategy()
         # The default strategy, of one device, refuses to list it.
         self._local = len(self.strategy.extended.worker_devices) if tf.distribute.has_strategy() else 1
-        if jit_compile and self.strategy.num_replicas_in_sync > 1:
-            raise InputError(
-                f"recipe: jit_compile is for one device, here are {self.strategy.num_replicas_in_sync}; "
-                f"leave it out, or give --distribute=one"
-            )
+        check_compiled(jit_compile, self.strategy.num_replicas_in_sync)
         self._compute_dtype = PRECISIONS[precision]
         self._masked = jit_compile
         self._recompute = recompute
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
         self.label_ratio = label_ratio
-        self.optimizer = FusedSGD(0.0, momentum=momentum, nesterov=True)
+        self.optimizer = FusedSGD(0.0, momentum=float(momentum), nesterov=True)
         self.optimizer.build(net.trainable_variables)
         self._largest = net.space.to_array(net.space.largest())
         # The signature makes a second trace impossible: what does not fit it is an error. XLA needs static shapes.
@@ -303,6 +299,14 @@ class TrainStep:
         if isinstance(self.teacher, Supernet):
             return tf.nn.softmax(self.teacher.batch_statistics(images, self._largest)[0])
         return self.teacher(pixels)
+
+
+def check_compiled(jit_compile: bool, devices: int) -> None:
+    """Raises `InputError` where a step is to be compiled by XLA for several devices."""
+    if jit_compile and devices > 1:
+        raise InputError(
+            f"recipe: jit_compile is for one device, here are {devices}; leave it out, or give --distribute=one"
+        )
 
 
 def decays(variable) -> bool:

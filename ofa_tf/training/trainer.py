@@ -1,5 +1,6 @@
 """`Trainer`: runs the stages of a run, resumable at every step."""
 
+import contextlib
 import dataclasses
 import signal
 import sys
@@ -14,6 +15,7 @@ import tqdm
 from ofa_tf import networks
 from ofa_tf.common import InputError, OfaError, brief
 from ofa_tf.common.config import check_whole, is_number
+from ofa_tf.common.locks import locked
 from ofa_tf.data import ImageDataset, steps_per_epoch, training_batches
 from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.spaces import Arch
@@ -184,7 +186,7 @@ class Trainer:
         last = max(find_stage(self.stages, name) for name in wanted)
         # Looked up once: afterwards, other workers write.
         finished = self.run.finished_stages()
-        with self._stop:
+        with self._stop, self._alone():
             for index, stage in enumerate(self.stages[: last + 1]):
                 if stage.name in finished:
                     load_checkpoint(self.run.stage_weights(stage.name), self.net)
@@ -197,6 +199,13 @@ class Trainer:
                 if self.teacher is not None and not stage.distill:
                     self.teacher.load_state(self.net.state())
         return self.net
+
+    def _alone(self) -> contextlib.AbstractContextManager:
+        """Held while the run is trained: two processes would write into the same logs and checkpoints."""
+        if not self.cluster.is_chief:
+            return contextlib.nullcontext()
+        held = f"{self.run.path}: another process trains it; wait for its end, or give another folder"
+        return locked(self.run.path / ".lock", held)
 
     def _run_stage(self, index: int, stage: Stage, evaluate: Evaluate | None, on_step: OnStep) -> None:
         recipe, curve = self.recipe, self._curves[index]
@@ -293,8 +302,9 @@ class Trainer:
         if not np.isfinite(loss):
             described = "; ".join(arch.to_json() for arch in archs)
             raise OfaError(
-                f"stage {stage.name}, step {step}: the loss is {loss}; the last good checkpoint is kept in "
-                f"{self.run.path}; lower the learning rate. Sub-networks of the step: {described}"
+                f"stage {stage.name}, step {step}: the loss is {loss}; lower the learning rate, with another --run_dir "
+                f"({self.run.path} keeps its finished stages and the last good checkpoint, for this recipe alone). "
+                f"Sub-networks of the step: {described}"
             )
         if self.cluster.workers == 1:
             stop = self._stop.received is not None  # at once; several workers stop after the step in which all know
@@ -323,6 +333,8 @@ class Trainer:
                 variable.assign(np.zeros_like(variable.numpy()))
         if stage.sorted_within:
             momenta = ([slot] for slot in self.step.optimizer.momentums)
+            # Without momentum, an optimizer has none.
+            momenta = momenta if self.recipe.momentum else ([] for _ in self.net.trainable_variables)
             slots = dict(zip(map(id, self.net.trainable_variables), momenta, strict=True))
             sort_channels(self.net, stage.sorted_within, slots)
         done = [line for line in self.run.read_log("metrics") if line["stage"] != stage.name]

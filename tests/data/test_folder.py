@@ -1,8 +1,10 @@
 """Folders as people have them: what counts as an image, what is left out and told, what cannot be read."""
 
+import dataclasses
 import os
 import pathlib
 import random
+import shutil
 import warnings
 
 import numpy as np
@@ -177,13 +179,51 @@ def test_what_a_run_finds_later_keeps_its_place(photos, tmp_path, then):
         whole = list(data.training_batches(dataset, steps=8, **options))
     if then == "removed":
         victim.unlink()
-    run, again = open_experiment(tmp_path / "run", config)
+    with pytest.warns(UserWarning, match="1 file left out: 1 found unreadable by this run before"):
+        run, again = open_experiment(tmp_path / "run", config)
     assert again.digest == dataset.digest
     rest = list(data.training_batches(again, first_step=3, steps=5, **options))
     for (images, labels), (same_images, same_labels) in zip(whole[3:], rest, strict=True):
         np.testing.assert_array_equal(images, same_images)
         np.testing.assert_array_equal(labels, same_labels)
-    assert run.load_dataset().digest == dataset.digest
+    with pytest.warns(UserWarning, match="found unreadable"):
+        assert run.load_dataset().digest == dataset.digest
+
+
+def test_an_outage_is_not_noted_for_every_image(photos, tmp_path):
+    """A drive that goes away ends the run; when it is back, only what was passed over before that stays out."""
+    config = {
+        "space": "ofa_tiny", "dataset": "folder", "data_dir": str(photos), "validation": 2, "data_seed": 0,
+        "batch_size": 4, "stages": {name: {"epochs": 1} for name in STAGES},
+    }  # fmt: skip
+    _, dataset = open_experiment(tmp_path / "run", config)
+    shutil.move(photos / "train", photos / "away")
+    options = {"batch_size": 4, "resolutions": (16,), "augmentation": data.Augmentation(), "seed": 3}
+    with pytest.warns(UserWarning, match="passed over"), pytest.raises(InputError, match="is no accident"):
+        list(data.training_batches(dataset, steps=8, **options))
+    shutil.move(photos / "away", photos / "train")
+    assert len((tmp_path / "run" / "unreadable.jsonl").read_text().splitlines()) == 1
+    with pytest.warns(UserWarning, match="1 file left out"):
+        _, again = open_experiment(tmp_path / "run", config)
+    assert len(list(data.training_batches(again, steps=3, **options))) == 3
+
+
+def test_a_split_of_which_nothing_could_be_read(photos):
+    """It is told, whatever asks for its images."""
+    split = data.load("folder", photos).split("validation")
+    lost = dataclasses.replace(split, damaged=dict.fromkeys(split.indices.tolist(), "damaged"))
+    with pytest.raises(InputError, match=r"none of its \d+ images could be read before; replace them"):
+        lost.rows()
+
+
+def test_a_run_in_the_folder_of_its_photos_keeps_its_places(photos, tmp_path, monkeypatch):
+    """`--data_dir=.` is a path like any other: what was lost and then removed keeps its place."""
+    monkeypatch.chdir(photos)
+    victim = sorted((photos / "train" / "bee").iterdir())[3]
+    digest = data.load("folder", ".", validation=2).digest
+    victim.unlink()
+    with pytest.warns(UserWarning, match="found unreadable"):
+        assert data.load("folder", ".", validation=2, lost=[f"train/bee/{victim.name}"]).digest == digest
 
 
 def test_large_folders_are_not_decoded_whole(photos, monkeypatch):

@@ -89,7 +89,16 @@ def test_some_classes_of_a_network(photos):
     assert dataset.split("test").labels.tolist() == [2, 2, 4, 4, 4]
     assert "47 images of 4 of the 5 classes" in dataset.found()
     shutil.rmtree(photos / "validation")
+    assert data.load("folder", photos, classes=("dog", "ant", "cat")).class_names == ("dog", "ant", "cat")
     assert data.load("folder", photos, classes=("ant", "cat", "cow")).class_names == ("ant", "cat", "dog")
+
+
+def test_a_folder_that_would_not_be_read_is_refused(photos):
+    """Images are asked for twice, and only one of them could be meant."""
+    with pytest.raises(InputError, match="--dataset=digits has none; leave it out"):
+        data.load("digits", photos)
+    with pytest.raises(InputError, match=r"--data_dir=/tmp: .* is a folder itself; give one of them"):
+        data.load(str(photos), "/tmp")
 
 
 def test_former_names(photos):

@@ -7,7 +7,9 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import time
+import types
 
 import pytest
 
@@ -19,7 +21,7 @@ from ofa_tf.devices.phone import Phone
 from ofa_tf.devices.phone_lock import PhoneLock
 from ofa_tf.devices.phone_workers import output_of, outputs_of
 from ofa_tf.predictors import LatencyTable
-from ofa_tf.specialize import Target, TargetDevices, target_devices
+from ofa_tf.specialize import Target, TargetDevices, loop, target_devices
 from tests.phone.loopback_phone import LoopbackPhone
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -324,6 +326,24 @@ def test_targets_on_one_phone_share_its_table_and_its_turn(adb_server, twice, mo
     assert again.is_attached(twice.serial)
     assert again.is_attached(twice.other_serial)
     assert again.table(targets[2]).device == twice.serial_number
+
+
+def test_files_of_one_phone_wait_for_each_other(monkeypatch, tmp_path):
+    """Under two names it measures one after the other: a second measurement at once would find it locked."""
+    busy, together = threading.Lock(), []
+
+    def measure(work, bench):
+        together.append(not busy.acquire(blocking=False))
+        time.sleep(0.2)
+        busy.release()
+
+    monkeypatch.setattr(loop, "measure", measure)
+    monkeypatch.setattr(TargetDevices, "machine", lambda self, device: "one phone")
+    works = [types.SimpleNamespace(target=types.SimpleNamespace(device=name), is_to_make=False, is_to_measure=True)
+             for name in ("serial", "number")]  # fmt: skip
+    bench = TargetDevices(tmp_path)
+    assert set(map(id, loop._round(works, lambda calls: iter(calls), bench, beside=True))) == set(map(id, works))
+    assert together == [False, False]
 
 
 def test_devices_are_attached_by_their_numbers(adb_server, phone, monkeypatch):

@@ -10,7 +10,16 @@ from ofa_tf.common.locks import locked
 from ofa_tf.predictors import BlockLatency, LatencyTable, PairsFile
 from ofa_tf.spaces import costs
 from ofa_tf.spaces.population import distinct_blocks
-from ofa_tf.specialize import TargetResult, collect_pairs, learn_accuracies, learn_latencies, open_pairs
+from ofa_tf.specialize import (
+    TargetDevices,
+    TargetResult,
+    collect_pairs,
+    learn_accuracies,
+    learn_latencies,
+    open_pairs,
+)
+from ofa_tf.specialize.learning import is_of_run, learn
+from ofa_tf.training import Recipe, RunDirectory
 from tests.specialize.small import open_small, small_target
 
 
@@ -47,6 +56,33 @@ def test_measured_networks_correct_the_table(opened, table, tmp_path):
     # The same results again are nothing new, and what is right stays.
     assert learn_latencies(learned, space, networks, results) is learned
     assert len(networks.read_text().splitlines()) == 8
+
+
+def test_tables_of_one_name_are_two(opened, table, predictor, tmp_path):
+    """What was measured for one is kept apart from what was measured for another of the same name elsewhere."""
+    results = []
+    for folder, slower in (("a", 1.5), ("b", 3.0)):
+        path = tmp_path / folder / "int8.json"
+        path.parent.mkdir()
+        table.save(path)
+        for result in results_of(opened.net.space, table, 8, lambda sum_ms, slower=slower: float(slower * sum_ms)):
+            target = small_target(f"{folder}{len(results)}", limits={"latency_ms": 99}, latency_table=str(path))
+            measured = {"latency_ms": result.rounds[0]["measured"]["latency_ms"]}
+            results.append(dataclasses.replace(result, target=target, measured=measured))
+    bench = TargetDevices(tmp_path / "out" / "tables")
+    (tmp_path / "out" / "tables").mkdir(parents=True)
+    learn(tmp_path / "out", results, lambda target: predictor, None, bench, [].append)
+    learned = [LatencyTable.load(tmp_path / folder / "int8.json").correction.scale for folder in ("a", "b")]
+    assert learned == pytest.approx([1.5, 3.0], rel=0.01)
+
+
+def test_pairs_of_other_images_are_not_the_runs(opened, tmp_path):
+    """Accuracies on other images than the run's go beside the results: the run's own file stays of one kind."""
+    recipe = Recipe(stages={}, preprocessing=opened.evaluator.preprocessing)
+    run = RunDirectory(tmp_path, opened.net.space, {"digest": opened.dataset.digest}, recipe)
+    own = dataclasses.replace(opened, run=run)
+    assert is_of_run(own)
+    assert not is_of_run(dataclasses.replace(own, run=dataclasses.replace(run, dataset={"digest": "others"})))
 
 
 def test_a_right_table_is_left_alone(opened, table, tmp_path):

@@ -94,6 +94,17 @@ def test_what_was_measured_hot_is_said(monkeypatch, tmp_path, hot):
     ) == hot
 
 
+def test_a_table_of_other_files_is_told_once(tmp_path):
+    """Its predictions count, as nothing else is known, but not without a word; of its own kind nothing is said."""
+    told, path = [], tmp_path / "table.json"
+    LatencyTable("phone", "int8", 2, "folded-rows").save(path)
+    bench = TargetDevices(tmp_path, say=told.append)
+    other, same = (target(f"{count}", latency_table=str(path), threads=count) for count in (1, 2))
+    assert bench.table(other).device == bench.table(other).device == bench.table(same).device == "phone"
+    assert [text.split(":")[0] for text in told] == ["target 1"]
+    assert f"{path} counts as a table of threads 2, not 1" in told[0]
+
+
 def test_what_measures_on_phones_is_nothing_to_this_machine(monkeypatch, tmp_path):
     """One command has targets of both: this machine refuses what chooses the phones' delegate and benchmark_model."""
     asked, found = [], [Measurement("m", BlockLatency(1.0, None, 0.1, 50))] * 3

@@ -87,6 +87,8 @@ def test_mistakes_in_a_target(tmp_path, fields, says):
         ("goals: 1\ntargets: [{name: a, device: host, limits: {macs: 1}}]", "field goals is unknown"),
         ("defaults: 3\ntargets: [{name: a, device: host, limits: {macs: 1}}]", "defaults is int"),
         ("targets: [", "is not YAML or JSON"),
+        ("targets: [{name: a, device: x, limits: {macs: 1}, limits: {params: 1}}]", "'limits' occurs twice"),
+        ("targets: []\ntargets: []", "'targets' occurs twice"),
         ("targets: !!python/object/apply:os.getcwd []", "is not YAML or JSON"),
     ],
 )

@@ -123,6 +123,15 @@ def test_mistakes_in_training(tmp_path, photos):
     check_mistake(*train, "--stages=full,kernal", says="kernal", leaves=new)
     check_mistake(*train, "--config.batch_size=5000", says="batch_size", leaves=new)
     check_mistake(*train, "--config.holdout=30", says="holdout is called validation now", leaves=new)
+    check_mistake(*train, "--config.choices=3", says="choices is 3, expected fields such as choices.ks", leaves=new)
+    started = (*train, "--init_from=ofa_tiny", "--config.preprocessing.crop_fraction=1.0")
+    check_mistake(*started, says="--config.preprocessing.crop_fraction: --init_from decides it", leaves=new)
+    check_mistake(*train, "--teacher_resolution=96", says="says how a --teacher is asked", leaves=new)
+    check_mistake(
+        *("tools.finetune", "--supernet=x", "--arch=largest", "--precision=int8", f"--output={tmp_path / 'n.keras'}"),
+        says="--precision=int8: is that of the --tflite file",
+    )
+    check_mistake("tools.collect_accuracy", f"--run_dir={new}", "--workers=3", says="is for --ray_address")
     check_mistake("tools.train", says="run_dir")
 
 

@@ -106,3 +106,9 @@ def test_an_experiment_on_a_part_of_a_space(tmp_path):
     assert run.space.blocks(run.space.largest()) == whole.blocks(whole.arch(d=2, e=3, ks=5, r=32))
     with pytest.raises(InputError, match=r"ks is restricted to \[4\], it has \[3, 5\]"):
         open_experiment(tmp_path / "other", {**config, "choices": {"ks": (4,)}})
+    with pytest.raises(InputError, match="jit_compile is for one device, here are 2"):
+        open_experiment(tmp_path / "other", {**config, "jit_compile": True, "batch_size": 8}, replicas=2)
+    assert not (tmp_path / "other").exists()
+    # What other data sets have, and these have not.
+    run, _ = open_experiment(tmp_path / "none", {**config, "data_dir": None})
+    assert run.dataset["data_dir"] is None

@@ -135,4 +135,6 @@ def test_what_does_not_fit(digits):
         finetune(net.extract(net.space.arch(r=24)), digits, RECIPE)
     with pytest.raises(InputError, match="epochs is 0"):
         FinetuneRecipe(epochs=0)
+    with pytest.raises(InputError, match="momentum is 1, expected a number of at least 0 and below 1"):
+        FinetuneRecipe(momentum=1)
     assert FinetuneRecipe.from_config(RECIPE.to_config()) == RECIPE

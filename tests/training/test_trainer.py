@@ -1,12 +1,14 @@
 """A run: all stages, what it leaves, and that an interrupted one ends like an uninterrupted one."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 
 from ofa_tf.common import InputError, OfaError
+from ofa_tf.common.locks import locked
 from ofa_tf.data import SYMMETRIC, Augmentation, load
 from ofa_tf.training import Recipe, RunDirectory, StageRecipe, Trainer
 from ofa_tf.training.checkpoint import load_checkpoint, save_checkpoint
@@ -130,6 +132,40 @@ def test_delayed_keeps_its_momentum_over_the_end_of_a_process(tmp_path, digits):
     save_checkpoint(lost.run.stage_weights("full"), lost.net, {"stage": "full", "step": 6})
     with pytest.raises(InputError, match="optimizer slot 0 is missing"):
         Trainer(open_run(tmp_path / "lost", digits, **options), digits).train()
+
+
+def test_a_run_without_momentum(tmp_path, digits):
+    """A whole number as a command line gives it; channels are sorted without a memory of gradients."""
+    options = {"stages": {"full": StageRecipe(1, 0, 0.05), "all": StageRecipe(1, 0, 0.05)}, "schedule": "delayed"}
+    run = open_run(tmp_path / "run", digits, momentum=0, **options)
+    Trainer(run, digits).train()
+    assert run.finished_stages() == ["full", "all"]
+
+
+def test_one_process_trains_a_run(tmp_path, digits):
+    """A second one, which would write into the same logs, is told so."""
+    trainer = Trainer(open_run(tmp_path / "run", digits), digits)
+    said = f"{tmp_path / 'run'}: another process trains it"
+    with locked(tmp_path / "run" / ".lock", "held"), pytest.raises(InputError, match=re.escape(said)):
+        trainer.train()
+
+
+def test_images_that_moved_are_the_same(tmp_path, digits):
+    """A folder under another name goes on, and the run knows the new one; other images are refused as ever."""
+    path, dataset = (
+        tmp_path / "run",
+        {"dataset": "folder", "class_names": ["a", "b"], "digest": "1", "data_dir": "/old"},
+    )
+    recipe = open_run(tmp_path / "other", digits).recipe
+    known = {**dataset, "file_lengths": "2"}
+    RunDirectory.create(path, nano_space(), known, recipe)
+    moved = {**known, "data_dir": "/new"}
+    with pytest.warns(UserWarning, match="its images lay in /old, and are now in /new"):
+        RunDirectory.create(path, nano_space(), moved, recipe)
+    assert RunDirectory.open(path).dataset == RunDirectory.create(path, nano_space(), moved, recipe).dataset == moved
+    for other in ({**known, "file_lengths": "3"}, {**known, "file_lengths": ""}, {**known, "digest": "3"}):
+        with pytest.raises(InputError, match="holds a run with another dataset"):
+            RunDirectory.create(path, nano_space(), other, recipe)
 
 
 def test_channels_and_their_momentum_are_sorted_once(tmp_path, digits):
