@@ -62,10 +62,10 @@ def main(argv):
         except (OfaError, KeyboardInterrupt) as error:
             # The device is lost, a file cannot be run, or Ctrl-C; what was measured is written all the same.
             lost = error
-            errors.append(str(error))
+            errors += [str(error)] * isinstance(error, OfaError)
         versions = device.describe()
-    # A mistake before the first measurement leaves what an earlier command wrote there.
-    if _OUTPUT.value and (measured or not isinstance(lost, InputError)):
+    # A mistake or Ctrl-C before the first measurement leaves what an earlier command wrote there.
+    if _OUTPUT.value and (measured or not isinstance(lost, (InputError, KeyboardInterrupt))):
         result = {"unit": "ms", "device": _DEVICE.value, "threads": _THREADS.value, "versions": versions}
         models = {path: figures for path, figures in measured.items() if path not in baselines}
         known = [

@@ -34,12 +34,18 @@ def main(argv):
     from ofa_tf.common import InputError
     from ofa_tf.evaluation import Farm
     from ofa_tf.specialize import collect_pairs, evaluator_of
+    from ofa_tf.specialize.learning import is_of_run
 
     if flags.FLAGS["workers"].present and _RAY_ADDRESS.value is None:
         raise InputError(f"--workers={_WORKERS.value}: is for --ray_address; give that, too, or leave it out")
     opened = _SOURCE.open()
     if not _OUTPUT.value and opened.run is None:
         raise InputError("--output: with --supernet there is no run directory to write into; give the file of pairs")
+    if not _OUTPUT.value and not is_of_run(opened):
+        raise InputError(
+            f"--output: {opened.run.path}/accuracy.jsonl is for the run's last stage and its own images; give another "
+            f"file"
+        )
     path = _OUTPUT.value or opened.run.path / "accuracy.jsonl"
     farm = None
     if _RAY_ADDRESS.value is not None:

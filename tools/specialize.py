@@ -34,7 +34,7 @@ from absl import flags
 
 from ofa_tf.common import InputError, OfaError, as_called, cli
 from ofa_tf.common.form import PRECISIONS
-from ofa_tf.devices import device_flags
+from ofa_tf.devices import HOST, check_host, device_flags
 
 from . import limit_flags, source_flags
 
@@ -115,6 +115,9 @@ def main(argv):
     targets = [_one_target()] if _TARGETS.value is None else read_targets(_TARGETS.value)
     settings = device_flags.settings(_TABLE_ROUNDS.value or (8 if _PHOTOS.value is None else None))
     options = device_flags.options(threads=1, runs=1, seconds=0.0)
+    if all(target.device == HOST for target in targets):
+        # At once, before the supernet is opened.
+        check_host(options, settings)
     command = as_called(f"python -m tools.specialize {shlex.join(sys.argv[1:])}")
     source = _SOURCE.values()
     supernet = source["supernet"]

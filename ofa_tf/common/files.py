@@ -1,5 +1,6 @@
 """Reading and writing files so that a killed process leaves no half-written one, and a damaged one is named."""
 
+import collections
 import contextlib
 import errno
 import hashlib
@@ -138,7 +139,11 @@ def parse_yaml(text: str) -> Any:
             if isinstance(each, yaml.SequenceNode):
                 waiting += each.value
             elif isinstance(each, yaml.MappingNode):
-                _without_duplicates([(key.value, None) for key, _ in each.value if isinstance(key, yaml.ScalarNode)])
+                # The tag tells 1 from "1".
+                keys = [(key.tag, key.value) for key, _ in each.value if isinstance(key, yaml.ScalarNode)]
+                for (_, key), times in collections.Counter(keys).items():
+                    if times > 1:
+                        raise ValueError(f"{brief(key, 80)!r} occurs twice")
                 waiting += [value for _, value in each.value]
         return None if node is None else loader.construct_document(node)
     finally:

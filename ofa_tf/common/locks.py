@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import warnings
 from collections.abc import Iterator
 
 from ofa_tf.common.errors import InputError
@@ -30,4 +31,7 @@ def locked(path: str | os.PathLike, held: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(held) from None
+        except OSError as error:
+            # Some network drives know no locks.
+            warnings.warn(f"{path}: cannot be locked ({error.strerror}); start no second process here", stacklevel=3)
         yield

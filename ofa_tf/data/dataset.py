@@ -255,11 +255,12 @@ class Split:
         count = int(np.isin(self.indices, list(self.damaged)).sum())
         problem = f"{brief(self.describe(index))}: not a readable image ({reason}); expected {READABLE}"
         if count > max(1, int(MAX_DAMAGED_SHARE * len(self))) or count == len(self):
+            # What ends the run, a drive that went away perhaps, is no fault of this image.
+            del self.damaged[index]
             raise InputError(
                 f"{problem}. It is the {ordinal(count)} of {len(self)} images that cannot be read, and more than "
                 f"{MAX_DAMAGED_SHARE:.0%} after all were checked is no accident: replace or remove them"
             )
-        # Not before: what ends the run, a drive that went away perhaps, is no fault of this image.
         if self.noted is not None and self.folder:
             self.noted(f"{os.path.basename(self.folder)}/{self.identity(index)}")
         warnings.warn(f"{problem}; passed over ({count} of {len(self)} so far)", stacklevel=2)

@@ -169,19 +169,20 @@ def load(
     return _divided(source, validation, seed)
 
 
+def check_place(dataset: str | None, data_dir: str | os.PathLike | None) -> None:
+    """Raises `InputError` where a folder is given beside a data set that would be read from elsewhere."""
+    if data_dir and dataset is not None and (dataset == "digits" or os.sep in dataset):
+        where = "is in no folder" if dataset == "digits" else "is a folder itself"
+        raise InputError(f"--data_dir={data_dir}: --dataset={dataset} {where}; give one of them")
+
+
 def _read(
     dataset: str, data_dir: str | os.PathLike | None, lost: Collection[str], classes: Sequence[str] | None
 ) -> Source:
     if dataset == "digits":
-        if data_dir:
-            raise InputError(
-                f"--data_dir={data_dir}: --dataset=digits has none; leave it out, or give --dataset=folder"
-            )
         return read_digits()
     # A path, not the name of a set.
     if os.sep in dataset and os.path.isdir(os.path.expanduser(dataset)):
-        if data_dir and os.path.realpath(data_dir) != os.path.realpath(os.path.expanduser(dataset)):
-            raise InputError(f"--data_dir={data_dir}: --dataset={dataset} is a folder itself; give one of them")
         dataset, data_dir = "folder", os.path.expanduser(dataset)
     if dataset.lower().replace("_", "") not in ("folder", "imagefolder"):
         class_names, splits = tfds_parts(dataset, data_dir)

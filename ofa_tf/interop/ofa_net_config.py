@@ -89,7 +89,7 @@ def read_net_config(
             r=resolution,
         )
     except InputError as error:
-        raise InputError(f"{path}: {error}; give a net.config of this family") from error
+        raise InputError(f"{path}, at {resolution} pixels: {error}") from error
     return space, arch
 
 

@@ -62,21 +62,24 @@ def measure_finetuned(
     dataset = opened.dataset
     source = {"images": dataset.digest, "weights": weights_digest(packed.net), **resizing(opened.evaluator)}
     folder = path.parent / "baselines"
-    # What is trained is kept apart by what it was trained from and on.
-    trained = f"{title}-{hashlib.sha256(json.dumps(source).encode()).hexdigest()[:8]}"
+    epochs = max(2, round(_PASSES_SHARE * training_passes(len(dataset.split("train")))))
+    augmentation = opened.evaluator.augmentation.to_config()
+    # What is trained is kept apart by what it was trained from and on, and how.
+    digest = hashlib.sha256(json.dumps([source, epochs, augmentation]).encode()).hexdigest()
+    trained = f"{title}-{digest[:8]}"
     checkpoint, file = folder / f"{trained}.npz", folder / f"{trained}-{precision}.tflite"
     figures: dict[str, Any] = kept.get(key, {})
     test_data = dataset.split("test").content_digest if "test" in dataset.splits else None
     learned = figures.get("source") == source and file.exists()
     if learned and figures.get("test_data") == test_data:
         return
-    packed = dataclasses.replace(packed, augmentation=opened.evaluator.augmentation.to_config())
+    packed = dataclasses.replace(packed, augmentation=augmentation)
     native = of_packed(packed, dataset, title, opened.evaluator.preprocessing.resize)
     if not learned:
         folder.mkdir(exist_ok=True)
-        epochs = max(2, round(_PASSES_SHARE * training_passes(len(dataset.split("train")))))
         head = max(1, round(_HEAD_SHARE * epochs))
-        say(f"baseline {title}: {head} passes over the images for the classifier, {epochs - head} for all of it")
+        if not checkpoint.exists():
+            say(f"baseline {title}: {head} passes over the images for the classifier, {epochs - head} for all of it")
         # Kept, as files of other precisions and for other numbers of threads are made from it.
         training = {"epochs": epochs, "head_epochs": head, "seed": 0, "checkpoint": checkpoint, "keep": True}
         weights = finetuned_weights(native, arch, **training)

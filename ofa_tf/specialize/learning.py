@@ -26,7 +26,7 @@ from ofa_tf.predictors.latency_correction import MIN_NETWORKS
 from ofa_tf.spaces import Arch, Space
 from ofa_tf.specialize.opened import Opened, resizing
 from ofa_tf.specialize.target import Target
-from ofa_tf.specialize.target_devices import TargetDevices
+from ofa_tf.specialize.target_devices import TargetDevices, other_files
 from ofa_tf.specialize.target_result import NAMES, PREDICTOR, TargetResult
 from ofa_tf.training import weights_digest
 
@@ -49,6 +49,10 @@ def learn(
         table = bench.table(target)
         if not isinstance(table, LatencyTable) or is_ofa_latency_table(path):
             say(f"{path}: is no table of blocks that could be corrected")
+            continue
+        group = [result for result in group if not other_files(table, result.target)]
+        if not group:
+            say(f"{path}: not corrected by the measured files, which are of another kind than its own")
             continue
         name = path.stem
         if target.latency_table is not None:

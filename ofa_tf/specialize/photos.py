@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from ofa_tf.common import InputError, printable
-from ofa_tf.common.form import form_of
 from ofa_tf.data import ImageDataset, load
 from ofa_tf.data.load import TEST_FOLDERS, VALIDATION_FOLDERS
 from ofa_tf.data.names import label_facts
@@ -189,7 +188,7 @@ def _check_target(target: Target, space: Space) -> None:
         if "latency_ms" in target.limits and target.latency_table is not None:
             open_latency_predictor(os.fspath(target.latency_table))
         if target.quantization_aware_epochs:
-            check_form(form_of(target.precision, target.form, limits=target.limits))
+            check_form(target.file_form)
     except InputError as error:
         raise InputError(f"target {target.name}: {error}") from error
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from ofa_tf import interop
 from ofa_tf.common import InputError, OfaError
-from ofa_tf.common.form import form_of
 from ofa_tf.deploy import ExportReport, QuantizationRecipe
 from ofa_tf.deploy.micro_runtime import run_micro
 from ofa_tf.predictors import AccuracyPredictor
@@ -172,7 +171,7 @@ def _architecture(target: Target, predictor: AccuracyPredictor, table: LatencyPr
 def _search(
     target: Target, limits, predictor: AccuracyPredictor, table: LatencyPredictor | None, more: int = 0
 ) -> list[Candidate]:
-    constraints = constraints_of(limits, table=table, precision=target.precision, form=_form(target, table))
+    constraints = constraints_of(limits, table=table, precision=target.precision, form=target.form)
     found = evolutionary_search(
         predictor.space, predictor, constraints, seed=target.seed, resolutions=target.resolutions
     )
@@ -222,7 +221,7 @@ def _round(
             found = opened.evaluate(candidate.arch, split="validation", limit=target.images)
             evaluations[candidate.arch] = found.to_dict()
     candidates.sort(key=lambda candidate: -evaluations[candidate.arch]["top1"])
-    candidate, report = _exported(target, folder, opened, candidates, _form(target, table), say)
+    candidate, report = _exported(target, folder, opened, candidates, say)
     predicted = _predicted(predictor, candidate)
     measured = {"macs": predicted["macs"], "params": predicted["params"], "model_bytes": float(report.model_bytes)}
     if "peak_memory_bytes" in target.limits and importlib.util.find_spec("tflite_micro") is not None:
@@ -254,12 +253,12 @@ def _round(
 
 
 def _exported(
-    target: Target, folder: pathlib.Path, opened: Opened, candidates: Sequence[Candidate], form: str, say: Say
+    target: Target, folder: pathlib.Path, opened: Opened, candidates: Sequence[Candidate], say: Say
 ) -> tuple[Candidate, ExportReport]:
     """The file of the best candidate whose file does what the network does."""
     for number, candidate in enumerate(candidates, start=1):
         try:
-            return candidate, _export(target, folder, opened, candidate.arch, form, say)
+            return candidate, _export(target, folder, opened, candidate.arch, say)
         except InputError:
             raise
         except OfaError as error:
@@ -269,18 +268,13 @@ def _exported(
     raise AssertionError("a search without candidates")
 
 
-def _form(target: Target, table: LatencyPredictor | None) -> str:
-    """How a target's file is written: as it asks, else as those of the table, where they are of its precision."""
-    same = getattr(table, "precision", None) == target.precision
-    return form_of(target.precision, target.form, limits=target.limits, table_form=table.form if same else None)
-
-
-def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, form: str, say: Say) -> ExportReport:
+def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, say: Say) -> ExportReport:
     """Trains on where that was asked for, and writes the file."""
     path = folder / MODEL
     options = {"split": "validation", "limit": target.images, "threads": target.threads}
     if target.max_drop is not None:
         options["max_drop"] = target.max_drop
+    form = target.file_form
     # What is trained on is resumed only as what it was: of the same weights, for as many epochs.
     trained = [arch.to_dict(), opened.digests, target.finetune_epochs, target.quantization_aware_epochs, target.seed]
     if target.quantization_aware_epochs:

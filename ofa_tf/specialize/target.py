@@ -14,7 +14,7 @@ import yaml
 from ofa_tf.common import InputError, brief
 from ofa_tf.common.config import check_numbers, from_config, is_number, is_whole
 from ofa_tf.common.files import parse_yaml
-from ofa_tf.common.form import FORMS, PRECISIONS
+from ofa_tf.common.form import FORMS, PRECISIONS, form_of
 from ofa_tf.search.constraint import KINDS
 
 _NAME_LENGTH = 100
@@ -119,6 +119,11 @@ class Target:
 
     def _refuse(self, name: str, expected: str) -> None:
         raise InputError(f"{name} is {getattr(self, name)!r}, expected {expected}")
+
+    @property
+    def file_form(self) -> str:
+        """How its file is written, one of `FORMS`."""
+        return form_of(self.precision, self.form, limits=self.limits)
 
     @property
     def folder_name(self) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Hashable, Sequence
 
 from ofa_tf import devices
 from ofa_tf.common import InputError, OfaError, write_text
-from ofa_tf.common.form import form_of
 from ofa_tf.devices import BenchmarkOptions, Settings
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.spaces import Space
@@ -90,7 +89,7 @@ class TargetDevices:
         """Where the table is that predicts a target's latency."""
         if target.latency_table is not None:
             return pathlib.Path(target.latency_table)
-        conditions = f"{target.precision}_{_form(target)}_{target.threads}threads"
+        conditions = f"{target.precision}_{target.file_form}_{target.threads}threads"
         paths = [
             self._folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', f'{name}_{conditions}')}.json"
             for name in self._names.get(target.device, [target.device])
@@ -120,13 +119,7 @@ class TargetDevices:
                 f"mobile_bench.devices lists what is), or give its table"
             )
         table = open_latency_predictor(str(path))
-        # Of a regression nobody knows.
-        stated = {"precision": target.precision, "threads": target.threads}
-        others = [
-            f"{name} {getattr(table, name)}, not {own}"
-            for name, own in stated.items()
-            if getattr(table, name, own) != own
-        ]
+        others = other_files(table, target)
         if others and target.name not in self._told:
             self._told.add(target.name)
             self._say(
@@ -175,7 +168,7 @@ class TargetDevices:
         return devices.open(target.device, options, settings)
 
     def _build(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
-        options = {"resolutions": sides, "form": _form(target)}
+        options = {"resolutions": sides, "form": target.file_form}
         with self._open(target, _TABLE_RUNS, _TABLE_SECONDS) as device:
             table = device.build_table(space, target.precision, path, **options)
             # On phones whole networks cost minutes: there the file's own measurement decides.
@@ -207,5 +200,8 @@ class TargetDevices:
         return statistics.median(measurement.latency.median_ms for measurement in measurements)
 
 
-def _form(target: Target) -> str:
-    return form_of(target.precision, target.form, limits=target.limits)
+def other_files(table: LatencyPredictor, target: Target) -> list[str]:
+    """In what the files that a table is of differ from a target's; of a regression nobody knows."""
+    own = {"precision": target.precision, "form": target.file_form, "threads": target.threads}
+    stated = {name: getattr(table, name, value) for name, value in own.items()}
+    return [f"{name} {stated[name]}, not {own[name]}" for name in own if stated[name] != own[name]]

@@ -30,6 +30,7 @@ class RunDirectory:
     - `run.json`: space, dataset and recipe;
     - `metrics.jsonl`: a line per epoch and per evaluated sub-network, the split named in each;
     - `timing.jsonl`: a line per epoch with seconds, images per second and the number of devices;
+    - `.training.lock`: held by the process that trains it;
     - `unreadable.jsonl`: a line per image that was found to be damaged during the run, if any;
     - `tensorboard/<stage>/`: the figures of both, for TensorBoard;
     - `checkpoints/<stage>-<step>.npz`: the last states inside the stage that is running, to resume from;
@@ -88,18 +89,18 @@ class RunDirectory:
             if old.dataset == dataset or not _moved(old.dataset, dataset):
                 return old
             warnings.warn(
-                f"{path}: its images lay in {old.dataset['data_dir']}, and are now in {dataset['data_dir']}",
+                f"{path}: its images lay in {_place(old.dataset)}, and are now in {_place(dataset)}",
                 stacklevel=3,
             )
-            new = dataclasses.replace(old, dataset=dataset)
-            new._write()
-            return new
+            # Written by the process that trains it.
+            return dataclasses.replace(old, dataset=dataset)
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file, expected a folder for the run; give another --run_dir")
-        new._write()
+        new.write()
         return new
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Writes the description."""
         description = {
             "space": self.space.to_config(),
             "dataset": self.dataset,
@@ -182,6 +183,9 @@ class RunDirectory:
         others = dataset is not None or data_dir is not None or validation is not None
         if data_dir is None and dataset in (None, self.dataset["dataset"]):
             data_dir = self.dataset.get("data_dir")
+        elif dataset is None and os.sep in self.dataset["dataset"]:
+            # The run's set is a folder, and another one is given.
+            dataset = "folder"
         arguments = {
             "seed": self.dataset.get("seed", 0),
             "known": self.dataset,
@@ -268,10 +272,18 @@ def remembering(path: str | os.PathLike, dataset: ImageDataset) -> ImageDataset:
 
 
 def _moved(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether the very images lie elsewhere: the same names, classes and lengths in another folder."""
-    places = [dataset.get("data_dir") for dataset in (before, now)]
-    same = all(before.get(name) == now.get(name) for name in ("digest", "file_lengths"))
-    return same and bool(before.get("file_lengths")) and all(places) and places[0] != places[1]
+    """Whether the very images lie elsewhere: the same names, classes and lengths in another folder.
+
+    Lengths are unknown now where the run met damaged images.
+    """
+    places = [_place(dataset) for dataset in (before, now)]
+    lengths = before.get("file_lengths"), now.get("file_lengths")
+    same = before.get("digest") == now.get("digest") and lengths[0] and lengths[1] in ("", lengths[0])
+    return bool(same and all(places)) and places[0] != places[1]
+
+
+def _place(dataset: dict[str, Any]) -> str | None:
+    return dataset["dataset"] if os.sep in dataset["dataset"] else dataset.get("data_dir")
 
 
 def _comparable(*datasets: dict[str, Any]) -> list[dict[str, Any]]:
@@ -279,7 +291,7 @@ def _comparable(*datasets: dict[str, Any]) -> list[dict[str, Any]]:
     of images that have only moved."""
     left_out = {"file_lengths"} if not all(dataset.get("file_lengths") for dataset in datasets) else set()
     if _moved(*datasets):
-        left_out.add("data_dir")
+        left_out |= {"dataset", "data_dir"}
     return [{name: value for name, value in dataset.items() if name not in left_out} for dataset in datasets]
 
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -186,7 +186,7 @@ class Trainer:
         last = max(find_stage(self.stages, name) for name in wanted)
         # Looked up once: afterwards, other workers write.
         finished = self.run.finished_stages()
-        with self._stop, self._alone():
+        with self._stop, self._alone(any(name not in finished for name in wanted)):
             for index, stage in enumerate(self.stages[: last + 1]):
                 if stage.name in finished:
                     load_checkpoint(self.run.stage_weights(stage.name), self.net)
@@ -200,12 +200,18 @@ class Trainer:
                     self.teacher.load_state(self.net.state())
         return self.net
 
-    def _alone(self) -> contextlib.AbstractContextManager:
+    @contextlib.contextmanager
+    def _alone(self, trains: bool) -> Iterator[None]:
         """Held while the run is trained: two processes would write into the same logs and checkpoints."""
-        if not self.cluster.is_chief:
-            return contextlib.nullcontext()
+        if not (trains and self.cluster.is_chief):
+            yield
+            return
         held = f"{self.run.path}: another process trains it; wait for its end, or give another folder"
-        return locked(self.run.path / ".lock", held)
+        with locked(self.run.path / ".training.lock", held):
+            if RunDirectory.open(self.run.path).dataset != self.run.dataset:
+                # Its images have moved.
+                self.run.write()
+            yield
 
     def _run_stage(self, index: int, stage: Stage, evaluate: Evaluate | None, on_step: OnStep) -> None:
         recipe, curve = self.recipe, self._curves[index]

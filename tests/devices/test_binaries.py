@@ -137,7 +137,13 @@ def test_benchmark_keeps_what_was_measured_before_an_interruption(tmp_path):
         _, stderr = process.communicate(timeout=100)
     assert (process.returncode, stderr) == (130, "python -m mobile_bench.benchmark: interrupted\n")
     assert first.startswith(f"{paths[0]}: ")
-    assert set(json.loads(output.read_text())["models"]) == {str(paths[0])}
+    kept = output.read_text()
+    assert set(json.loads(kept)["models"]) == {str(paths[0])}
+    # Before there is anything to keep, what a former command wrote stays.
+    at_once = ENDLESS.replace("len(seen) == 2", "seen").replace("raise InputError", "raise KeyboardInterrupt")
+    again = [sys.executable, "-c", at_once, *command[3:], f"--output={output}"]
+    assert subprocess.run(again, cwd=ROOT, capture_output=True, timeout=100, check=False).returncode == 130
+    assert output.read_text() == kept
 
 
 def test_microcontroller_judges_files(tmp_path):

@@ -130,7 +130,7 @@ def test_files_that_are_no_such_table(tmp_path):
         ("- 1\n", "holds list"),
         (
             whole + whole.split("\n")[0] + " {count: 1, mean: 1.0, std: 0.1}\n",
-            r"224_lookup_table\.yaml: .* occurs 2 times",
+            r"224_lookup_table\.yaml: .* occurs twice",
         ),
         ("a: [", "cannot be read as YAML"),
         ("!!python/object/apply:os.system ['true']\n", "cannot be read as YAML"),

@@ -66,7 +66,10 @@ def test_tables_of_one_name_are_two(opened, table, predictor, tmp_path):
         path.parent.mkdir()
         table.save(path)
         for result in results_of(opened.net.space, table, 8, lambda sum_ms, slower=slower: float(slower * sum_ms)):
-            target = small_target(f"{folder}{len(results)}", limits={"latency_ms": 99}, latency_table=str(path))
+            limits = {"latency_ms": 99}
+            target = small_target(
+                f"{folder}{len(results)}", limits=limits, latency_table=str(path), precision="float32", form="fused"
+            )
             measured = {"latency_ms": result.rounds[0]["measured"]["latency_ms"]}
             results.append(dataclasses.replace(result, target=target, measured=measured))
     bench = TargetDevices(tmp_path / "out" / "tables")
@@ -74,6 +77,12 @@ def test_tables_of_one_name_are_two(opened, table, predictor, tmp_path):
     learn(tmp_path / "out", results, lambda target: predictor, None, bench, [].append)
     learned = [LatencyTable.load(tmp_path / folder / "int8.json").correction.scale for folder in ("a", "b")]
     assert learned == pytest.approx([1.5, 3.0], rel=0.01)
+    # Files of another precision say nothing of it.
+    int8 = [dataclasses.replace(it, target=dataclasses.replace(it.target, precision="int8")) for it in results[:8]]
+    told = []
+    learn(tmp_path / "out", int8, lambda target: predictor, None, bench, told.append)
+    assert any("another kind than its own" in text for text in told)
+    assert LatencyTable.load(tmp_path / "a" / "int8.json").correction.scale == learned[0]
 
 
 def test_pairs_of_other_images_are_not_the_runs(opened, tmp_path):
@@ -83,6 +92,8 @@ def test_pairs_of_other_images_are_not_the_runs(opened, tmp_path):
     own = dataclasses.replace(opened, run=run)
     assert is_of_run(own)
     assert not is_of_run(dataclasses.replace(own, run=dataclasses.replace(run, dataset={"digest": "others"})))
+    stretched = dataclasses.replace(recipe, preprocessing=dataclasses.replace(recipe.preprocessing, resize="stretch"))
+    assert not is_of_run(dataclasses.replace(own, run=dataclasses.replace(run, recipe=stretched)))
 
 
 def test_a_right_table_is_left_alone(opened, table, tmp_path):
@@ -93,7 +104,6 @@ def test_a_right_table_is_left_alone(opened, table, tmp_path):
 
 def test_evaluated_networks_extend_the_pairs(opened, tmp_path):
     """Those of these weights and images, once each."""
-    opened = opened
     arch = opened.net.space.smallest()
     evaluated = [{"arch": arch.to_dict(), "top1": 0.5, "top5": 0.9, "images": 50, "split": "validation"}]
     result = TargetResult(small_target(), "verified", opened.digests, arch, evaluated=evaluated)

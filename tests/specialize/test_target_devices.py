@@ -1,6 +1,7 @@
 """Tables and measurements for targets: what one target asks for, or breaks, costs no other its table."""
 
 import contextlib
+import dataclasses
 import types
 
 import pytest
@@ -99,10 +100,12 @@ def test_a_table_of_other_files_is_told_once(tmp_path):
     told, path = [], tmp_path / "table.json"
     LatencyTable("phone", "int8", 2, "folded-rows").save(path)
     bench = TargetDevices(tmp_path, say=told.append)
-    other, same = (target(f"{count}", latency_table=str(path), threads=count) for count in (1, 2))
-    assert bench.table(other).device == bench.table(other).device == bench.table(same).device == "phone"
-    assert [text.split(":")[0] for text in told] == ["target 1"]
+    same = target("same", latency_table=str(path), threads=2)
+    others = [target("others", latency_table=str(path), threads=1), dataclasses.replace(same, name="f", form="fused")]
+    assert [bench.table(it).device for it in (same, *others, *others)] == ["phone"] * 5
+    assert [text.split(":")[0] for text in told] == ["target others", "target f"]
     assert f"{path} counts as a table of threads 2, not 1" in told[0]
+    assert "form folded-rows, not fused" in told[1]
 
 
 def test_what_measures_on_phones_is_nothing_to_this_machine(monkeypatch, tmp_path):

@@ -1,8 +1,10 @@
 """A run: all stages, what it leaves, and that an interrupted one ends like an uninterrupted one."""
 
 import json
+import os
 import re
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ import pytest
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.common.locks import locked
 from ofa_tf.data import SYMMETRIC, Augmentation, load
-from ofa_tf.training import Recipe, RunDirectory, StageRecipe, Trainer
+from ofa_tf.training import Recipe, RunDirectory, StageRecipe, Trainer, open_experiment
 from ofa_tf.training.checkpoint import load_checkpoint, save_checkpoint
+from tests.data.image_files import write_folder
 from tests.micro import nano_net, nano_space
 from tests.training.scalars import scalars
 
@@ -135,7 +138,7 @@ def test_delayed_keeps_its_momentum_over_the_end_of_a_process(tmp_path, digits):
 
 
 def test_a_run_without_momentum(tmp_path, digits):
-    """A whole number as a command line gives it; channels are sorted without a memory of gradients."""
+    """A whole number as a command line gives it: also the stage that sorts channels, and their memory, is trained."""
     options = {"stages": {"full": StageRecipe(1, 0, 0.05), "all": StageRecipe(1, 0, 0.05)}, "schedule": "delayed"}
     run = open_run(tmp_path / "run", digits, momentum=0, **options)
     Trainer(run, digits).train()
@@ -146,8 +149,40 @@ def test_one_process_trains_a_run(tmp_path, digits):
     """A second one, which would write into the same logs, is told so."""
     trainer = Trainer(open_run(tmp_path / "run", digits), digits)
     said = f"{tmp_path / 'run'}: another process trains it"
-    with locked(tmp_path / "run" / ".lock", "held"), pytest.raises(InputError, match=re.escape(said)):
+    lock = tmp_path / "run" / ".training.lock"
+    with locked(lock, "held"), pytest.raises(InputError, match=re.escape(said)):
         trainer.train()
+
+    def on_step(*_):
+        with pytest.raises(InputError, match="held"), locked(lock, "held"):
+            pass
+
+    trainer.train(["full"], on_step=on_step)
+    # What is finished is only read, which needs no lock, and it was let go.
+    with locked(lock, "held"):
+        trainer.train(["full"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_is_saved_and_resumed(tmp_path, digits, finished, number):
+    """Ctrl-C or SIGTERM ends the run after its step, saved there; the rest ends like a run that was not stopped."""
+    trainer = Trainer(open_run(tmp_path / "run", digits), digits)
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+
+    def on_step(stage, done, steps):
+        if (stage, done) == ("full", 2):
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(SystemExit) as left:
+        trainer.train(on_step=on_step)
+    assert left.value.code == 128 + number
+    assert [path.name for path in trainer.run.checkpoints()] == ["full-000000002.npz"]
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    resumed = Trainer(open_run(tmp_path / "run", digits), digits).train(["full"])
+    whole = nano_net()
+    load_checkpoint(finished[0].stage_weights("full"), whole)
+    for name, value in resumed.state().items():
+        np.testing.assert_allclose(value, whole.state()[name], atol=1e-4, err_msg=name)
 
 
 def test_images_that_moved_are_the_same(tmp_path, digits):
@@ -159,13 +194,36 @@ def test_images_that_moved_are_the_same(tmp_path, digits):
     recipe = open_run(tmp_path / "other", digits).recipe
     known = {**dataset, "file_lengths": "2"}
     RunDirectory.create(path, nano_space(), known, recipe)
-    moved = {**known, "data_dir": "/new"}
-    with pytest.warns(UserWarning, match="its images lay in /old, and are now in /new"):
-        RunDirectory.create(path, nano_space(), moved, recipe)
-    assert RunDirectory.open(path).dataset == RunDirectory.create(path, nano_space(), moved, recipe).dataset == moved
-    for other in ({**known, "file_lengths": "3"}, {**known, "file_lengths": ""}, {**known, "digest": "3"}):
+    for place in (
+        {"data_dir": "/new"},
+        {"data_dir": "/new", "file_lengths": ""},
+        {"dataset": "/new", "data_dir": None},
+    ):
+        with pytest.warns(UserWarning, match="its images lay in /old, and are now in /new"):
+            run = RunDirectory.create(path, nano_space(), {**known, **place}, recipe)
+        assert run.dataset == {**known, **place}
+        assert RunDirectory.open(path).dataset == known, "it is written by who trains, and not before"
+    for other in ({**known, "file_lengths": "3"}, {**known, "data_dir": "/new", "digest": "3"}):
         with pytest.raises(InputError, match="holds a run with another dataset"):
             RunDirectory.create(path, nano_space(), other, recipe)
+
+
+def test_a_moved_folder_of_photos(tmp_path):
+    """What a user does: train, rename the folder, resume. The run then knows where its photos are."""
+    write_folder(tmp_path / "old" / "train", {"ant": 12, "bee": 12})
+    config = {
+        "space": "ofa_tiny", "dataset": "folder", "validation": 2, "data_seed": 0, "batch_size": 4,
+        "resolutions": (16,), "stages": {"full": {"epochs": 1}, "kernel": {"epochs": 1}},
+    }  # fmt: skip
+    run, dataset = open_experiment(tmp_path / "run", {**config, "data_dir": str(tmp_path / "old")})
+    Trainer(run, dataset, event_files=False).train(["full"])
+    (tmp_path / "old").rename(tmp_path / "new")
+    with pytest.warns(UserWarning, match="are now in"):
+        run, dataset = open_experiment(tmp_path / "run", {**config, "data_dir": str(tmp_path / "new")})
+    Trainer(run, dataset, event_files=False).train()
+    again = RunDirectory.open(tmp_path / "run")
+    assert again.load_dataset().digest == dataset.digest
+    assert again.finished_stages() == ["full", "kernel"]
 
 
 def test_channels_and_their_momentum_are_sorted_once(tmp_path, digits):
@@ -356,16 +414,16 @@ def test_damaged_checkpoints_are_named(tmp_path, finished):
     run = RunDirectory.open(tmp_path / "run")
     path = run.stage_weights("depth1")
     whole = path.read_bytes()
-    net = nano_net()
-    before = net.state()
     for damaged in (whole[: len(whole) // 2], whole[:10], b"", bytes(100), whole[:500] + bytes(50) + whole[550:]):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"depth1\.npz") as caught:
             run.load_supernet()
         assert "\n" not in str(caught.value)
     path.write_bytes(whole)
+    net = nano_net(e=(2, 3))
+    before = net.state()
     with pytest.raises(InputError, match="another space"):
-        load_checkpoint(path, nano_net(e=(2, 3)))
+        load_checkpoint(path, net)
     for name, value in net.state().items():
         np.testing.assert_array_equal(value, before[name])
     np.savez(path, other=np.zeros(3))
