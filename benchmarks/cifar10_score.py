@@ -47,6 +47,7 @@ def main(argv):
     import json
 
     from benchmarks.cifar10_config import get_config
+    from ofa_tf import spaces
     from ofa_tf.common import InputError, write_json
     from ofa_tf.specialize import open_source
     from ofa_tf.training import Recipe
@@ -55,9 +56,14 @@ def main(argv):
     opened = open_source(_RUN_DIR.value, data_dir=_DATA_DIR.value)
     if not _OVERRIDES.value:
         planned = Recipe.from_config({name: it for name, it in config.items() if name not in _NOT_OF_THE_RECIPE})
-        if planned != opened.run.recipe:
+        choices = {name: tuple(values) for name, values in config.get("choices", {}).items()}
+        planned_space = spaces.get(config["space"]).restricted(**choices).replace(num_classes=10)
+        planned_split = config["validation"], config["data_seed"]
+        found = opened.run.recipe, opened.run.space, tuple(opened.run.dataset[name] for name in ("validation", "seed"))
+        if (planned, planned_space, planned_split) != found:
             raise InputError(
-                f"--run_dir={_RUN_DIR.value}: its recipe is not that of --row={_ROW.value}; give its own run"
+                f"--run_dir={_RUN_DIR.value}: its recipe, space or validation split is not that of --row={_ROW.value}; "
+                f"give its own run"
             )
     space, seconds = opened.net.space, [line["seconds"] for line in opened.run.read_log("timing")]
     subnets = []

@@ -28,7 +28,7 @@ def main(argv):
     del argv
     import numpy as np
 
-    from ofa_tf.common import read_json, write_json
+    from ofa_tf.common import InputError, read_json, write_json
     from ofa_tf.search import Constraint, pareto_search
     from ofa_tf.specialize import export_subnet, open_accuracy_predictor, open_source, train_quantized
 
@@ -39,7 +39,10 @@ def main(argv):
     front = pareto_search(space, predictor, [limit], seed=0).candidates
     costs = np.log([point.costs["macs"] for point in front])
     places = [int(np.abs(costs - cost).argmin()) for cost in np.linspace(costs[0], costs[-1], _COUNT.value)]
-    rows = read_json(_OUTPUT.value)["rows"] if pathlib.Path(_OUTPUT.value).exists() else []
+    known = read_json(_OUTPUT.value) if pathlib.Path(_OUTPUT.value).exists() else {"rows": [], **opened.digests}
+    if {name: known.get(name) for name in opened.digests} != dict(opened.digests):
+        raise InputError(f"--output={_OUTPUT.value}: is of other weights or images; remove it, or give another file")
+    rows = known["rows"]
     for number, place in enumerate(places):
         arch = front[place].arch
         for kind in _KINDS.value:
@@ -64,7 +67,7 @@ def main(argv):
                     **{name: report[name] for name in kept},
                 }
             )
-            write_json(_OUTPUT.value, {"space": space.name, "split": "validation", "rows": rows})
+            write_json(_OUTPUT.value, {"space": space.name, "split": "validation", **opened.digests, "rows": rows})
             print(
                 f"{number} {space.count_macs(arch) / 1e6:.1f} million MACs at {arch.r}, {kind}: "
                 f"{100 * report['tflite_top1']:.1f}%, in Keras {100 * report['keras_top1']:.1f}%",

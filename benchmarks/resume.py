@@ -3,8 +3,9 @@
     python -m benchmarks.resume --output=benchmarks/results/resume.json
 
 Trains the digits for a few epochs of three stages with `--deterministic`, once to its end, and ten times with a SIGKILL
-at a random moment (again and again, until a run reaches its end). Weights of the last stage and `metrics.jsonl` are
-compared byte by byte. Takes a quarter of an hour on two cores.
+at a random moment, up to --kills times before it is left to reach its end; a kill that comes before the first
+checkpoint begins the run anew. Weights of all stages and `metrics.jsonl` are compared byte by byte. Takes a quarter of
+an hour on two cores.
 """
 
 import pathlib

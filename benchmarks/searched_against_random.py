@@ -3,9 +3,9 @@
     python -m benchmarks.searched_against_random --run_dir=RUN --pairs=RUN/accuracy.jsonl --output=search.json
 
 A predictor is fitted to the pairs (tools.collect_accuracy). At each limit the searched sub-network with the best
-prediction is calibrated and evaluated, and so are 30 random ones within the limit. The best of those on the validation
-split is a maximum that nobody could choose beforehand without 30 evaluations; the one that the predictor would choose
-stands beside it.
+prediction is calibrated and evaluated, and so are --count random ones within the limit. The best of those on the
+validation split is a maximum that nobody could choose beforehand without as many evaluations; the one that the
+predictor would choose stands beside it.
 """
 
 from absl import flags
