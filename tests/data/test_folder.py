@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ofa_tf import data
-from ofa_tf.common import InputError
+from ofa_tf.common import InputError, OfaError
 from ofa_tf.data import folder as folder_module
+from ofa_tf.data import left_out
 from ofa_tf.training import open_experiment
 from tests.data.image_files import encoded, gradient, write_folder
 from tests.data.mixed_folders import DAMAGES, ENDINGS, OTHERS, image, write_mixed_folder
@@ -161,6 +162,20 @@ def test_a_long_list_is_kept_in_a_file(photos):
     assert str(path) in told
     assert len(told) < 1600
     assert len(path.read_text(encoding="utf-8").splitlines()) == 20
+
+
+def test_a_list_that_cannot_be_kept_costs_nothing(photos, monkeypatch):
+    """A full disk at home ends no training: the names are told instead."""
+    for number in range(60):
+        (photos / "train" / "bee" / f"a long name of a photo {number:03}.jpg").write_bytes(JPEG if number % 6 else b"")
+        (photos / "train" / "ant" / f"a long name of a photo {number:03}.jpg").write_bytes(JPEG if number % 6 else b"")
+
+    def full(*_):
+        raise OfaError("no space is left on the device")
+
+    monkeypatch.setattr(left_out, "write_text", full)
+    _, told = opened(photos)
+    assert told.count("a long name of a photo") == 20
 
 
 @pytest.mark.parametrize("then", ["removed", "left"])

@@ -80,6 +80,8 @@ def test_collection_draws_prefixes_and_skips_what_is_known(evaluator):
     assert len(set(archs)) == 12
     assert archs[0] == space.largest()
     assert space.smallest() in archs[:4]
+    with pytest.warns(UserWarning, match="1 different sub-networks were drawn, 5 were asked for"):
+        assert draw_architectures(space.restricted(ks=(3,), e=(2,), d=(1,), r=(16,)), 5, seed=0)
     # Widths are a choice, too.
     wide = spaces.get("ofa_resnet50")
     assert wide.smallest() in draw_architectures(wide, 60, seed=0)

@@ -13,6 +13,7 @@ import pytest
 import ofa_tf
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.deploy import Runner
+from ofa_tf.devices import BenchmarkOptions
 from ofa_tf.specialize import MODEL, TargetDevices, TargetResult, loop, open_source, rounds
 from tests.micro import micro_space
 from tests.specialize.small import MacsAccuracy, MacsLatency, small_target
@@ -125,8 +126,14 @@ def test_finished_targets_are_known(run, devices, opened, tmp_path, monkeypatch)
     away = small_target(device="away", limits={"latency_ms": 3})
     assert run(away)["small"].status == "exported"
     assert not is_done_again(away)
+    state = path.with_name("finetune_x.checkpoint.npz")
+    state.write_bytes(b"of a training that a next round would go on from")
     devices["away"] = 2.0
     assert run(away)["small"].status == "verified"
+    assert not state.exists()
+    spelled = dataclasses.replace(away, latency_table="tables/t.json")
+    assert is_done_again(spelled)
+    assert not is_done_again(dataclasses.replace(spelled, latency_table=os.path.abspath("tables/t.json")))
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(run, devices, monkeypatch):
@@ -154,6 +161,16 @@ def test_what_no_single_target_can_be_blamed_for(opened, predictor, tmp_path):
         ofa_tf.specialize(opened, targets=[], predictor=predictor, output=tmp_path)
     with pytest.raises(InputError, match="images, dataset or resize are given, and a supernet"):
         ofa_tf.specialize(opened, limits={"macs": 1e6}, images=tmp_path, output=tmp_path)
+    with pytest.raises(InputError, match="images is given, and no supernet or photos that it is for"):
+        ofa_tf.specialize(limits={"macs": 1e6}, images=tmp_path, predictor=predictor, output=tmp_path)
+    with pytest.raises(InputError, match="--delegate: is for phones and computers by ssh"):
+        ofa_tf.specialize(
+            opened,
+            targets=[small_target()],
+            predictor=predictor,
+            output=tmp_path,
+            options=BenchmarkOptions(delegate="gpu"),
+        )
     with pytest.raises(InputError, match=r"none\.npz: no such file"):
         ofa_tf.specialize(opened, limits={"macs": 1e6}, predictor=tmp_path / "none.npz", output=tmp_path)
     with pytest.raises(InputError, match=r"limits is \{\}, expected at least one of"):

@@ -100,6 +100,8 @@ def test_a_description_is_an_architecture_of_ones_own_supernet(tmp_path):
     with pytest.raises(InputError, match=r"says no image size.* give --resolution"):
         read_arch(own, str(alone))
     assert read_arch(own, str(alone), 160).r == 160
+    with pytest.raises(InputError, match=r"net\.config, at 160 pixels: .*ks"):
+        read_arch(own.restricted(ks=(3,)), str(alone), 160)
     with pytest.raises(InputError, match="has stages of"):
         read_arch(spaces.get("ofa_tiny"), str(file))
     assert read_specialized(str(file)).arch == net.arch
