@@ -80,6 +80,36 @@ def test_watchdog_ends_a_process_that_waits():
     assert Watchdog(1.0).limit_s == 1.0
 
 
+LOST_AND_STUCK = """
+import time
+import tensorflow as tf
+from ofa_tf.common import OfaError
+from ofa_tf.training import Cluster
+from ofa_tf.training.watchdog import Watchdog
+class Soon(Watchdog):
+    def leave_within(self, seconds):
+        assert seconds == 10
+        super().leave_within(1.0)
+try:
+    with Cluster(watchdog=Soon(60.0)).waiting("the step"):
+        raise tf.errors.UnavailableError(None, None, "the other one is gone")
+except OfaError as error:
+    print(error, flush=True)
+time.sleep(60)
+print("still here")
+"""
+
+
+def test_a_lost_worker_is_told_and_what_then_hangs_is_ended():
+    """One line says who was lost; the end of the process, which would wait for the lost one, does not take forever."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOST_AND_STUCK], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert "the step: another worker was lost (UnavailableError: the other one is gone)" in done.stdout
+    assert "still here" not in done.stdout
+    assert done.returncode == 1
+
+
 def test_watchdog_ends_a_process_whose_threads_cannot_run():
     """TensorFlow makes a cluster without letting go of the interpreter: the message comes from outside then."""
     code = f"import ctypes\n{WATCHDOG}with Watchdog(1.0).limit('making the cluster'): ctypes.PyDLL(None).sleep(60)\n"
