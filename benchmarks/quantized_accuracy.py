@@ -39,9 +39,12 @@ def main(argv):
     front = pareto_search(space, predictor, [limit], seed=0).candidates
     costs = np.log([point.costs["macs"] for point in front])
     places = [int(np.abs(costs - cost).argmin()) for cost in np.linspace(costs[0], costs[-1], _COUNT.value)]
-    known = read_json(_OUTPUT.value) if pathlib.Path(_OUTPUT.value).exists() else {"rows": [], **opened.digests}
-    if {name: known.get(name) for name in opened.digests} != dict(opened.digests):
-        raise InputError(f"--output={_OUTPUT.value}: is of other weights or images; remove it, or give another file")
+    known = read_json(_OUTPUT.value) if pathlib.Path(_OUTPUT.value).exists() else {"rows": [], "of": opened.digests}
+    if known.get("of") != opened.digests:
+        raise InputError(
+            f"--output={_OUTPUT.value}: is of other weights or images, or does not say of which; remove it, or give "
+            f"another file"
+        )
     rows = known["rows"]
     for number, place in enumerate(places):
         arch = front[place].arch
@@ -67,7 +70,7 @@ def main(argv):
                     **{name: report[name] for name in kept},
                 }
             )
-            write_json(_OUTPUT.value, {"space": space.name, "split": "validation", **opened.digests, "rows": rows})
+            write_json(_OUTPUT.value, {"space": space.name, "split": "validation", "of": opened.digests, "rows": rows})
             print(
                 f"{number} {space.count_macs(arch) / 1e6:.1f} million MACs at {arch.r}, {kind}: "
                 f"{100 * report['tflite_top1']:.1f}%, in Keras {100 * report['keras_top1']:.1f}%",

@@ -62,7 +62,6 @@ def main(argv):
         except (OfaError, KeyboardInterrupt) as error:
             # The device is lost, a file cannot be run, or Ctrl-C; what was measured is written all the same.
             lost = error
-            errors += [str(error)] * isinstance(error, OfaError)
         versions = device.describe()
     # A mistake or Ctrl-C before the first measurement leaves what an earlier command wrote there.
     if _OUTPUT.value and (measured or not isinstance(lost, (InputError, KeyboardInterrupt))):
@@ -76,6 +75,8 @@ def main(argv):
         write_json(_OUTPUT.value, {**result, "models": models, "baselines": known})
     if isinstance(lost, KeyboardInterrupt):
         raise lost
+    if lost is not None:
+        errors.append(str(lost))
     if errors:
         raise (InputError if isinstance(lost, InputError) else OfaError)("; ".join(errors))
 

@@ -43,8 +43,8 @@ def main(argv):
         raise InputError("--output: with --supernet there is no run directory to write into; give the file of pairs")
     if not _OUTPUT.value and not is_of_run(opened):
         raise InputError(
-            f"--output: {opened.run.path}/accuracy.jsonl is for the run's last stage and its own images; give another "
-            f"file"
+            f"--output: {opened.run.path}/accuracy.jsonl is for the run's last stage and its own images, resized as "
+            f"they were; give another file"
         )
     path = _OUTPUT.value or opened.run.path / "accuracy.jsonl"
     farm = None

@@ -1,6 +1,5 @@
 """Reading and writing files so that a killed process leaves no half-written one, and a damaged one is named."""
 
-import collections
 import contextlib
 import errno
 import hashlib
@@ -8,7 +7,7 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ofa_tf.common.errors import InputError, OfaError, brief
@@ -141,9 +140,7 @@ def parse_yaml(text: str) -> Any:
             elif isinstance(each, yaml.MappingNode):
                 # The tag tells 1 from "1".
                 keys = [(key.tag, key.value) for key, _ in each.value if isinstance(key, yaml.ScalarNode)]
-                for (_, key), times in collections.Counter(keys).items():
-                    if times > 1:
-                        raise ValueError(f"{brief(key, 80)!r} occurs twice")
+                _check_keys(keys, lambda key: key[1])
                 waiting += [value for _, value in each.value]
         return None if node is None else loader.construct_document(node)
     finally:
@@ -151,11 +148,13 @@ def parse_yaml(text: str) -> Any:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"{brief(next(key for key in keys if keys.count(key) > 1), 80)!r} occurs twice")
-    return found
+    _check_keys([key for key, _ in pairs])
+    return dict(pairs)
+
+
+def _check_keys(keys: list[Any], shown: Callable[[Any], str] = str) -> None:
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"{brief(shown(next(key for key in keys if keys.count(key) > 1)), 80)!r} occurs twice")
 
 
 def read_json(path: str | os.PathLike, what: str = "JSON") -> Any:

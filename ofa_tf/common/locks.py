@@ -1,6 +1,7 @@
 """Locks between processes."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -8,6 +9,9 @@ import warnings
 from collections.abc import Iterator
 
 from ofa_tf.common.errors import InputError
+
+# Of drives that know no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextlib.contextmanager
@@ -29,9 +33,11 @@ def locked(path: str | os.PathLike, held: str) -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        # Some network drives answer a lock that is held with the second one.
+        except (BlockingIOError, PermissionError):
             raise InputError(held) from None
         except OSError as error:
-            # Some network drives know no locks.
+            if error.errno not in _NO_LOCKS:
+                raise
             warnings.warn(f"{path}: cannot be locked ({error.strerror}); start no second process here", stacklevel=3)
         yield

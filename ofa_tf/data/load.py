@@ -169,21 +169,20 @@ def load(
     return _divided(source, validation, seed)
 
 
-def check_place(dataset: str | None, data_dir: str | os.PathLike | None) -> None:
-    """Raises `InputError` where a folder is given beside a data set that would be read from elsewhere."""
-    if data_dir and dataset is not None and (dataset == "digits" or os.sep in dataset):
-        where = "is in no folder" if dataset == "digits" else "is a folder itself"
-        raise InputError(f"--data_dir={data_dir}: --dataset={dataset} {where}; give one of them")
-
-
 def _read(
     dataset: str, data_dir: str | os.PathLike | None, lost: Collection[str], classes: Sequence[str] | None
 ) -> Source:
+    # A path, not the name of a set.
+    path = os.path.expanduser(dataset) if os.sep in dataset and os.path.isdir(os.path.expanduser(dataset)) else None
+    if data_dir and (
+        dataset == "digits" or (path is not None and os.path.realpath(path) != os.path.realpath(data_dir))
+    ):
+        where = "is in no folder" if path is None else "is a folder itself"
+        raise InputError(f"--data_dir={data_dir}: --dataset={dataset} {where}; give one of them")
     if dataset == "digits":
         return read_digits()
-    # A path, not the name of a set.
-    if os.sep in dataset and os.path.isdir(os.path.expanduser(dataset)):
-        dataset, data_dir = "folder", os.path.expanduser(dataset)
+    if path is not None:
+        dataset, data_dir = "folder", path
     if dataset.lower().replace("_", "") not in ("folder", "imagefolder"):
         class_names, splits = tfds_parts(dataset, data_dir)
     elif data_dir and not os.path.isdir(os.path.join(data_dir, "train")) and is_prepared(data_dir):

@@ -45,8 +45,7 @@ def learn(
         if "latency_ms" in result.measured and "latency_ms" in result.target.limits:
             groups.setdefault(bench.table_path(result.target), []).append(result)
     for path, group in groups.items():
-        target = group[0].target
-        table = bench.table(target)
+        table = bench.table(group[0].target)
         if not isinstance(table, LatencyTable) or is_ofa_latency_table(path):
             say(f"{path}: is no table of blocks that could be corrected")
             continue
@@ -54,7 +53,7 @@ def learn(
         if not group:
             say(f"{path}: not corrected by the measured files, which are of another kind than its own")
             continue
-        name = path.stem
+        target, name = group[0].target, path.stem
         if target.latency_table is not None:
             # Others elsewhere may have the same name.
             name += f"_{hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:8]}"

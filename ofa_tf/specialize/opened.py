@@ -16,7 +16,6 @@ from ofa_tf import networks, zoo
 from ofa_tf.common import InputError
 from ofa_tf.common.resizing import CROP
 from ofa_tf.data import PUBLISHED, Augmentation, ImageDataset, Preprocessing, load
-from ofa_tf.data.load import check_place
 from ofa_tf.data.names import label_facts
 from ofa_tf.evaluation import Evaluation, Evaluator
 from ofa_tf.interop import load_keras_network
@@ -117,7 +116,6 @@ def open_source(
         opened = open_source(supernet="ofa_imagenette_mbv3")
         print(opened.evaluator.evaluate(opened.net.space.smallest(), split="validation").top1)
     """
-    check_place(dataset, data_dir)
     given = {"dataset": dataset, "data_dir": data_dir, "validation": validation}
     source = {"run_dir": run_dir, "supernet": supernet, "stage": stage, **given, "resize": resize}
     if (run_dir is None) == (supernet is None):

@@ -185,10 +185,11 @@ def _check_target(target: Target, space: Space) -> None:
             Budget.compile(space, constraints, target.resolutions)
         else:
             open_accuracy_predictor(os.fspath(target.predictor))
+        table = None
         if "latency_ms" in target.limits and target.latency_table is not None:
-            open_latency_predictor(os.fspath(target.latency_table))
+            table = open_latency_predictor(os.fspath(target.latency_table))
         if target.quantization_aware_epochs:
-            check_form(target.file_form)
+            check_form(target.file_form(table))
     except InputError as error:
         raise InputError(f"target {target.name}: {error}") from error
 

@@ -171,7 +171,7 @@ def _architecture(target: Target, predictor: AccuracyPredictor, table: LatencyPr
 def _search(
     target: Target, limits, predictor: AccuracyPredictor, table: LatencyPredictor | None, more: int = 0
 ) -> list[Candidate]:
-    constraints = constraints_of(limits, table=table, precision=target.precision, form=target.form)
+    constraints = constraints_of(limits, table=table, precision=target.precision, form=target.file_form(table))
     found = evolutionary_search(
         predictor.space, predictor, constraints, seed=target.seed, resolutions=target.resolutions
     )
@@ -221,7 +221,7 @@ def _round(
             found = opened.evaluate(candidate.arch, split="validation", limit=target.images)
             evaluations[candidate.arch] = found.to_dict()
     candidates.sort(key=lambda candidate: -evaluations[candidate.arch]["top1"])
-    candidate, report = _exported(target, folder, opened, candidates, say)
+    candidate, report = _exported(target, folder, opened, candidates, target.file_form(table), say)
     predicted = _predicted(predictor, candidate)
     measured = {"macs": predicted["macs"], "params": predicted["params"], "model_bytes": float(report.model_bytes)}
     if "peak_memory_bytes" in target.limits and importlib.util.find_spec("tflite_micro") is not None:
@@ -253,12 +253,12 @@ def _round(
 
 
 def _exported(
-    target: Target, folder: pathlib.Path, opened: Opened, candidates: Sequence[Candidate], say: Say
+    target: Target, folder: pathlib.Path, opened: Opened, candidates: Sequence[Candidate], form: str, say: Say
 ) -> tuple[Candidate, ExportReport]:
     """The file of the best candidate whose file does what the network does."""
     for number, candidate in enumerate(candidates, start=1):
         try:
-            return candidate, _export(target, folder, opened, candidate.arch, say)
+            return candidate, _export(target, folder, opened, candidate.arch, form, say)
         except InputError:
             raise
         except OfaError as error:
@@ -268,13 +268,12 @@ def _exported(
     raise AssertionError("a search without candidates")
 
 
-def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, say: Say) -> ExportReport:
+def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, form: str, say: Say) -> ExportReport:
     """Trains on where that was asked for, and writes the file."""
     path = folder / MODEL
     options = {"split": "validation", "limit": target.images, "threads": target.threads}
     if target.max_drop is not None:
         options["max_drop"] = target.max_drop
-    form = target.file_form
     # What is trained on is resumed only as what it was: of the same weights, for as many epochs.
     trained = [arch.to_dict(), opened.digests, target.finetune_epochs, target.quantization_aware_epochs, target.seed]
     if target.quantization_aware_epochs:

@@ -15,7 +15,7 @@ from ofa_tf.common import InputError, brief
 from ofa_tf.common.config import check_numbers, from_config, is_number, is_whole
 from ofa_tf.common.files import parse_yaml
 from ofa_tf.common.form import FORMS, PRECISIONS, form_of
-from ofa_tf.search.constraint import KINDS
+from ofa_tf.search.constraint import KINDS, LatencyPredictor
 
 _NAME_LENGTH = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,+-]{0,99}")
@@ -41,7 +41,8 @@ class Target:
             tools.fit_latency_predictor, a published `.yaml`, or the folder with them. Of "host" and of an attached
             phone one is built unless given.
         precision: of the file.
-        form: how it is written, one of `common.form.FORMS`. The precision's default unless given; with a limit on peak
+        form: how it is written, one of `common.form.FORMS`. That of its latency table's files, or the precision's
+            default, unless given; with a limit on peak
             memory, what a microcontroller's runtime is best off with.
         resolutions: image sides in pixels to search, all that the accuracy predictor knows unless given.
         threads: of the interpreter on the device.
@@ -120,10 +121,13 @@ class Target:
     def _refuse(self, name: str, expected: str) -> None:
         raise InputError(f"{name} is {getattr(self, name)!r}, expected {expected}")
 
-    @property
-    def file_form(self) -> str:
-        """How its file is written, one of `FORMS`."""
-        return form_of(self.precision, self.form, limits=self.limits)
+    def file_form(self, table: LatencyPredictor | None = None) -> str:
+        """How its file is written, one of `FORMS`: as it asks, else as the files of its latency table, if of its
+        precision."""
+        of_table = getattr(table, "form", None) if getattr(table, "precision", None) == self.precision else None
+        # Tables of before have other words for it.
+        known = of_table if of_table in FORMS else None
+        return form_of(self.precision, self.form, limits=self.limits, table_form=known)
 
     @property
     def folder_name(self) -> str:

@@ -89,7 +89,7 @@ class TargetDevices:
         """Where the table is that predicts a target's latency."""
         if target.latency_table is not None:
             return pathlib.Path(target.latency_table)
-        conditions = f"{target.precision}_{target.file_form}_{target.threads}threads"
+        conditions = f"{target.precision}_{target.file_form()}_{target.threads}threads"
         paths = [
             self._folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', f'{name}_{conditions}')}.json"
             for name in self._names.get(target.device, [target.device])
@@ -168,7 +168,7 @@ class TargetDevices:
         return devices.open(target.device, options, settings)
 
     def _build(self, path: pathlib.Path, target: Target, space: Space, sides: Sequence[int]) -> None:
-        options = {"resolutions": sides, "form": target.file_form}
+        options = {"resolutions": sides, "form": target.file_form()}
         with self._open(target, _TABLE_RUNS, _TABLE_SECONDS) as device:
             table = device.build_table(space, target.precision, path, **options)
             # On phones whole networks cost minutes: there the file's own measurement decides.
@@ -202,6 +202,6 @@ class TargetDevices:
 
 def other_files(table: LatencyPredictor, target: Target) -> list[str]:
     """In what the files that a table is of differ from a target's; of a regression nobody knows."""
-    own = {"precision": target.precision, "form": target.file_form, "threads": target.threads}
+    own = {"precision": target.precision, "form": target.file_form(table), "threads": target.threads}
     stated = {name: getattr(table, name, value) for name, value in own.items()}
     return [f"{name} {stated[name]}, not {own[name]}" for name in own if stated[name] != own[name]]

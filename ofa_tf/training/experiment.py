@@ -9,7 +9,6 @@ from ofa_tf.common import InputError, brief, printable
 from ofa_tf.common.config import check_whole_numbers
 from ofa_tf.common.splits import with_validation
 from ofa_tf.data import PUBLISHED, ImageDataset, load, steps_per_epoch
-from ofa_tf.data.load import check_place
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.training.checkpoint import began_with, keeps_classifier
 from ofa_tf.training.recipe import Recipe
@@ -65,7 +64,6 @@ def open_experiment(
         }
     except KeyError as error:
         raise InputError(f"config: field {error} is missing; start from a file in ofa_tf/configs") from error
-    check_place(source["dataset"], source["data_dir"])
     resolutions = tuple(resolutions) if isinstance(resolutions, (list, tuple)) else (resolutions,)
     check_whole_numbers("config: resolutions", resolutions, 1, 10_000)
     if not hasattr(choices, "items"):

@@ -86,21 +86,20 @@ class RunDirectory:
                         f"{path}: holds a run with another {what} ({_difference(before, now)}); "
                         f"give another folder, or the former settings to resume it"
                     )
-            if old.dataset == dataset or not _moved(old.dataset, dataset):
+            places = _place(old.dataset), _place(dataset)
+            if places[0] == places[1] or not _same_images(old.dataset, dataset):
                 return old
-            warnings.warn(
-                f"{path}: its images lay in {_place(old.dataset)}, and are now in {_place(dataset)}",
-                stacklevel=3,
-            )
-            # Written by the process that trains it.
-            return dataclasses.replace(old, dataset=dataset)
+            warnings.warn(f"{path}: its images lay in {places[0]}, and are now in {places[1]}", stacklevel=3)
+            # Written by the trainer, which keeps others off it.
+            known = dataset["file_lengths"] or old.dataset["file_lengths"]
+            return dataclasses.replace(old, dataset={**dataset, "file_lengths": known})
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file, expected a folder for the run; give another --run_dir")
         new.write()
         return new
 
     def write(self) -> None:
-        """Writes the description."""
+        """Writes the description; of a run that is there, the caller keeps other processes off it."""
         description = {
             "space": self.space.to_config(),
             "dataset": self.dataset,
@@ -181,17 +180,18 @@ class RunDirectory:
             other_classes: whether they may be of other classes, too.
         """
         others = dataset is not None or data_dir is not None or validation is not None
-        if data_dir is None and dataset in (None, self.dataset["dataset"]):
-            data_dir = self.dataset.get("data_dir")
-        elif dataset is None and os.sep in self.dataset["dataset"]:
+        name = self.dataset["dataset"] if dataset is None else dataset
+        if data_dir is None and name == self.dataset["dataset"]:
+            data_dir = None if name == "digits" or os.path.isabs(name) else self.dataset.get("data_dir")
+        elif dataset is None and os.path.isabs(name):
             # The run's set is a folder, and another one is given.
-            dataset = "folder"
+            name = "folder"
         arguments = {
             "seed": self.dataset.get("seed", 0),
             "known": self.dataset,
             "lost": [] if others else lost_images(self.path),
         }
-        images = load(dataset or self.dataset["dataset"], data_dir, validation, **arguments)
+        images = load(name, data_dir, validation, **arguments)
         if list(images.class_names) != list(self.dataset["class_names"]):
             if other_classes:
                 return images
@@ -271,26 +271,27 @@ def remembering(path: str | os.PathLike, dataset: ImageDataset) -> ImageDataset:
     return dataclasses.replace(dataset, splits=splits)
 
 
-def _moved(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether the very images lie elsewhere: the same names, classes and lengths in another folder.
+def _same_images(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether these are the very images, wherever they lie: of the same names, classes and lengths.
 
     Lengths are unknown now where the run met damaged images.
     """
-    places = [_place(dataset) for dataset in (before, now)]
     lengths = before.get("file_lengths"), now.get("file_lengths")
-    same = before.get("digest") == now.get("digest") and lengths[0] and lengths[1] in ("", lengths[0])
-    return bool(same and all(places)) and places[0] != places[1]
+    if not (lengths[0] and lengths[1] in ("", lengths[0])):
+        return False
+    return before.get("digest") == now.get("digest") and None not in (_place(before), _place(now))
 
 
 def _place(dataset: dict[str, Any]) -> str | None:
-    return dataset["dataset"] if os.sep in dataset["dataset"] else dataset.get("data_dir")
+    """The folder of a set, whichever way it was given."""
+    return dataset["dataset"] if os.path.isabs(dataset["dataset"]) else dataset.get("data_dir")
 
 
 def _comparable(*datasets: dict[str, Any]) -> list[dict[str, Any]]:
     """Descriptions without what one of them does not know, runs of before or a file that is gone, and without the place
-    of images that have only moved."""
+    of images that are the same."""
     left_out = {"file_lengths"} if not all(dataset.get("file_lengths") for dataset in datasets) else set()
-    if _moved(*datasets):
+    if _same_images(*datasets):
         left_out |= {"dataset", "data_dir"}
     return [{name: value for name, value in dataset.items() if name not in left_out} for dataset in datasets]
 

@@ -202,14 +202,17 @@ class Trainer:
 
     @contextlib.contextmanager
     def _alone(self, trains: bool) -> Iterator[None]:
-        """Held while the run is trained: two processes would write into the same logs and checkpoints."""
-        if not (trains and self.cluster.is_chief):
+        """Held while the run is written to: two processes would write into the same logs and checkpoints.
+
+        Where its images have moved, that is written first.
+        """
+        moved = self.cluster.is_chief and RunDirectory.open(self.run.path).dataset != self.run.dataset
+        if not (moved or (trains and self.cluster.is_chief)):
             yield
             return
         held = f"{self.run.path}: another process trains it; wait for its end, or give another folder"
         with locked(self.run.path / ".training.lock", held):
-            if RunDirectory.open(self.run.path).dataset != self.run.dataset:
-                # Its images have moved.
+            if moved:
                 self.run.write()
             yield
 

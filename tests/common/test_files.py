@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa_tf import common
-from ofa_tf.common import InputError, OfaError
+from ofa_tf.common import InputError, OfaError, locks
+from ofa_tf.common.files import parse_yaml
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -122,6 +123,31 @@ def test_damaged_json_is_named(tmp_path, text):
     with pytest.raises(InputError) as error:
         common.read_json(path, "latency table")
     assert_one_line(error, str(path), "not a whole latency table")
+
+
+def test_yaml_is_read_without_double_keys():
+    """At every depth, and in what an alias leads to; a number and a text are two keys."""
+    assert parse_yaml("a: &x {b: 1, 1: 2, '1': 3}\nc: [*x, *x]")["c"][1] == {"b": 1, 1: 2, "1": 3}
+    assert parse_yaml("") is None
+    for text in ("a: 1\na: 2", "a: [{b: {c: 1, c: 2}}]", "x: &x {c: 1, c: 2}\ny: *x"):
+        with pytest.raises(ValueError, match="occurs twice"):
+            parse_yaml(text)
+
+
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [(errno.EWOULDBLOCK, InputError), (errno.EACCES, InputError), (errno.ENOLCK, None), (errno.EIO, OSError)],
+)
+def test_a_lock_is_held_or_unknown_to_the_drive(tmp_path, monkeypatch, number, found):
+    """What another process holds is refused; a drive without locks costs a warning; another error is one."""
+
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    expected = pytest.warns(UserWarning, match="cannot be locked") if found is None else pytest.raises(found)
+    with expected, locks.locked(tmp_path / "lock", "held"):
+        assert found is None
 
 
 def test_what_is_not_a_text_file_is_named(tmp_path):

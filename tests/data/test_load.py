@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from ofa_tf import data
 from ofa_tf.common import InputError
 from ofa_tf.data.holding_out import held_out_quotas, stratified_indices, validation_count
-from ofa_tf.data.load import check_place
 from tests.data.image_files import write_folder
 
 
@@ -97,11 +96,10 @@ def test_some_classes_of_a_network(photos):
 def test_a_folder_that_would_not_be_read_is_refused(photos):
     """Images are asked for twice, and only one of them could be meant."""
     with pytest.raises(InputError, match="--dataset=digits is in no folder; give one of them"):
-        check_place("digits", photos)
+        data.load("digits", photos)
     with pytest.raises(InputError, match=r"--data_dir=/tmp: .* is a folder itself; give one of them"):
-        check_place(str(photos), "/tmp")
-    check_place("folder", photos)
-    check_place(None, photos)
+        data.load(str(photos), "/tmp")
+    assert data.load(str(photos), f"{photos}/.").digest == data.load("folder", photos).digest
 
 
 def test_former_names(photos):

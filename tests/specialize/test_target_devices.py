@@ -108,6 +108,16 @@ def test_a_table_of_other_files_is_told_once(tmp_path):
     assert "form folded-rows, not fused" in told[1]
 
 
+def test_a_file_is_written_as_those_of_its_table():
+    """So that what is predicted is what is exported; the target's own word counts more, another precision's less."""
+    table = LatencyTable("phone", "int8", 1, "split-rows")
+    assert target("a").file_form(table) == "split-rows"
+    assert target("a", form="fused").file_form(table) == "fused"
+    assert target("a", precision="float32").file_form(table) == "fused-rows"
+    assert target("a").file_form() == "folded-rows"
+    assert target("a").file_form(dataclasses.replace(table, form="hard-swish")) == "folded-rows"
+
+
 def test_what_measures_on_phones_is_nothing_to_this_machine(monkeypatch, tmp_path):
     """One command has targets of both: this machine refuses what chooses the phones' delegate and benchmark_model."""
     asked, found = [], [Measurement("m", BlockLatency(1.0, None, 0.1, 50))] * 3

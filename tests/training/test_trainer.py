@@ -202,8 +202,12 @@ def test_images_that_moved_are_the_same(tmp_path, digits):
     ):
         with pytest.warns(UserWarning, match="its images lay in /old, and are now in /new"):
             run = RunDirectory.create(path, nano_space(), {**known, **place}, recipe)
-        assert run.dataset == {**known, **place}
+        assert run.dataset == {**known, **place, "file_lengths": "2"}
         assert RunDirectory.open(path).dataset == known, "it is written by who trains, and not before"
+    # Another way of saying the same.
+    assert (
+        RunDirectory.create(path, nano_space(), {**known, "dataset": "/old", "data_dir": None}, recipe).dataset == known
+    )
     for other in ({**known, "file_lengths": "3"}, {**known, "data_dir": "/new", "digest": "3"}):
         with pytest.raises(InputError, match="holds a run with another dataset"):
             RunDirectory.create(path, nano_space(), other, recipe)
@@ -225,6 +229,12 @@ def test_a_moved_folder_of_photos(tmp_path):
     again = RunDirectory.open(tmp_path / "run")
     assert again.load_dataset().digest == dataset.digest
     assert again.finished_stages() == ["full", "kernel"]
+    # Nothing is left to be trained, and the place is written down all the same.
+    (tmp_path / "new").rename(tmp_path / "newest")
+    with pytest.warns(UserWarning, match="are now in"):
+        run, dataset = open_experiment(tmp_path / "run", {**config, "data_dir": str(tmp_path / "newest")})
+    Trainer(run, dataset, event_files=False).train()
+    assert RunDirectory.open(tmp_path / "run").load_dataset().digest == dataset.digest
 
 
 def test_channels_and_their_momentum_are_sorted_once(tmp_path, digits):
