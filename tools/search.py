@@ -129,7 +129,7 @@ def _constraints() -> tuple[list, str, str]:
             f"--precision out, or give a table of {_PRECISION.value}"
         )
     precision = _PRECISION.value or measured or "int8"
-    form = form_of(precision, _LIMITS.form.value, limits=limits, table_form=getattr(table, "form", None))
+    form = form_of(precision, _LIMITS.form.value, limits=limits, table_form=getattr(table, "stated_form", None))
     return constraints_of(limits, table=table, precision=precision, form=form), precision, form
 
 

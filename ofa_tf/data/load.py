@@ -19,6 +19,9 @@ from ofa_tf.data.tfds import is_prepared, prepared_parts, tfds_parts
 # Where a folder has its own, by their names of today and of before.
 VALIDATION_FOLDERS, TEST_FOLDERS = ("validation", "holdout"), ("test", "val")
 
+# What a folder of images is called among the sets.
+FOLDER_NAMES = ("folder", "imagefolder")
+
 LAYOUT = "expected train/<class>/*.jpg in it (and perhaps validation/<class>/*.jpg, test/<class>/*.jpg)"
 
 
@@ -183,7 +186,7 @@ def _read(
         return read_digits()
     if path is not None:
         dataset, data_dir = "folder", path
-    if dataset.lower().replace("_", "") not in ("folder", "imagefolder"):
+    if dataset.lower().replace("_", "") not in FOLDER_NAMES:
         class_names, splits = tfds_parts(dataset, data_dir)
     elif data_dir and not os.path.isdir(os.path.join(data_dir, "train")) and is_prepared(data_dir):
         class_names, splits = prepared_parts(data_dir)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from ofa_tf.common import InputError, brief, write_text
 from ofa_tf.common.files import parse_json, parse_yaml
-from ofa_tf.common.form import PRECISIONS
 from ofa_tf.predictors import BlockLatency, LatencyTable
+from ofa_tf.predictors.latency_table import PUBLISHED_METHOD
 from ofa_tf.spaces import Block, Space, make_divisible
 from ofa_tf.spaces.population import distinct_blocks
 
@@ -77,8 +77,8 @@ def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
         device=path.stem if path.is_file() else path.name,
         precision="float32",
         threads=1,
-        form=PRECISIONS["float32"].form,
-        versions={"method": "published table, means; precision, form and threads are not stated there"},
+        form="fused",
+        versions={"method": f"{PUBLISHED_METHOD}, means; precision and threads are not stated there"},
         at_resolution=at_resolution,
         resolutions=tuple(sorted(at_resolution)),
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from ofa_tf.common import InputError, RecordFormat, brief
 from ofa_tf.common.config import is_whole
+from ofa_tf.common.form import FORMS
 from ofa_tf.predictors.latency_correction import LatencyCorrection
 from ofa_tf.spaces import Arch, Block, Space
 from ofa_tf.spaces.population import CostTable, cost_table
@@ -60,6 +61,8 @@ FORMAT = RecordFormat("ofa_tf latency table", "build one with mobile_bench.build
 _GRID_PER_MS = 2.0**30
 
 _CONDITIONS = ("device", "precision", "threads", "form")
+# How the method of a table begins that does not say how its models were written.
+PUBLISHED_METHOD = "published table"
 # What else must be the same, by the names in `versions`: of this machine's tables, and of phones'.
 HOST_CONDITIONS = ("cpu", "ai-edge-litert")
 PHONE_CONDITIONS = ("fingerprint", "abi", "delegate", "core mask", "benchmark_model")
@@ -104,6 +107,12 @@ class LatencyTable:
     correction: LatencyCorrection | None = None
     at_resolution: Mapping[int, Mapping[str, BlockLatency]] = dataclasses.field(default_factory=dict)
     resolutions: tuple[int, ...] = ()
+
+    @property
+    def stated_form(self) -> str | None:
+        """The form, where it is one of today's words, and said by who measured: published tables do not say it."""
+        published = self.versions.get(METHOD, "").startswith(PUBLISHED_METHOD)
+        return None if published or self.form not in FORMS else self.form
 
     def for_resolutions(self, resolutions: Sequence[int]) -> "LatencyTable":
         """The table that says it was built for these image sides, too."""

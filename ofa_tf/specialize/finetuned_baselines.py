@@ -78,7 +78,8 @@ def measure_finetuned(
     if not learned:
         folder.mkdir(exist_ok=True)
         head = max(1, round(_HEAD_SHARE * epochs))
-        say(f"baseline {title}: {head} passes over the images for the classifier, {epochs - head} for all of it")
+        passes = f"{head} passes over the images for the classifier, {epochs - head} for all of it"
+        say(f"baseline {title}: {passes}{', less what was done before' if checkpoint.exists() else ''}")
         # Kept, as files of other precisions and for other numbers of threads are made from it.
         training = {"epochs": epochs, "head_epochs": head, "seed": 0, "checkpoint": checkpoint, "keep": True}
         weights = finetuned_weights(native, arch, **training)

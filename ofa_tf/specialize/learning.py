@@ -49,7 +49,8 @@ def learn(
         if not isinstance(table, LatencyTable) or is_ofa_latency_table(path):
             say(f"{path}: is no table of blocks that could be corrected")
             continue
-        group = [result for result in group if not other_files(table, result.target)]
+        # Results of before do not tell their form.
+        group = [it for it in group if not other_files(table, it.target, it.form or it.target.file_form())]
         if not group:
             say(f"{path}: not corrected by the measured files, which are of another kind than its own")
             continue

@@ -178,16 +178,16 @@ def _check_output(folder: pathlib.Path, output: pathlib.Path) -> None:
 def _check_target(target: Target, space: Space) -> None:
     """Raises where a target asks for what cannot be: at once, not after the training."""
     try:
-        if target.predictor is None:
-            resolution_indices(space, target.resolutions)
-            limits = {kind: limit for kind, limit in target.limits.items() if kind != "latency_ms"}
-            constraints = constraints_of(limits, precision=target.precision, form=target.form)
-            Budget.compile(space, constraints, target.resolutions)
-        else:
-            open_accuracy_predictor(os.fspath(target.predictor))
         table = None
         if "latency_ms" in target.limits and target.latency_table is not None:
             table = open_latency_predictor(os.fspath(target.latency_table))
+        if target.predictor is None:
+            resolution_indices(space, target.resolutions)
+            limits = {kind: limit for kind, limit in target.limits.items() if kind != "latency_ms"}
+            constraints = constraints_of(limits, precision=target.precision, form=target.file_form(table))
+            Budget.compile(space, constraints, target.resolutions)
+        else:
+            open_accuracy_predictor(os.fspath(target.predictor))
         if target.quantization_aware_epochs:
             check_form(target.file_form(table))
     except InputError as error:

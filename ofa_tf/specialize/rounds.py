@@ -230,6 +230,7 @@ def _round(
     made = {
         "limits": limits,
         "arch": candidate.arch.to_dict(),
+        "form": report.form,
         "predicted": dict(candidate.costs),
         "measured": measured,
     }

@@ -14,7 +14,7 @@ import yaml
 from ofa_tf.common import InputError, brief
 from ofa_tf.common.config import check_numbers, from_config, is_number, is_whole
 from ofa_tf.common.files import parse_yaml
-from ofa_tf.common.form import FORMS, PRECISIONS, form_of
+from ofa_tf.common.form import FORMS, PRECISIONS, Form, form_of
 from ofa_tf.search.constraint import KINDS, LatencyPredictor
 
 _NAME_LENGTH = 100
@@ -41,8 +41,8 @@ class Target:
             tools.fit_latency_predictor, a published `.yaml`, or the folder with them. Of "host" and of an attached
             phone one is built unless given.
         precision: of the file.
-        form: how it is written, one of `common.form.FORMS`. That of its latency table's files, or the precision's
-            default, unless given; with a limit on peak
+        form: how it is written, one of `common.form.FORMS`. That of its latency table's files, where it limits latency
+            and they are of its precision, else the precision's default, unless given; with a limit on peak
             memory, what a microcontroller's runtime is best off with.
         resolutions: image sides in pixels to search, all that the accuracy predictor knows unless given.
         threads: of the interpreter on the device.
@@ -124,10 +124,11 @@ class Target:
     def file_form(self, table: LatencyPredictor | None = None) -> str:
         """How its file is written, one of `FORMS`: as it asks, else as the files of its latency table, if of its
         precision."""
-        of_table = getattr(table, "form", None) if getattr(table, "precision", None) == self.precision else None
-        # Tables of before have other words for it.
-        known = of_table if of_table in FORMS else None
-        return form_of(self.precision, self.form, limits=self.limits, table_form=known)
+        of_table = getattr(table, "stated_form", None) if getattr(table, "precision", None) == self.precision else None
+        if self.quantization_aware_epochs and of_table is not None and Form.parse(of_table).hard_swish == "fused":
+            # Such a form cannot be trained.
+            of_table = None
+        return form_of(self.precision, self.form, limits=self.limits, table_form=of_table)
 
     @property
     def folder_name(self) -> str:

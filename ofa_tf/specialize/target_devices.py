@@ -200,8 +200,13 @@ class TargetDevices:
         return statistics.median(measurement.latency.median_ms for measurement in measurements)
 
 
-def other_files(table: LatencyPredictor, target: Target) -> list[str]:
-    """In what the files that a table is of differ from a target's; of a regression nobody knows."""
-    own = {"precision": target.precision, "form": target.file_form(table), "threads": target.threads}
+def other_files(table: LatencyPredictor, target: Target, form: str | None = None) -> list[str]:
+    """In what the files that a table is of differ from a target's, or from one that was made in `form`.
+
+    Of a regression nobody knows; of a published table nobody knows the form.
+    """
+    own = {"precision": target.precision, "form": form or target.file_form(table), "threads": target.threads}
     stated = {name: getattr(table, name, value) for name, value in own.items()}
+    if getattr(table, "stated_form", None) is None:
+        del own["form"]
     return [f"{name} {stated[name]}, not {own[name]}" for name in own if stated[name] != own[name]]

@@ -43,7 +43,7 @@ class TargetResult:
         test_top1: the file's top-1 on the test split, which decides nothing; None where that was not looked at.
         test_images: how many images that is of.
         test_data: the digest of these images.
-        rounds: each search: its limits, and the architecture, predicted and measured costs of what was made.
+        rounds: each search: its limits, and the architecture, form, predicted and measured costs of what was made.
         evaluated: each evaluated candidate: arch, top1, top5, images, split.
         reason: of a failure, one line.
         command: what to run next, where there are no weights.
@@ -82,6 +82,11 @@ class TargetResult:
             raise InputError(f"status is {self.status!r}, expected one of {', '.join(STATUSES)}")
         if self.arch is None and self.status != "failed":
             raise InputError(f"status is {self.status!r}, expected an architecture with it")
+
+    @property
+    def form(self) -> str | None:
+        """How its file is written; None where there is none, or where an older version made it."""
+        return self.rounds[-1].get("form") if self.rounds else None
 
     @property
     def path(self) -> pathlib.Path | None:

@@ -12,6 +12,7 @@ from ofa_tf.common.config import check_whole, is_number
 from ofa_tf.common.files import whole_lines
 from ofa_tf.common.splits import with_validation
 from ofa_tf.data import ImageDataset, load
+from ofa_tf.data.load import FOLDER_NAMES
 from ofa_tf.networks import Supernet
 from ofa_tf.spaces import Space
 from ofa_tf.training.checkpoint import load_checkpoint
@@ -87,12 +88,11 @@ class RunDirectory:
                         f"give another folder, or the former settings to resume it"
                     )
             places = _place(old.dataset), _place(dataset)
-            if places[0] == places[1] or not _same_images(old.dataset, dataset):
+            if places[0] == places[1]:
                 return old
             warnings.warn(f"{path}: its images lay in {places[0]}, and are now in {places[1]}", stacklevel=3)
             # Written by the trainer, which keeps others off it.
-            known = dataset["file_lengths"] or old.dataset["file_lengths"]
-            return dataclasses.replace(old, dataset={**dataset, "file_lengths": known})
+            return dataclasses.replace(old, dataset={**dataset, "file_lengths": old.dataset["file_lengths"]})
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file, expected a folder for the run; give another --run_dir")
         new.write()
@@ -183,8 +183,8 @@ class RunDirectory:
         name = self.dataset["dataset"] if dataset is None else dataset
         if data_dir is None and name == self.dataset["dataset"]:
             data_dir = None if name == "digits" or os.path.isabs(name) else self.dataset.get("data_dir")
-        elif dataset is None and os.path.isabs(name):
-            # The run's set is a folder, and another one is given.
+        elif dataset is None and (name == "digits" or os.path.isabs(name)):
+            # The run's set has another place, or none, and a folder is given.
             name = "folder"
         arguments = {
             "seed": self.dataset.get("seed", 0),
@@ -272,7 +272,7 @@ def remembering(path: str | os.PathLike, dataset: ImageDataset) -> ImageDataset:
 
 
 def _same_images(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether these are the very images, wherever they lie: of the same names, classes and lengths.
+    """Whether these are the very images, wherever they lie: of the same names, classes and, of files, lengths.
 
     Lengths are unknown now where the run met damaged images.
     """
@@ -283,16 +283,25 @@ def _same_images(before: dict[str, Any], now: dict[str, Any]) -> bool:
 
 
 def _place(dataset: dict[str, Any]) -> str | None:
-    """The folder of a set, whichever way it was given."""
+    """The folder of a set, whichever way it was given; the digits are in none."""
+    if dataset["dataset"] == "digits":
+        return None
     return dataset["dataset"] if os.path.isabs(dataset["dataset"]) else dataset.get("data_dir")
+
+
+def _is_folder(dataset: dict[str, Any]) -> bool:
+    return os.path.isabs(dataset["dataset"]) or dataset["dataset"].lower().replace("_", "") in FOLDER_NAMES
 
 
 def _comparable(*datasets: dict[str, Any]) -> list[dict[str, Any]]:
     """Descriptions without what one of them does not know, runs of before or a file that is gone, and without the place
     of images that are the same."""
     left_out = {"file_lengths"} if not all(dataset.get("file_lengths") for dataset in datasets) else set()
-    if _same_images(*datasets):
-        left_out |= {"dataset", "data_dir"}
+    if all(dataset["dataset"] == "digits" for dataset in datasets):
+        left_out.add("data_dir")
+    elif _same_images(*datasets):
+        # A set of TensorFlow Datasets is told from others by its name alone.
+        left_out |= {"dataset", "data_dir"} if all(map(_is_folder, datasets)) else {"data_dir"}
     return [{name: value for name, value in dataset.items() if name not in left_out} for dataset in datasets]
 
 

@@ -14,6 +14,7 @@ from ofa_tf.devices.host import Host
 from ofa_tf.devices.phone_facts import Reading
 from ofa_tf.predictors import BlockLatency, LatencyTable
 from ofa_tf.specialize import Target, TargetDevices
+from ofa_tf.specialize.target_devices import other_files
 
 
 def target(name: str, device: str = "host", **fields) -> Target:
@@ -116,6 +117,13 @@ def test_a_file_is_written_as_those_of_its_table():
     assert target("a", precision="float32").file_form(table) == "fused-rows"
     assert target("a").file_form() == "folded-rows"
     assert target("a").file_form(dataclasses.replace(table, form="hard-swish")) == "folded-rows"
+    fused = dataclasses.replace(table, form="fused")
+    assert target("a").file_form(fused) == "fused"
+    assert target("a", quantization_aware_epochs=1).file_form(fused) == "folded-rows", "fused cannot be trained"
+    published = dataclasses.replace(fused, versions={"method": "published table, means"})
+    assert target("a").file_form(published) == "folded-rows", "nobody knows how those were written"
+    assert other_files(published, target("a")) == []
+    assert other_files(table, target("a"), "folded-rows") == ["form split-rows, not folded-rows"]
 
 
 def test_what_measures_on_phones_is_nothing_to_this_machine(monkeypatch, tmp_path):

@@ -208,6 +208,11 @@ def test_images_that_moved_are_the_same(tmp_path, digits):
     assert (
         RunDirectory.create(path, nano_space(), {**known, "dataset": "/old", "data_dir": None}, recipe).dataset == known
     )
+    # Labels alone do not tell a set of TensorFlow Datasets from another one.
+    named = {**known, "dataset": "imagenette/160px"}
+    RunDirectory.create(tmp_path / "named", nano_space(), named, recipe)
+    with pytest.raises(InputError, match="dataset: imagenette/160px there, imagenette/320px here"):
+        RunDirectory.create(tmp_path / "named", nano_space(), {**named, "dataset": "imagenette/320px"}, recipe)
     for other in ({**known, "file_lengths": "3"}, {**known, "data_dir": "/new", "digest": "3"}):
         with pytest.raises(InputError, match="holds a run with another dataset"):
             RunDirectory.create(path, nano_space(), other, recipe)
