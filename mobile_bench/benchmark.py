@@ -51,7 +51,9 @@ def main(argv):
         if measurement.latency is None:
             errors.append(f"{names[measurement.name]}: {measurement.error}")
         else:
-            measured[measurement.name] = _shown(measurement, names[measurement.name])
+            # Kept first: whoever sees it may press Ctrl-C.
+            measured[measurement.name] = _figures(measurement)
+            _print(measurement, names[measurement.name])
 
     opened = device_flags.open_device(
         _DEVICE.value, threads=_THREADS.value, runs=_RUNS.value, seconds=_SECONDS.value, profile=_OP_PROFILING.value
@@ -92,8 +94,7 @@ def _baselines() -> dict:
     return {str(file.path): file for file in files}
 
 
-def _shown(measurement, name: str) -> dict:
-    """Prints a measurement; its figures for the file."""
+def _print(measurement, name: str) -> None:
     latency, model_bytes = measurement.latency, pathlib.Path(measurement.name).stat().st_size
     p95 = "unknown" if latency.p95_ms is None else f"{latency.p95_ms:.4f}"
     print(
@@ -103,11 +104,15 @@ def _shown(measurement, name: str) -> dict:
     )
     for it in sorted(measurement.operations, key=lambda it: -it.mean_ms)[:_SHOWN_OPERATIONS]:
         print(f"    {it.mean_ms:.4f} ms {it.node_type} {it.name}", flush=True)
+
+
+def _figures(measurement) -> dict:
+    """What the file has of a measurement."""
     operations = [dataclasses.asdict(it) for it in measurement.operations]
     return {
         **measurement.facts,
-        **latency.to_dict(),
-        "model_bytes": model_bytes,
+        **measurement.latency.to_dict(),
+        "model_bytes": pathlib.Path(measurement.name).stat().st_size,
         "hot": measurement.hot,
         **({"operations": operations} if operations else {}),
     }

@@ -168,8 +168,10 @@ class PhoneLock:
 def _answer(lines: Iterator[str], word: str, phone: str) -> str:
     said = []
     for line in lines:
-        if line.startswith(f"{word} "):
-            return line.partition(" ")[2].rstrip()
+        # What the shell says of an error may stand before it in the same line.
+        _, found, answer = line.partition(f"{word} ")
+        if found:
+            return answer.rstrip()
         said.append(line)
     raise LostError(f"{phone}: its lock was not answered for ({brief(' '.join(said)) or 'silent'})")
 

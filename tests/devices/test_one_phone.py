@@ -18,7 +18,7 @@ from ofa_tf.common import InputError
 from ofa_tf.devices.adb import Adb, Identity
 from ofa_tf.devices.connection import LostError
 from ofa_tf.devices.phone import Phone
-from ofa_tf.devices.phone_lock import PhoneLock
+from ofa_tf.devices.phone_lock import PhoneLock, _answer
 from ofa_tf.devices.phone_workers import output_of, outputs_of
 from ofa_tf.predictors import LatencyTable
 from ofa_tf.specialize import Target, TargetDevices, loop, target_devices
@@ -285,6 +285,14 @@ def test_a_phone_without_flock_is_measured_with_a_note(phone, session, model):
         assert opened.measure([("block", model)])[0].error == ""
     assert "has no flock, so that nothing keeps a second process from measuring on it, too" in session.notes[0]
     assert phone.files() == []
+
+
+def test_an_answer_behind_an_error_of_the_shell():
+    """Two streams become one: the end of an error's line may come after the answer."""
+    lines = ["sh: cannot create ofa_tf.lock: Is a directory0123 refused\n", "\n"]
+    assert _answer(iter(lines), "0123", "phone") == "refused"
+    with pytest.raises(LostError, match="was not answered for .*Is a directory"):
+        _answer(iter(["sh: Is a directory"]), "0123", "phone")
 
 
 def test_a_lock_that_cannot_be_opened(phone, session):
