@@ -291,7 +291,7 @@ def test_an_answer_behind_an_error_of_the_shell():
     """Two streams become one: the end of an error's line may come after the answer."""
     lines = ["sh: cannot create ofa_tf.lock: Is a directory0123 refused\n", "\n"]
     assert _answer(iter(lines), "0123", "phone") == "refused"
-    with pytest.raises(LostError, match="was not answered for .*Is a directory"):
+    with pytest.raises(LostError, match=r"was not answered for .*Is a directory"):
         _answer(iter(["sh: Is a directory"]), "0123", "phone")
 
 
