@@ -1,15 +1,18 @@
 """`RunDirectory`: what a training run leaves on disk, and how later steps find it."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from ofa_tf import networks, spaces
 from ofa_tf.common import InputError, RecordFormat, append_json_line, brief, read_json_lines, write_text
 from ofa_tf.common.config import check_whole, is_number
 from ofa_tf.common.files import whole_lines
+from ofa_tf.common.locks import locked
 from ofa_tf.common.splits import with_validation
 from ofa_tf.data import ImageDataset, load
 from ofa_tf.data.load import FOLDER_NAMES
@@ -95,11 +98,10 @@ class RunDirectory:
             return dataclasses.replace(old, dataset={**dataset, "file_lengths": old.dataset["file_lengths"]})
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file, expected a folder for the run; give another --run_dir")
-        new.write()
+        new._write()
         return new
 
-    def write(self) -> None:
-        """Writes the description; of a run that is there, the caller keeps other processes off it."""
+    def _write(self) -> None:
         description = {
             "space": self.space.to_config(),
             "dataset": self.dataset,
@@ -109,6 +111,28 @@ class RunDirectory:
             "teacher": self.teacher,
         }
         FORMAT.save(self.path / "run.json", description)
+
+    @contextlib.contextmanager
+    def alone(self, *, writing: bool) -> Iterator[None]:
+        """Held by the one process that writes into the run; another one would write into the same logs and checkpoints.
+
+        Where its images have moved, that is written first.
+
+        Args:
+            writing: whether anything else will be written; what is finished is only read, and needs no lock.
+
+        Raises:
+            InputError: another process trains it.
+        """
+        moved = RunDirectory.open(self.path).dataset != self.dataset
+        if not (moved or writing):
+            yield
+            return
+        held = f"{self.path}: another process trains it; wait for its end, or give another folder"
+        with locked(self.path / ".training.lock", held):
+            if moved:
+                self._write()
+            yield
 
     def check_trained_by(self, replicas: int, initial: dict[str, str], teacher: dict[str, str]) -> None:
         """Raises `InputError` where a trainer has other devices, another beginning or another teacher than the run."""

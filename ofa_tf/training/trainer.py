@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ import tqdm
 from ofa_tf import networks
 from ofa_tf.common import InputError, OfaError, brief
 from ofa_tf.common.config import check_whole, is_number
-from ofa_tf.common.locks import locked
 from ofa_tf.data import ImageDataset, steps_per_epoch, training_batches
 from ofa_tf.networks import PackedSupernet, Supernet
 from ofa_tf.spaces import Arch
@@ -186,7 +185,8 @@ class Trainer:
         last = max(find_stage(self.stages, name) for name in wanted)
         # Looked up once: afterwards, other workers write.
         finished = self.run.finished_stages()
-        with self._stop, self._alone(any(name not in finished for name in wanted)):
+        unfinished = any(name not in finished for name in wanted)
+        with self._stop, self.run.alone(writing=unfinished) if self.cluster.is_chief else contextlib.nullcontext():
             for index, stage in enumerate(self.stages[: last + 1]):
                 if stage.name in finished:
                     load_checkpoint(self.run.stage_weights(stage.name), self.net)
@@ -199,22 +199,6 @@ class Trainer:
                 if self.teacher is not None and not stage.distill:
                     self.teacher.load_state(self.net.state())
         return self.net
-
-    @contextlib.contextmanager
-    def _alone(self, trains: bool) -> Iterator[None]:
-        """Held while the run is written to: two processes would write into the same logs and checkpoints.
-
-        Where its images have moved, that is written first.
-        """
-        moved = self.cluster.is_chief and RunDirectory.open(self.run.path).dataset != self.run.dataset
-        if not (moved or (trains and self.cluster.is_chief)):
-            yield
-            return
-        held = f"{self.run.path}: another process trains it; wait for its end, or give another folder"
-        with locked(self.run.path / ".training.lock", held):
-            if moved:
-                self.run.write()
-            yield
 
     def _run_stage(self, index: int, stage: Stage, evaluate: Evaluate | None, on_step: OnStep) -> None:
         recipe, curve = self.recipe, self._curves[index]
