@@ -14,6 +14,7 @@ from ofa_tf.spaces.population import (
     CostTable,
     canonical_rows,
     decode,
+    encode,
     evaluate_all,
     layout,
     random_rows,
@@ -90,6 +91,10 @@ _JOINT_GENERATIONS = 200
 _JOINT_POOL = 200
 
 
+# The same for the peak memory, of which tables tell lower bounds.
+_ANCHOR_STEPS, _ANCHOR_POOL, _ANCHOR_TRIED = 30, 64, 4
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Budget:
     """Made by `Budget.compile`.
@@ -99,7 +104,7 @@ class Budget:
         constraints: what it keeps.
         tables: their costs.
         resolutions: image sides in pixels that are allowed.
-        anchor: int32 (G + 1,), an architecture inside all limits, as small as it gets.
+        anchor: int32 (G + 1,), an architecture that keeps all limits, as small as it gets.
     """
 
     space: Space
@@ -131,7 +136,8 @@ class Budget:
             return Budget(space, constraints, tables, resolutions, anchor[0])
         smallest = [minimum_row(space, table.values, sizes, largest=table.largest) for table in tables]
         for constraint, table, row in zip(constraints, tables, smallest, strict=True):
-            reachable = evaluate_all((table,), row[None])[0, 0]
+            alone = Budget(space, (constraint,), (table,), resolutions, row)
+            reachable = alone.smallest_costs()[0]
             if reachable > constraint.limit:
                 raise InputError(
                     f"constraint: {constraint.kind} of at most {constraint.limit:g} cannot be kept, the smallest "
@@ -140,27 +146,77 @@ class Budget:
                 )
         limits = np.array([constraint.limit for constraint in constraints])
         anchor = _joint(space, *_without_largest(tables, limits), sizes)
-        costs = evaluate_all(tables, anchor[None])[0]
+        budget = Budget(space, constraints, tables, resolutions, anchor).with_exact_anchor()
+        costs = budget.exact_costs(budget.anchor[None])[0]
         if (costs > limits).any():
-            worst = int(np.argmax(costs / limits))
-            others = ", ".join(
-                f"{kind} {_rounded_up(cost)} of {limit:g}"
-                for kind, cost, limit in zip(kinds, costs, limits, strict=True)
-            )
+            found = list(zip(kinds, map(_rounded_up, costs), limits, costs > limits, strict=True))
+            others = ", ".join(f"{kind} {cost} of {limit:g}" for kind, cost, limit, _ in found)
+            to_raise = " and ".join(f"{kind} to {cost}" for kind, cost, _, over in found if over)
             raise InputError(
                 f"constraints: each can be kept alone but no architecture of space {space.name} was found that keeps "
-                f"all ({others}); raise the limit of {kinds[worst]} to {_rounded_up(costs[worst])}"
+                f"all ({others}); raise the limit of {to_raise}"
             )
-        return Budget(space, constraints, tables, resolutions, anchor)
+        return budget
 
     def costs(self, rows: np.ndarray) -> np.ndarray:
         """The constrained costs: float64 (P, constraints)."""
         return evaluate_all(self.tables, rows)
 
     def inside(self, rows: np.ndarray) -> np.ndarray:
-        """Which rows keep all limits: bool (P,)."""
-        limits = np.array([constraint.limit for constraint in self.constraints])
-        return (self.costs(rows) <= limits).all(axis=1)
+        """Which rows keep all limits, as far as their tables tell: bool (P,)."""
+        return (self.costs(rows) <= self.limits).all(axis=1)
+
+    @functools.cached_property
+    def limits(self) -> np.ndarray:
+        """Those of the constraints: float64 (constraints,)."""
+        return np.array([constraint.limit for constraint in self.constraints])
+
+    @functools.cached_property
+    def is_exact(self) -> bool:
+        """Whether all tables tell the cost; that of the peak memory tells a lower bound."""
+        return all(constraint.memory is None for constraint in self.constraints)
+
+    def exact_costs(self, rows: np.ndarray) -> np.ndarray:
+        """The constrained costs, also where a table gives a lower bound, which is slow: float64 (P, constraints)."""
+        costs = self.costs(rows)
+        for column, constraint in enumerate(self.constraints):
+            if constraint.memory is not None:
+                costs[:, column] = [constraint.exact(self.space, arch) for arch in decode(self.space, rows)]
+        return costs
+
+    def keeps(self, row: np.ndarray) -> bool:
+        """Whether one row keeps all limits exactly."""
+        return bool((self.exact_costs(row[None]) <= self.limits).all())
+
+    def with_exact_anchor(self) -> "Budget":
+        """The budget with an anchor that keeps all limits exactly, or comes closest of what was found.
+
+        The smallest largest block does not always make the smallest peak: others are tried, beside the best so far.
+        """
+        if self.is_exact:
+            return self
+        ends = encode(self.space, [dataclasses.replace(self.space.smallest(), r=r) for r in self.resolutions])
+        tried = [(self._excess(row), row) for row in (self.anchor, *ends)]
+        share, best = min(tried, key=lambda each: each[0])
+        rng = np.random.default_rng(0)
+        for _ in range(_ANCHOR_STEPS):
+            if share <= 1:
+                break
+            random = self.random(rng, _ANCHOR_POOL, canonical=False)
+            near = canonical_rows(self.space, np.where(rng.random(random.shape) < 0.1, random, best))
+            bounds = (self.costs(near) / self.limits).max(axis=1)
+            for row in near[bounds < share][:_ANCHOR_TRIED]:
+                if (found := self._excess(row)) < share:
+                    share, best = found, row
+        return dataclasses.replace(self, anchor=best)
+
+    def smallest_costs(self) -> np.ndarray:
+        """The costs of the best anchor: of one constraint, the smallest value that was found."""
+        budget = self.with_exact_anchor()
+        return budget.exact_costs(budget.anchor[None])[0]
+
+    def _excess(self, row: np.ndarray) -> float:
+        return float((self.exact_costs(row[None]) / self.limits).max())
 
     def random(self, rng: np.random.Generator, count: int, *, canonical: bool = True) -> np.ndarray:
         """Random rows of the allowed resolutions, inside the limits or not."""
@@ -260,40 +316,11 @@ class Candidate:
     costs: Mapping[str, float]
 
 
-class NothingExact(InputError):
-    """What was found meets the limits by its lower-bound costs, not by the exact ones; holds the closest."""
-
-    def __init__(self, constraints: Sequence[Constraint], closest: Mapping[str, float], bounds: Mapping[str, float]):
-        self.closest, self.bounds = closest, bounds
-        limits = ", ".join(
-            f"{constraint.kind} {closest[constraint.kind]:.10g} of {constraint.limit:.10g}"
-            for constraint in constraints
-            if constraint.kind in closest
-        )
-        super().__init__(
-            f"constraints: nothing that was found keeps all of them, the closest has {limits}; raise the limit to that"
-        )
-
-
-def candidates(
-    budget: Budget,
-    rows: np.ndarray,
-    accuracies: Sequence[float | None],
-    constraints: Sequence[Constraint] | None = None,
-) -> list[Candidate]:
-    """Rows of a search as candidates, in their order; `NothingExact` where none keeps the constraints exactly."""
-    constraints = budget.constraints if constraints is None else constraints
-    kinds = [constraint.kind for constraint in constraints]
-    found, closest = [], (np.inf, {}, {})
-    for arch, accuracy, bounds in zip(decode(budget.space, rows), accuracies, budget.costs(rows).tolist(), strict=True):
-        costs = {}
-        for constraint, bound in zip(constraints, bounds, strict=True):
-            exact = constraint.exact(budget.space, arch)
-            costs[constraint.kind] = bound if exact is None else float(exact)
-        share = max((costs[constraint.kind] / constraint.limit for constraint in constraints), default=0.0)
-        if share <= 1:
-            found.append(Candidate(arch, None if accuracy is None else float(accuracy), costs))
-        closest = min(closest, (share, costs, dict(zip(kinds, bounds, strict=True))), key=lambda each: each[0])
-    if not found:
-        raise NothingExact(constraints, *closest[1:])
-    return found
+def candidates(budget: Budget, rows: np.ndarray, accuracies: Sequence[float | None]) -> list[Candidate]:
+    """Rows that keep a budget as candidates with their exact costs, in their order."""
+    kinds = [constraint.kind for constraint in budget.constraints]
+    found = zip(decode(budget.space, rows), accuracies, budget.exact_costs(rows).tolist(), strict=True)
+    return [
+        Candidate(arch, None if accuracy is None else float(accuracy), dict(zip(kinds, costs, strict=True)))
+        for arch, accuracy, costs in found
+    ]

@@ -1,10 +1,9 @@
 """Evolutionary search over predictors, vectorised over the population."""
 
-import contextlib
 import dataclasses
-import math
+import itertools
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,10 +11,10 @@ import threadpoolctl
 
 from ofa_tf.common import InputError
 from ofa_tf.common.config import check_whole
-from ofa_tf.search.budget import Budget, Candidate, NothingExact, candidates
+from ofa_tf.search.budget import Budget, Candidate, candidates
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.spaces import Arch, Space
-from ofa_tf.spaces.population import active_columns, canonical_rows, encode
+from ofa_tf.spaces.population import active_columns, canonical_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,8 +133,6 @@ _INITIAL_BATCHES = 10
 _ISLANDS = 4
 _ISLANDS_SHARE = 0.64
 _ISLAND_MIN_GENERATIONS = 10
-# Searches, each below tighter bounds than the one before, until something keeps the limits exactly.
-_TIGHTENINGS = 6
 
 
 def islands_of(generations: int, most: int) -> tuple[int, int]:
@@ -217,55 +214,10 @@ def evolutionary_search(
     searched = search_resolutions(space, accuracy_predictor, resolutions)
     parents = max(1, round(population * parent_ratio))
 
-    def search(bounds: Sequence[Constraint]) -> SearchResult:
-        budget = Budget.compile(space, bounds, searched)
-        run = _Run(budget, accuracy_predictor, np.random.default_rng(seed), population, parents, variation)
-        rows, accuracies = run.result(generations)
-        return SearchResult(tuple(candidates(budget, rows, accuracies, constraints)), tuple(run.history), run.evaluated)
-
-    try:
-        return _exactly(constraints, search)
-    except NothingExact:
-        budget = Budget.compile(space, constraints, searched)
-        rows = encode(space, [dataclasses.replace(space.smallest(), r=r) for r in budget.resolutions])
-        accuracies = np.asarray(accuracy_predictor.predict_rows(space, rows))
-        with contextlib.suppress(NothingExact):
-            return SearchResult(tuple(candidates(budget, *_best(rows, accuracies, population))), (), len(rows))
-        raise
-
-
-def _exactly(constraints: Sequence[Constraint], search: Callable[[Sequence[Constraint]], SearchResult]) -> SearchResult:
-    """Searches below tighter bounds until something keeps the limits, where tables give only lower bounds of costs."""
-    bounds = constraints
-    problem = None
-    for _ in range(_TIGHTENINGS):
-        try:
-            return search(bounds)
-        except NothingExact as nothing:
-            problem = problem or nothing
-            bounds = [
-                _tighter(bound, constraint, nothing) for bound, constraint in zip(bounds, constraints, strict=True)
-            ]
-        except InputError:
-            if problem is None:
-                raise
-            # That tightened bounds cannot be kept says nothing to the user.
-            raise problem from None
-    raise problem
-
-
-def _tighter(bound: Constraint, constraint: Constraint, nothing: NothingExact) -> Constraint:
-    """A bound that what came closest to the limit is outside of; costs are few different numbers."""
-    over = nothing.closest[bound.kind] / constraint.limit
-    if over <= 1:
-        return bound
-    below = min(bound.limit / over, math.nextafter(nothing.bounds[bound.kind], 0))
-    return dataclasses.replace(bound, limit=below)
-
-
-def _best(rows: np.ndarray, accuracies: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(-accuracies, kind="stable")[:count]
-    return rows[order], accuracies[order]
+    budget = Budget.compile(space, constraints, searched)
+    run = _Run(budget, accuracy_predictor, np.random.default_rng(seed), population, parents, variation)
+    rows, accuracies = run.result(generations)
+    return SearchResult(tuple(candidates(budget, rows, accuracies.tolist())), tuple(run.history), run.evaluated)
 
 
 class _Run:
@@ -295,7 +247,7 @@ class _Run:
             share = -(-self.population // islands)
             rows = np.concatenate([rows[:share] for rows, _ in found])
             accuracies = np.concatenate([accuracies[:share] for _, accuracies in found])
-            rows, accuracies = _best(rows, accuracies, self.population)
+            rows, accuracies = self.best(rows, accuracies, known=len(rows))
             return self.evolve(rows, accuracies, generations - islands * island_generations)
 
     def initial(self) -> tuple[np.ndarray, np.ndarray]:
@@ -308,8 +260,7 @@ class _Run:
             rows = np.concatenate([rows, new])
             if len(rows) == self.population:
                 break
-        accuracies = self._predicted(rows)
-        rows, accuracies = _best(rows, accuracies, self.population)
+        rows, accuracies = self.best(rows, self._predicted(rows))
         self._record(accuracies)
         return rows, accuracies
 
@@ -320,15 +271,25 @@ class _Run:
             children = self._children(rows[: self.parents])
             idle = 0 if len(children) else idle + 1
             if len(children):
-                rows, accuracies = _best(
+                rows, accuracies = self.best(
                     np.concatenate([rows, children]),
                     np.concatenate([accuracies, self._predicted(children)]),
-                    self.population,
+                    known=len(rows),
                 )
             self._record(accuracies)
             if idle == _PATIENCE:
                 break
         return rows, accuracies
+
+    def best(self, rows: np.ndarray, accuracies: np.ndarray, known: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """The most accurate rows that keep the limits; the first ones are `known` to keep them."""
+        order = np.argsort(-accuracies, kind="stable")
+        if not self.budget.is_exact:
+            # Only of those that would stay: asking takes longer than predicting.
+            kept = (index for index in order if index < known or self.budget.keeps(rows[index]))
+            order = np.array(list(itertools.islice(kept, self.population)), int)
+        order = order[: self.population]
+        return rows[order], accuracies[order]
 
     def _predicted(self, rows: np.ndarray) -> np.ndarray:
         self.evaluated += len(rows)

@@ -1,5 +1,6 @@
 """Search for a whole front of accuracy against one cost, in one run."""
 
+import collections
 import csv
 import dataclasses
 import io
@@ -162,7 +163,8 @@ def pareto_search(
     # The products are small: more threads than one wait for each other longer than they work.
     with threadpoolctl.threadpool_limits(1, "blas"):
         found = [run.evolve(run.initial(), island_generations) for _ in range(islands)]
-        archive = run.kept(_Archive(*(np.concatenate(parts) for parts in zip(*found, strict=True))))
+        joined = _Archive(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        archive = run.kept(joined, known=len(joined.rows))
         archive = run.evolve(archive, generations - islands * island_generations)
     kind = constraints[0].kind
     return ParetoFront.of(candidates(budget, archive.rows, archive.accuracies.tolist()), kind, run.evaluated)
@@ -220,7 +222,8 @@ class _Run:
     def added(self, archive: _Archive, made: np.ndarray) -> _Archive:
         """The archive with those of the rows that keep all limits and were never seen before."""
         new = self._scored(self.seen.new(made[self.budget.inside(made)]))
-        return self.kept(_Archive(*(np.concatenate(parts) for parts in zip(archive, new, strict=True))))
+        joined = _Archive(*(np.concatenate(parts) for parts in zip(archive, new, strict=True)))
+        return self.kept(joined, known=len(archive.rows))
 
     def _scored(self, rows: np.ndarray) -> _Archive:
         self.evaluated += len(rows)
@@ -228,13 +231,26 @@ class _Run:
         accuracies = np.asarray(self.accuracy_predictor.predict_rows(self.budget.space, rows))
         return _Archive(rows, accuracies, np.minimum(positions.astype(int), self.cells - 1))
 
-    def kept(self, archive: _Archive) -> _Archive:
-        """The most accurate of each cell."""
+    def kept(self, archive: _Archive, known: int) -> _Archive:
+        """The most accurate of each cell that keep the limits; the first ones are `known` to keep them."""
         order = np.lexsort((-archive.accuracies, archive.cell))
+        if not self.budget.is_exact:
+            order = self._exact(archive, order, known)
         ordered = archive.cell[order]
         rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
         chosen = order[rank < self.cell_population]
         return _Archive(*(part[chosen] for part in archive))
+
+    def _exact(self, archive: _Archive, order: np.ndarray, known: int) -> np.ndarray:
+        """Those that keep the limits, of each cell no more than would stay: asking takes longer than predicting."""
+        filled: collections.Counter[int] = collections.Counter()
+        kept = []
+        for index in order:
+            cell = int(archive.cell[index])
+            if filled[cell] < self.cell_population and (index < known or self.budget.keeps(archive.rows[index])):
+                filled[cell] += 1
+                kept.append(index)
+        return np.array(kept, int)
 
 
 def _parents(rng: np.random.Generator, cell: np.ndarray, cells: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Random architectures inside limits: the baseline of every search."""
 
+import itertools
 import numbers
 from collections.abc import Sequence
 
@@ -10,7 +11,6 @@ from ofa_tf.search.budget import Budget, Candidate, candidates
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.search.evolution import AccuracyScorer, search_resolutions
 from ofa_tf.spaces import Space
-from ofa_tf.spaces.population import decode
 
 _BATCH = 4096
 # Uniform draws before a budget counts as too tight for them.
@@ -62,7 +62,8 @@ def random_search(
         joined = np.concatenate([judged, made[budget.inside(made)]])
         _, first = np.unique(joined, axis=0, return_index=True)
         drawn = joined[np.sort(first)]
-        rows = np.concatenate([rows, _exact(budget, drawn[len(judged) :], count - len(rows))])
+        kept = (row for row in drawn[len(judged) :] if budget.is_exact or budget.keeps(row))
+        rows = np.array([*rows, *itertools.islice(kept, count - len(rows))], np.int32).reshape(-1, rows.shape[1])
         judged = drawn
         if len(rows) == count:
             break
@@ -73,18 +74,3 @@ def random_search(
     accuracies = np.asarray(accuracy_predictor.predict_rows(space, rows))
     order = np.argsort(-accuracies, kind="stable")
     return candidates(budget, rows[order], accuracies[order].tolist())
-
-
-def _exact(budget: Budget, rows: np.ndarray, count: int) -> np.ndarray:
-    """The first rows, at most so many, that keep the limits exactly, where tables give only lower bounds of costs."""
-    bounded = [constraint for constraint in budget.constraints if constraint.memory is not None]
-    if not bounded:
-        return rows[:count]
-    kept = []
-    for index in range(len(rows)):
-        if len(kept) == count:
-            break
-        [arch] = decode(budget.space, rows[index : index + 1])
-        if all(constraint.exact(budget.space, arch) <= constraint.limit for constraint in bounded):
-            kept.append(index)
-    return rows[kept]

@@ -4,6 +4,7 @@ All are folds over the operations of a block (`block_operations.operations`).
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 from ofa_tf.common import InputError
@@ -191,18 +192,28 @@ class ActivationMemory:
         step = output = 0
         for block in blocks:
             numbers = [output]
-            for operation in operations(block, form, precision=self.precision):
-                reads = [numbers[tensor] for tensor in operation.reads]
-                if operation.merged:
+            for operation_reads, merged, elements in _written_tensors(block, form, self.precision):
+                reads = [numbers[tensor] for tensor in operation_reads]
+                if merged:
                     numbers.append(reads[0])
                     continue
                 for tensor in reads:
                     tensors[tensor][2] = step
                 numbers.append(len(tensors))
-                tensors.append([_aligned(operation.elements * itemsize), step, step])
+                tensors.append([_aligned(elements * itemsize), step, step])
                 step += 1
             output = numbers[-1]
         return [tuple(tensor) for tensor in tensors]
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _written_tensors(block: Block, form: Form, precision: str) -> tuple[tuple[tuple[int, ...], bool, int], ...]:
+    """Of each operation of a block what it reads, whether it is merged into another one, and its output's elements.
+
+    Kept: a search asks about the same blocks again and again.
+    """
+    listed = operations(block, form, precision=precision)
+    return tuple((tuple(operation.reads), operation.merged, operation.elements) for operation in listed)
 
 
 def _aligned(size: int) -> int:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.predictors import AccuracyPredictor, BlockLatency, LatencyCorrection, LatencyTable
-from ofa_tf.search import Budget, Constraint, evolutionary_search, random_search
+from ofa_tf.search import Budget, Constraint, evolutionary_search, pareto_search, random_search
 from ofa_tf.search.evolution import SeenRows
 from ofa_tf.spaces import costs, population
 from ofa_tf.spaces.costs import FILE_SIZES, ActivationMemory
@@ -330,3 +330,51 @@ def test_every_limit_of_peak_memory_that_can_be_kept_is_kept():
         evolutionary_search(
             space, predictor, Constraint("peak_memory_bytes", smallest - 1, memory=memory), resolutions=(96, 128)
         )
+
+
+@pytest.mark.parametrize(("form", "side", "limit"), [("fused-same", 64, 34_816), ("fused", 80, 84_864)])
+def test_a_limit_of_peak_memory_is_used(form, side, limit):
+    """Protects boards from the smallest network: bounds of most architectures here are below the limit, their peaks
+    are not. What is found is better than random ones, and so is the end of the front."""
+    space = spaces.get("ofa_micro")
+    constraint = Constraint("peak_memory_bytes", limit, memory=ActivationMemory("int8", form))
+    larger_is_better = _Larger(space)
+    options = {"resolutions": (side,)}
+    drawn = random_search(space, constraint, 50, accuracy_predictor=larger_is_better, **options)
+    found = evolutionary_search(space, larger_is_better, constraint, population=40, generations=60, **options)
+    assert found.predicted_top1 > drawn[0].predicted_top1
+    front = pareto_search(space, larger_is_better, constraint, cells=4, children=40, generations=60, **options)
+    assert front.candidates[-1].predicted_top1 > drawn[0].predicted_top1
+    assert max(candidate.costs["peak_memory_bytes"] for candidate in front.candidates) <= limit
+
+
+class _Larger:
+    """An accuracy that grows with the multiply-accumulates."""
+
+    def __init__(self, space):
+        self.resolutions, self._macs = space.resolutions, population.cost_table(space, costs.macs)
+
+    def predict_rows(self, space, rows):
+        del space
+        return 1 - np.exp(-population.evaluate(self._macs, rows) / 1e8)
+
+
+def test_what_is_told_to_raise_is_enough():
+    """Protects users of two limits: every one that is over is named, with values that the next search keeps."""
+    space = spaces.get("ofa_micro")
+    predictor, memory = _Larger(space), ActivationMemory("int8", "fused-same")
+    limits = {"params": 1.0, "peak_memory_bytes": 1.0}
+    for _ in range(4):
+        constraints = [
+            Constraint("params", limits["params"]),
+            Constraint("peak_memory_bytes", limits["peak_memory_bytes"], memory=memory),
+        ]
+        try:
+            found = evolutionary_search(space, predictor, constraints, population=10, generations=2)
+        except InputError as error:
+            alone = re.search(r"constraint: (\w+) of at most .* has ([\d.]+); raise", str(error))
+            told = [alone.groups()] if alone else re.findall(r"(\w+) to ([\d.]+)", str(error))
+            limits |= {kind: float(value) for kind, value in told}
+        else:
+            break
+    assert found.costs["params"] <= limits["params"]
