@@ -19,13 +19,14 @@ import pathlib
 from absl import flags
 
 from ofa_tf.common import InputError, OfaError, cli
+from ofa_tf.common.form import PRECISIONS
 from ofa_tf.devices import device_flags
 
 _DEVICE = flags.DEFINE_string("device", "host", "'host', this machine, a phone's serial, or ssh:USER@HOST")
 _MODEL = flags.DEFINE_list("model", [], "the .tflite files")
 _BASELINES = flags.DEFINE_list("baselines", [], "known networks to measure beside them, see the list above")
-_RESOLUTION = flags.DEFINE_integer("resolution", 224, "image side of the baselines in pixels", lower_bound=32)
-_PRECISION = flags.DEFINE_string("precision", "float32", "precision of the baselines")
+_RESOLUTION = flags.DEFINE_integer("resolution", 224, "image side of the baselines in pixels", 32, 1024)
+_PRECISION = flags.DEFINE_enum("precision", "float32", list(PRECISIONS), "precision of the baselines")
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
 _RUNS = flags.DEFINE_integer("runs", 50, "at least this many runs are timed", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 1.0, "and for at least this many seconds", lower_bound=0.0)

@@ -34,10 +34,13 @@ def main(argv):
 
     from ofa_tf.common import OfaError, check_writable, write_json
     from ofa_tf.deploy import Runner, run_micro, write_c_array
+    from ofa_tf.deploy.micro_runtime import check_c_array
     from ofa_tf.devices.measure import random_input
 
-    for output in filter(None, (_OUTPUT.value, _C_ARRAY.value)):
-        check_writable(output)
+    if _OUTPUT.value:
+        check_writable(_OUTPUT.value)
+    if _C_ARRAY.value:
+        check_c_array(_C_ARRAY.value)
     path = _MODEL.value
     # In a process of its own, and so before the file is opened in this one.
     run_micro(path)

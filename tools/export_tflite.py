@@ -47,11 +47,14 @@ _OUTPUT_DTYPE = flags.DEFINE_enum(
     "output_dtype", None, list(INPUT_OUTPUT_TYPES), "of its numbers; uint8 in int8 and float32 in others unless given"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "images that the file takes at once", lower_bound=1)
-_IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check, evenly spaced", lower_bound=1)
+_IMAGES = flags.DEFINE_integer(
+    "images", 1000, "validation images of the check, evenly spaced; of features at most 64", lower_bound=1
+)
 _MAX_DROP = flags.DEFINE_float(
     "max_drop",
     None,
-    "the top-1 that the file may lose against Keras, 0..1; unless given the precision's, and what chance explains",
+    "the top-1 that the file may lose against Keras, 0..1 (not for features); unless given the precision's, and what "
+    "chance explains",
     lower_bound=0.0,
     upper_bound=1.0,
 )
@@ -64,9 +67,10 @@ _OUTPUT = flags.DEFINE_string("output", None, "the .tflite file, or the .cc file
 def main(argv):
     """Exports."""
     del argv
-    from ofa_tf.common import InputError, check_writable
+    from ofa_tf.common import InputError
     from ofa_tf.deploy import write_c_array
-    from ofa_tf.deploy.checked_file import check_output
+    from ofa_tf.deploy.micro_runtime import check_c_array
+    from ofa_tf.deploy.network import check_export
     from ofa_tf.specialize import export_subnet
 
     from .opening import read_arch, written_as
@@ -75,13 +79,20 @@ def main(argv):
     if _FORMAT.value == "cc":
         if output.suffix != ".cc":
             raise InputError(f"--output={output}: expected a name that ends with .cc, as --format=cc asks for")
-        check_writable(output)
+        check_c_array(output)
         model = output.with_suffix(".tflite")
+    precision, form = written_as(_ARCH.value, _PRECISION.value, _FORM.value)
+    options = {
+        "outputs": _OUTPUT_TYPE.value,
+        "input_type": _INPUT_TYPE.value,
+        "output_type": _OUTPUT_DTYPE.value,
+        "batch_size": _BATCH_SIZE.value,
+        "max_drop": _MAX_DROP.value,
+    }
     # Here, too: opening and calibrating a supernet takes long.
-    check_output(model)
+    check_export(model, precision, **options)
     opened = _SOURCE.open()
     arch = read_arch(opened.net.space, _ARCH.value, _RESOLUTION.value)
-    precision, form = written_as(_ARCH.value, _PRECISION.value, _FORM.value)
     report = export_subnet(
         opened,
         arch,
@@ -89,12 +100,8 @@ def main(argv):
         split="validation",
         limit=_IMAGES.value,
         precision=precision,
-        max_drop=_MAX_DROP.value,
         form=form,
-        input_type=_INPUT_TYPE.value,
-        output_type=_OUTPUT_DTYPE.value,
-        outputs=_OUTPUT_TYPE.value,
-        batch_size=_BATCH_SIZE.value,
+        **options,
     )
     if _FORMAT.value == "cc":
         write_c_array(model.read_bytes(), output)

@@ -19,7 +19,7 @@ import sys
 from absl import flags
 
 from ofa_tf.common import cli
-from ofa_tf.common.form import PRECISIONS
+from ofa_tf.common.form import FORMS, PRECISIONS
 
 from . import source_flags
 
@@ -36,7 +36,12 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "images per step", lower_bo
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 7.5e-3, "of the first step", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_bound=0)
 _TFLITE = flags.DEFINE_string("tflite", None, "write this .tflite file, with its card (.md), too")
-_PRECISION = flags.DEFINE_enum("precision", "int8", list(PRECISIONS), "of the .tflite file")
+_PRECISION = flags.DEFINE_enum(
+    "precision", None, list(PRECISIONS), "of the .tflite file; what a search's result says, or int8, unless given"
+)
+_FORM = flags.DEFINE_enum(
+    "form", None, list(FORMS), "how that is written; what a search's result says, or the precision's, unless given"
+)
 _OUTPUT = flags.DEFINE_string("output", None, "the .keras file", required=True)
 
 
@@ -44,17 +49,21 @@ def main(argv):
     """Fine-tunes."""
     del argv
     from ofa_tf.common import InputError, atomic_path, check_writable
-    from ofa_tf.deploy.checked_file import check_output
+    from ofa_tf.deploy.network import check_export
     from ofa_tf.evaluation import evaluate_model
     from ofa_tf.training import FinetuneRecipe, finetune
+
+    from .opening import written_as
 
     if not _OUTPUT.value.endswith(".keras"):
         raise InputError(f"--output={_OUTPUT.value}: expected a name that ends with .keras")
     check_writable(_OUTPUT.value)
+    precision, form = written_as(_ARCH.value or "largest", _PRECISION.value, _FORM.value)
     if _TFLITE.value:
-        check_output(_TFLITE.value)
-    elif flags.FLAGS["precision"].present:
-        raise InputError(f"--precision={_PRECISION.value}: is that of the --tflite file, and none is asked for")
+        check_export(_TFLITE.value, precision)
+    for flag in (_PRECISION, _FORM):
+        if flag.value is not None and not _TFLITE.value:
+            raise InputError(f"--{flag.name}={flag.value}: is that of the --tflite file, and none is asked for")
     if _HEAD_EPOCHS.value > _EPOCHS.value:
         raise InputError(f"--head_epochs={_HEAD_EPOCHS.value}: expected at most the {_EPOCHS.value} of --epochs")
     start = _from_specialized() if _SPECIALIZED.value else _from_supernet()
@@ -82,7 +91,7 @@ def main(argv):
     found |= evaluate_model(start.model, start.dataset, split="validation", preprocessing=start.preprocessing)
     print(json.dumps(found))
     if _TFLITE.value:
-        print(json.dumps(_export(start).to_dict()))
+        print(json.dumps(_export(start, precision, form).to_dict()))
     # Not before: what fails or is stopped on the way need not be trained again.
     pathlib.Path(checkpoint).unlink(missing_ok=True)
 
@@ -143,7 +152,7 @@ def _from_specialized():
     return FinetuneStart(model, blocks, dataset, preprocessing, Augmentation())
 
 
-def _export(start):
+def _export(start, precision, form):
     import numpy as np
 
     from ofa_tf import deploy
@@ -167,7 +176,8 @@ def _export(start):
     weights = {layer.name: layer.get_weights() for layer in start.model.layers if layer.weights}
     return deploy.Network(start.blocks, weights, start.preprocessing, facts).export(
         _TFLITE.value,
-        _PRECISION.value,
+        precision,
+        form=form,
         representative_images=np.concatenate([np.asarray(batch) for batch, _ in training]),
         check_images=images,
         check_labels=labels,

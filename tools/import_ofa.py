@@ -100,6 +100,8 @@ def _import_supernet(path, given, named, source):
     from ofa_tf.common import InputError
     from ofa_tf.networks import PackedSupernet
 
+    published = named or interop.published_name(path.name) in interop.published_names()
+
     try:
         widths = _WIDTH_MULT.value and [float(width) for width in _WIDTH_MULT.value]
     except ValueError:
@@ -112,18 +114,25 @@ def _import_supernet(path, given, named, source):
     net = networks.build(space)
     report = interop.load_ofa_checkpoint(net, path)
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    PackedSupernet(net, provenance=source | {"imported": date}).save(_OUTPUT.value)
+    # What the outputs of others mean, nobody says.
+    class_names = _imagenet_classes(space.num_classes) if published else ()
+    PackedSupernet(net, class_names=class_names, provenance=source | {"imported": date}).save(_OUTPUT.value)
     return report
+
+
+def _imagenet_classes(count):
+    """ImageNet's ids, sorted: the classes of published networks; none for a network of another number."""
+    from ofa_tf.data.names import imagenet_names
+
+    names = tuple(sorted(imagenet_names()))
+    return names if len(names) == count else ()
 
 
 def _import_lite(path, source):
     from ofa_tf import interop
-    from ofa_tf.data.names import imagenet_names
 
     packed, report = interop.load_efficientnet_lite0(path)
-    # ImageNet's ids, sorted, are the classes of the published network.
-    names = tuple(sorted(imagenet_names()))
-    class_names = names if len(names) == packed.net.space.num_classes else ()
+    class_names = _imagenet_classes(packed.net.space.num_classes)
     provenance = {**packed.provenance, **source, "licence": "Apache-2.0"}
     dataclasses.replace(packed, class_names=class_names, provenance=provenance).save(_OUTPUT.value)
     return report

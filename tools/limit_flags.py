@@ -49,6 +49,12 @@ def define() -> LimitFlags:
         flags.DEFINE_float(
             "max_peak_memory_bytes", None, "limit of the activations' bytes at their peak, in int8 or float32"
         ),
-        flags.DEFINE_enum("form", None, list(FORMS), "how that file is written, see above"),
+        flags.DEFINE_enum(
+            "form",
+            None,
+            list(FORMS),
+            "how that file is written; unless given that of the latency table's files, with a limit on peak memory "
+            "fused-same, else the precision's",
+        ),
         flags.DEFINE_list("resolutions", None, "image sides to search, all that the predictor knows unless given"),
     )

@@ -14,7 +14,7 @@ import json
 from absl import flags
 
 from ofa_tf.common import cli
-from ofa_tf.common.form import FORMS, OUTPUTS
+from ofa_tf.common.form import FORMS, OUTPUTS, form_of
 
 from . import source_flags
 
@@ -26,7 +26,10 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "images per step", lower_bo
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-4, "of the first step", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 0, "of data order and augmentation", lower_bound=0)
 _FORM = flags.DEFINE_enum(
-    "form", "folded-rows", [name for name, form in FORMS.items() if form.hard_swish != "fused"], "how it is written"
+    "form",
+    None,
+    [name for name, form in FORMS.items() if form.hard_swish != "fused"],
+    "how it is written; what a search's result says, or folded-rows, unless given",
 )
 _OUTPUT_TYPE = flags.DEFINE_enum("output_type", OUTPUTS[0], list(OUTPUTS[:2]), "what the file gives")
 _IMAGES = flags.DEFINE_integer("images", 1000, "validation images of the check, evenly spaced", lower_bound=1)
@@ -44,13 +47,16 @@ def main(argv):
     """Trains and writes."""
     del argv
     from ofa_tf.deploy import QuantizationRecipe
-    from ofa_tf.deploy.checked_file import check_output
+    from ofa_tf.deploy.network import check_export
+    from ofa_tf.deploy.qat import check_form
     from ofa_tf.specialize import train_quantized
 
-    from .opening import read_arch
+    from .opening import read_arch, written_as
 
+    _, form = written_as(_ARCH.value, "int8", _FORM.value)
     # Here, too: opening and calibrating a supernet takes long.
-    check_output(_OUTPUT.value)
+    check_form(form_of("int8", form))
+    check_export(_OUTPUT.value, "int8", max_drop=_MAX_DROP.value)
     opened = _SOURCE.open()
     report = train_quantized(
         opened,
@@ -61,7 +67,7 @@ def main(argv):
         recipe=QuantizationRecipe(
             epochs=_EPOCHS.value, batch_size=_BATCH_SIZE.value, learning_rate=_LEARNING_RATE.value, seed=_SEED.value
         ),
-        form=_FORM.value,
+        form=form,
         outputs=_OUTPUT_TYPE.value,
         max_drop=_MAX_DROP.value,
         checkpoint=f"{_OUTPUT.value}.checkpoint.npz",

@@ -45,8 +45,8 @@ def define_validation() -> flags.FlagHolder:
     return flags.DEFINE_float(
         "validation",
         None,
-        "training images that are held out: a number, or a fraction below 1; the folder validation/, else a tenth, "
-        "unless given",
+        "training images that are held out: a number, or a fraction below 1; unless given the folder validation/, else "
+        "as in the run or the config, of other images a tenth",
     )
 
 
@@ -55,7 +55,7 @@ def define() -> SourceFlags:
     return SourceFlags(
         flags.DEFINE_string("run_dir", None, "a run of tools.train"),
         flags.DEFINE_string(
-            "supernet", None, "instead of a run: a supernet that ships, or the .npz of tools.import_ofa"
+            "supernet", None, "instead of a run: a supernet that ships, or an .npz of tools.pack_supernet or import_ofa"
         ),
         flags.DEFINE_string(
             "stage", None, "the run's stage whose weights are used; the last finished one unless given"

@@ -53,7 +53,7 @@ _LIMITS = limit_flags.define()
 _PRECISION = flags.DEFINE_enum("precision", None, list(PRECISIONS), "of the file; int8 unless given")
 _THREADS = flags.DEFINE_integer("threads", None, "of the interpreter on the device; 1 unless given", lower_bound=1)
 _CANDIDATES = flags.DEFINE_integer(
-    "candidates", None, "evaluated on the validation split; 8 unless given", lower_bound=1
+    "candidates", None, "evaluated on the validation split, at most 25; 8 unless given", lower_bound=1
 )
 _IMAGES = flags.DEFINE_integer("images", None, "at most so many validation images, evenly spaced", lower_bound=1)
 _MAX_DROP = flags.DEFINE_float("max_drop", None, "the top-1 that the file may lose, 0..1; the precision's unless given")
@@ -73,8 +73,8 @@ _LEARN = flags.DEFINE_bool("learn", False, "correct tables and extend accuracy p
 _BASELINES = flags.DEFINE_list(
     "baselines",
     [],
-    "known networks, for the report: mobilenet_v3_small, ... are timed here; keras:MobileNetV2, ... or files of "
-    "tools.import_ofa learn the images first",
+    "known networks, for the report, where a target limits this machine's latency: mobilenet_v3_small, ... are timed "
+    "here; keras:MobileNetV2, ... or files of tools.import_ofa learn the images first",
 )
 _CO2 = flags.DEFINE_float(
     "co2_lb_per_hour", None, "of this device, for the report's design cost; a GPU's published unless given", 0.0

@@ -134,7 +134,12 @@ def precision_of(name: str) -> Precision:
 
 
 def form_of(
-    precision: str, form: str | None = None, *, limits: Collection[str] = (), table_form: str | None = None
+    precision: str,
+    form: str | None = None,
+    *,
+    limits: Collection[str] = (),
+    table_form: str | None = None,
+    trained: bool = False,
 ) -> str:
     """How a file is written: the one place that decides it.
 
@@ -143,6 +148,7 @@ def form_of(
         form: what the user asks for, one of `FORMS`; it always counts.
         limits: kinds of limits that the file must keep; one of "peak_memory_bytes" asks for what suits memory best.
         table_form: of the latency table that the file was searched with.
+        trained: whether the file's rounding is trained, which needs a hard-swish of integers.
 
     Returns:
         One of `FORMS`; the precision's usual one where nothing else is asked for.
@@ -151,4 +157,9 @@ def form_of(
         form_of("int8", limits=target.limits)
     """
     usual = precision_of(precision).form
-    return str(Form.parse(form or (MICROCONTROLLER_FORM if "peak_memory_bytes" in limits else table_form or usual)))
+    if form is not None:
+        return str(Form.parse(form))
+    found = Form.parse(MICROCONTROLLER_FORM if "peak_memory_bytes" in limits else table_form or usual)
+    if trained and found.hard_swish == "fused":
+        found = dataclasses.replace(found, hard_swish="folded")
+    return str(found)

@@ -25,7 +25,7 @@ def label_facts(dataset: ImageDataset) -> dict[str, list[str]]:
         dataset: the data set.
 
     Raises:
-        InputError: `names.json` is no object of one-line texts.
+        InputError: `names.json` is no object of one-line texts, or names none of the classes.
 
     Example:
         label_facts(load("folder", zoo.photos("ofa_imagenette_mbv3")))["names"][0]  # "tench", of "n01440764"
@@ -39,6 +39,11 @@ def label_facts(dataset: ImageDataset) -> dict[str, list[str]]:
             raise InputError(
                 f"{path}: class {brief(label)} is called {brief(repr(name))}, expected a text of one line; mend it"
             )
+    if known and not known.keys() & set(dataset.class_names):
+        raise InputError(
+            f"{path}: names none of the classes: it has {brief(next(iter(known)))}, ..., the images have "
+            f"{brief(dataset.class_names[0])}, ...; mend or remove it"
+        )
     # A folder's name may have several lines, a label of the standard not.
     names = [
         known.get(label) or imagenet_names().get(label) or " ".join(label.split()) or label

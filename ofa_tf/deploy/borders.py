@@ -1,5 +1,6 @@
 """What a file takes and gives: types, quantization and softmax at its borders, written into the finished graph."""
 
+import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
@@ -8,6 +9,8 @@ _TYPES = {"uint8": schema.TensorType.UINT8, "int8": schema.TensorType.INT8}
 # Of images, 0..255, as (x - 128) / 128.
 _IMAGE_SCALE = 1 / 128
 _STEPS = 255
+# Where the schema lets the bytes of a buffer begin (`force_align`), so that kernels read weights in place.
+_BUFFER_ALIGNMENT = 16
 # What every runtime expects of a softmax in 8 bits.
 _PROBABILITY_SCALE, _PROBABILITY_ZERO_POINT = 1 / 256, -128
 
@@ -27,14 +30,14 @@ def with_borders(
         _set_input(model, input_type)
     if output_type != "float32":
         _set_output(model, output_type, logits_range)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return serialized(model)
 
 
 def with_probabilities(data: bytes) -> bytes:
     """A file that gives float32 logits, with their softmax in their place."""
     model = flatbuffer_utils.read_model_from_bytearray(data)
     _add_softmax(model, "float32")
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return serialized(model)
 
 
 def with_image_input(data: bytes) -> bytes:
@@ -44,7 +47,7 @@ def with_image_input(data: bytes) -> bytes:
     """
     model = flatbuffer_utils.read_model_from_bytearray(data)
     _set_image_input(model, "uint8")
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return serialized(model)
 
 
 def _set_image_input(model: schema.ModelT, kind: str) -> None:
@@ -161,3 +164,17 @@ def _kind(model: schema.ModelT, operator: schema.OperatorT) -> str:
 def text_of(name: bytes | str) -> str:
     """A name in a flatbuffer, which comes in either type."""
     return name.decode() if isinstance(name, bytes) else name
+
+
+def serialized(model: schema.ModelT) -> bytes:
+    """The file of a model, its buffers aligned as the schema asks; flatbuffers' Python code leaves that out."""
+    builder = _AligningBuilder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+class _AligningBuilder(flatbuffers.Builder):
+    """Aligns the vectors of bytes, which are buffers' contents."""
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:
+        return super().StartVector(elemSize, numElems, _BUFFER_ALIGNMENT if elemSize == 1 else alignment)

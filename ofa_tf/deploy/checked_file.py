@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from ofa_tf.common import InputError, OfaError, atomic_path, check_writable, write_text
-from ofa_tf.common.config import check_numbers
+from ofa_tf.common import InputError, OfaError, atomic_path, check_writable, printable, write_text
 from ofa_tf.common.form import FEATURE_NAMES, precision_of
 from ofa_tf.deploy.model_file import described, is_model_card, model_card
 from ofa_tf.deploy.runner import Runner, summarize
 
 # How many standard errors of the difference on these images are put down to chance.
 _STANDARD_ERRORS = 2.0
+# But no more than such a share of them.
+_MOST_CHANCE = 0.05
 # Every file is run with as many, too, on some images.
 _OTHER_THREADS, _OTHER_IMAGES = 3, 16
 # What features of a file may be away from Keras's (`ExportReport.output_error`), by precision.
@@ -97,12 +98,6 @@ def check_output(path: str | os.PathLike) -> None:
         )
 
 
-def check_max_drop(max_drop: float | None) -> None:
-    """Raises `InputError` unless a limit is a share of the images, or none is given: 2 (percent) would allow all."""
-    if max_drop is not None:
-        check_numbers("export: max_drop", max_drop, 1, 0, 1)
-
-
 def keep_checked(
     path: str | os.PathLike,
     data: bytes,
@@ -129,9 +124,8 @@ def keep_checked(
     expected = softmax(logits, axis=-1) if outputs == "probabilities" else logits
     report = _compared(path, runner, found, expected, labels, precision=precision, form=form, outputs=outputs)
     if outputs != "features" and max_drop is None:
-        # Of paired answers as many could have changed the other way. A limit that was given is exact.
-        chance = _STANDARD_ERRORS * _changed(found, expected, labels) ** 0.5 / len(found)
-        max_drop = precision_of(precision).max_drop + chance
+        # A limit that was given is exact.
+        max_drop = _allowed_drop(precision, _changed(found, expected, labels), len(found))
     _judge(report, max_drop, trained="trained_for_int8" in description)
     spread = float(expected.std()) or 1.0
     _require_same(path, Runner(data, threads=_OTHER_THREADS), inputs, found, spread, f"with {_OTHER_THREADS} threads")
@@ -200,6 +194,15 @@ def _changed(found: np.ndarray, expected: np.ndarray, labels: np.ndarray | None)
     return int(np.sum((classes == labels) != (reference == labels)))
 
 
+def _allowed_drop(precision: str, changed: int, images: int) -> float:
+    """What a file may lose: the precision's limit, and what chance explains, as many could have changed the other way.
+
+    A few images would excuse a file that is wrong on all of them, so there is an end to it; one may always change.
+    """
+    chance = _STANDARD_ERRORS * changed**0.5 / images
+    return precision_of(precision).max_drop + min(chance, max(_MOST_CHANCE, 1 / images))
+
+
 def _judge(report: ExportReport, max_drop: float | None, *, trained: bool) -> None:
     if report.outputs == "features":
         limit = _FEATURE_ERROR[report.precision]
@@ -250,7 +253,7 @@ def _full_description(facts: Mapping[str, Any], path: pathlib.Path, report: Expo
     return {
         "format": "ofa_tf model",
         "version": 1,
-        "name": path.stem,
+        "name": printable(path.stem),
         **facts,
         "precision": report.precision,
         "form": report.form,

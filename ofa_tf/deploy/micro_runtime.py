@@ -11,7 +11,7 @@ import tempfile
 
 import numpy as np
 
-from ofa_tf.common import InputError, OfaError, brief, write_text
+from ofa_tf.common import InputError, OfaError, brief, check_writable, write_text
 from ofa_tf.common.child import Answer, Child, ChildError
 from ofa_tf.deploy.runner import read_model
 
@@ -21,6 +21,8 @@ _RUN = f"{__name__}:run_in_child"
 _ARENA_BYTES = 1 << 26
 _QUOTED_CHARACTERS = 300
 _BYTES_PER_LINE = 16
+# How source and header of an array begin.
+_TOLD = "// A TFLite model of"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,12 +199,30 @@ def write_c_array(
         write_c_array(pathlib.Path("model.tflite").read_bytes(), "firmware/model.cc", arena_bytes=180_000)
     """
     path = pathlib.Path(path)
-    if path.suffix not in (".cc", ".cpp", ".c"):
-        raise InputError(f"{path}: a C array goes into a file that ends with .cc, .cpp or .c; rename the output")
-    header = path.with_suffix(".h")
+    header = check_c_array(path)
     source, declarations = c_array(model, name or _identifier(path.stem), header=header.name, arena_bytes=arena_bytes)
     write_text(header, declarations)
     write_text(path, source)
+    return header
+
+
+def check_c_array(path: str | os.PathLike) -> pathlib.Path:
+    """Raises `InputError` where an array and its header cannot be written, or would take the place of something else.
+
+    Returns:
+        The header's path.
+    """
+    path = pathlib.Path(path)
+    if path.suffix not in (".cc", ".cpp", ".c"):
+        raise InputError(f"{path}: a C array goes into a file that ends with .cc, .cpp or .c; rename the output")
+    header = path.with_suffix(".h")
+    for file in (path, header):
+        check_writable(file)
+    if header.exists() and not header.read_bytes().startswith(_TOLD.encode()):
+        raise InputError(
+            f"{header}: is no header of a C array, and that of {path.name} would take its place; move it, or give the "
+            f"array's file another name"
+        )
     return header
 
 
@@ -218,7 +238,7 @@ def c_array(model: bytes, name: str, *, header: str, arena_bytes: int | None = N
         raise InputError("C array: the model is empty, expected the bytes of a TFLite file")
     if arena_bytes is not None and arena_bytes < 1:
         raise InputError(f"C array: arena_bytes is {arena_bytes}, expected at least 1")
-    told = f"// A TFLite model of {len(model)} bytes, SHA-256 {hashlib.sha256(model).hexdigest()}.\n"
+    told = f"{_TOLD} {len(model)} bytes, SHA-256 {hashlib.sha256(model).hexdigest()}.\n"
     lines = (
         ", ".join(f"0x{byte:02x}" for byte in model[start : start + _BYTES_PER_LINE]) + ",\n"
         for start in range(0, len(model), _BYTES_PER_LINE)

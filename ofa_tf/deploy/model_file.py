@@ -21,6 +21,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from ofa_tf.common import InputError
 from ofa_tf.common.form import FEATURE_NAMES
 from ofa_tf.common.resizing import CROP, STRETCH
+from ofa_tf.deploy.borders import serialized
 from ofa_tf.deploy.runner import read_model
 from ofa_tf.deploy.standard_metadata import BUFFER_NAME, standard_metadata, with_labels
 
@@ -83,7 +84,7 @@ def described(data: bytes, description: Mapping[str, Any]) -> bytes:
         _set_metadata(model, "min_runtime_version", _MIN_RUNTIMES[description["precision"]].encode().ljust(16, b"\0"))
     _set_metadata(model, BUFFER_NAME, standard)
     _set_metadata(model, METADATA_NAME, json.dumps(description).encode())
-    data = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    data = serialized(model)
     return with_labels(data, names) if names else data
 
 

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 
 from ofa_tf.common import InputError
-from ofa_tf.common.config import check_whole
+from ofa_tf.common.config import check_numbers, check_whole
 from ofa_tf.common.form import OUTPUTS, form_of, precision_of
 from ofa_tf.data.preprocessing import SYMMETRIC, Preprocessing
 from ofa_tf.deploy.borders import with_image_input, with_probabilities
-from ofa_tf.deploy.checked_file import ExportReport, check_max_drop, check_output, joined, keep_checked
+from ofa_tf.deploy.checked_file import ExportReport, check_output, joined, keep_checked
 from ofa_tf.deploy.conversion import convert
 from ofa_tf.deploy.quantization import quantize
 from ofa_tf.networks.plain import build_plain, formed_weights
@@ -115,7 +115,8 @@ class Network:
                 16 and 32, as `Supernet.extract` gives them, compared with Keras's on some of the images.
             batch_size: images that the file takes at once.
             max_drop: by how much top-1 may be below the Keras model's (without labels: the share of images whose top-1
-                class may differ), 0..1; unless given the precision's, and what chance explains on so many images.
+                class may differ), 0..1; unless given the precision's, and what chance explains on so many images (at
+                most a twentieth of them, or one). None for "features".
             threads: the interpreter's threads for the check.
 
         Returns:
@@ -126,12 +127,12 @@ class Network:
                 `max_drop` is none, or the file could not be written.
             OfaError: the conversion failed, or the file does not agree; nothing is left under `path` then.
         """
-        check_output(path)
-        check_max_drop(max_drop)
         known, form = precision_of(precision), form_of(precision, form)
-        output_type = output_type or ("float32" if outputs == "features" else known.output_types[0])
-        check_outputs(self, outputs, output_type)
-        _check_types(precision, input_type, output_type, batch_size)
+        output_type = check_export(
+            path, precision, outputs=outputs, input_type=input_type, output_type=output_type, batch_size=batch_size,
+            max_drop=max_drop,
+        )  # fmt: skip
+        check_names(self)
         if check_images is None:
             check_images, check_labels = representative_images, None
         if known.integer and representative_images is None:
@@ -237,12 +238,8 @@ def check_images_fit(network: Network, representative_images, check_images, chec
         raise InputError(f"export: {np.shape(check_labels)} check_labels for {len(check_images)} check_images")
 
 
-def check_outputs(network: Network, outputs: str, output_type: str) -> None:
-    """Raises `InputError` unless a file can give such outputs, and there are names for all classes, or none."""
-    if outputs not in OUTPUTS:
-        raise InputError(f"export: outputs is {outputs!r}, expected one of {', '.join(OUTPUTS)}")
-    if outputs == "features" and output_type != "float32":
-        raise InputError(f"export: features as {output_type}, expected float32, as they are in every such file")
+def check_names(network: Network) -> None:
+    """Raises `InputError` unless there are names for all classes, or none."""
     classes = network.blocks[-1].out_channels
     for name in ("labels", "names"):
         found = network.facts.get(name)
@@ -250,12 +247,42 @@ def check_outputs(network: Network, outputs: str, output_type: str) -> None:
             raise InputError(f"export: {len(found)} {name} for {classes} classes; give one for each, or none")
 
 
-def _check_types(precision: str, input_type: str, output_type: str, batch_size: int) -> None:
-    inputs, outputs = precision_of(precision).input_types, precision_of(precision).output_types
-    for name, found, known in (("input_type", input_type, inputs), ("output_type", output_type, outputs)):
-        if found not in known:
-            raise InputError(f"export to {precision}: {name} is {found!r}, expected one of {', '.join(known)}")
+def check_export(
+    path: str | os.PathLike,
+    precision: str,
+    *,
+    outputs: str = OUTPUTS[0],
+    input_type: str = "uint8",
+    output_type: str | None = None,
+    batch_size: int = 1,
+    max_drop: float | None = None,
+) -> str:
+    """Raises `InputError` where no file can be written so, whatever the network: asked before work that would be lost.
+
+    Returns:
+        The output's type, where none is given that of the precision.
+    """
+    check_output(path)
+    known = precision_of(precision)
+    if outputs not in OUTPUTS:
+        raise InputError(f"export: outputs is {outputs!r}, expected one of {', '.join(OUTPUTS)}")
+    if max_drop is not None:
+        # 2 (percent) would allow all.
+        check_numbers("export: max_drop", max_drop, 1, 0, 1)
+    if outputs == "features":
+        if output_type not in (None, "float32"):
+            raise InputError(f"export: features as {output_type}, expected float32, as they are in every such file")
+        if max_drop is not None:
+            raise InputError("export: max_drop is a limit of top-1, and features have none; leave it out")
+    output_type = output_type or ("float32" if outputs == "features" else known.output_types[0])
+    for name, found, types in (
+        ("input_type", input_type, known.input_types),
+        ("output_type", output_type, known.output_types),
+    ):
+        if found not in types:
+            raise InputError(f"export to {precision}: {name} is {found!r}, expected one of {', '.join(types)}")
     check_whole("export: batch_size", batch_size, 1)
+    return output_type
 
 
 def _built(

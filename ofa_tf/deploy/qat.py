@@ -28,8 +28,8 @@ from ofa_tf.common.form import OUTPUTS, Form, form_of
 from ofa_tf.common.resizing import CROP
 from ofa_tf.data import Augmentation, ImageDataset, steps_per_epoch, training_batches
 from ofa_tf.deploy.borders import with_borders
-from ofa_tf.deploy.checked_file import ExportReport, check_max_drop, check_output, keep_checked
-from ofa_tf.deploy.network import Network, check_images_fit, check_outputs
+from ofa_tf.deploy.checked_file import ExportReport, keep_checked
+from ofa_tf.deploy.network import Network, check_export, check_images_fit, check_names
 
 _WHAT = "quantization-aware training"
 _PROCESS = "ofa_tf.deploy.qat_process:train"
@@ -104,8 +104,8 @@ def quantization_aware(
         check_labels: int (M,), their classes.
         recipe: how it is trained.
         form: how it is written, one of `common.form.FORMS` with a hard-swish of integers ("split" or "folded").
-        outputs: see `Network.export`.
-        max_drop: likewise.
+        outputs: "probabilities" or "logits", as uint8.
+        max_drop: see `Network.export`.
         checkpoint: a file that holds the state after each epoch; an existing one of the same network, images and recipe
             is resumed, and it is removed at the end.
         after_epoch: called with the epoch (from 1) and its mean training figures: "loss" (the divergence from the float
@@ -128,12 +128,15 @@ def quantization_aware(
         report = deploy.quantization_aware(network, "model.tflite", dataset=dataset, augmentation=augmentation,
                                            check_images=images, check_labels=labels)
     """
-    check_output(path)
-    check_max_drop(max_drop)
+    if outputs == "features":
+        raise InputError(
+            f"{_WHAT}: outputs is 'features', expected probabilities or logits; export a backbone in float32"
+        )
+    check_export(path, "int8", outputs=outputs, max_drop=max_drop)
     recipe = recipe or QuantizationRecipe()
     form = form_of("int8", form)
     _check(network, dataset, form)
-    check_outputs(network, outputs, "uint8")
+    check_names(network)
     check_images_fit(network, None, check_images, check_labels)
     with tempfile.TemporaryDirectory(prefix="ofa_tf_qat_") as name:
         folder = pathlib.Path(name)
@@ -163,7 +166,9 @@ def quantization_aware(
 def check_form(form: str) -> None:
     """Raises `InputError` where a form cannot be trained, or what trains it is not installed."""
     if Form.parse(form).hard_swish == "fused":
-        raise InputError(f"{_WHAT}: form {form} leaves hard-swish to float kernels; give folded-rows or split-rows")
+        raise InputError(
+            f"{_WHAT}: form {form} leaves hard-swish to float kernels; give {form.replace('fused', 'folded')}"
+        )
     missing = [package for package in _NEEDED if importlib.util.find_spec(package) is None]
     if missing:
         raise InputError(f"{_WHAT}: {missing[0]} is not installed; install ofa_tf[qat]")

@@ -16,7 +16,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from ofa_tf.common import InputError
 from ofa_tf.common.quiet import captured_output
-from ofa_tf.deploy.borders import text_of, with_borders
+from ofa_tf.deploy.borders import serialized, text_of, with_borders
 from ofa_tf.deploy.conversion import convert, quantize_ranged
 
 # Of images, by the least and the greatest value that a tensor has for each.
@@ -100,7 +100,7 @@ class FloatGraph:
                 low, high = ranges[text_of(tensor.name)]
                 tensor.quantization = schema.QuantizationParametersT()
                 tensor.quantization.min, tensor.quantization.max = [float(low)], [float(high)]
-        return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+        return serialized(model)
 
     def _kind(self, operator: schema.OperatorT) -> str:
         return flatbuffer_utils.opcode_to_name(self._model, operator.opcodeIndex)

@@ -126,12 +126,7 @@ class Evaluator:
             calibrate: False uses the supernet's moving statistics, which warns.
             limit: at most so many images, evenly spaced over the split.
         """
-        split, trained = split_name(split), self.net.space.resolutions
-        if not trained[0] <= arch.r <= trained[-1]:
-            warnings.warn(
-                f"evaluating at {arch.r} pixels, but the supernet was trained on {trained[0]} to {trained[-1]}",
-                stacklevel=2,
-            )
+        split = split_name(split)
         if statistics is None and calibrate:
             statistics = self.calibrate(arch)
         if statistics is None:
@@ -173,6 +168,12 @@ class Evaluator:
         )
 
     def _evaluation(self, split, resolution, limit):
+        trained = self.net.space.resolutions
+        if not trained[0] <= resolution <= trained[-1]:
+            warnings.warn(
+                f"evaluating at {resolution} pixels, but the supernet was trained on {trained[0]} to {trained[-1]}",
+                stacklevel=2,
+            )
         return evaluation_batches(
             self.dataset,
             split,

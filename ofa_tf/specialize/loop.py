@@ -334,7 +334,8 @@ def _own_predictor(opened: Opened | None) -> str:
     for name in _OWN if run_dir is not None else ():
         if (pathlib.Path(run_dir) / name).exists():
             return str(pathlib.Path(run_dir) / name)
-    collect = "python -m tools.collect_accuracy" + (f" --run_dir={run_dir}" if run_dir else "")
+    of_supernet = f" --supernet={supernet or 'FILE'} --data_dir=DIR --output=pairs.jsonl"
+    collect = "python -m tools.collect_accuracy" + (f" --run_dir={run_dir}" if run_dir else of_supernet)
     raise InputError(
         f"--predictor: none given, and {run_dir or supernet or ('the supernet' if opened else 'a missing --supernet')} "
         f"has none; make one: "

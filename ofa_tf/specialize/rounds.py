@@ -18,6 +18,7 @@ from ofa_tf import interop
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.deploy import ExportReport, QuantizationRecipe
 from ofa_tf.deploy.micro_runtime import run_micro
+from ofa_tf.deploy.qat import check_form
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.search import Candidate, evolutionary_search
 from ofa_tf.search.constraint import LatencyPredictor, constraints_of
@@ -201,6 +202,9 @@ def _round(
     """One search, the choice, and its file, after those of the previous result."""
     rounds = previous.rounds if previous else ()
     limits = stricter_limits(target.limits, rounds)
+    if target.quantization_aware_epochs:
+        # Before what takes long.
+        check_form(target.file_form(table))
     say("search")
     try:
         candidates = _search(target, limits, predictor, table, more=len(rounds))

@@ -43,7 +43,8 @@ class Target:
         precision: of the file.
         form: how it is written, one of `common.form.FORMS`. That of its latency table's files, where it limits latency
             and they are of its precision, else the precision's default, unless given; with a limit on peak
-            memory, what a microcontroller's runtime is best off with.
+            memory, what a microcontroller's runtime is best off with. With `quantization_aware_epochs` "folded" takes
+            the place of "fused", which cannot be trained.
         resolutions: image sides in pixels to search, all that the accuracy predictor knows unless given.
         threads: of the interpreter on the device.
         predictor: an accuracy predictor other than the supernet's. Where that is of another space, there are no weights
@@ -100,6 +101,8 @@ class Target:
             self._refuse("precision", f"one of {', '.join(PRECISIONS)}")
         if self.form is not None and not (isinstance(self.form, str) and self.form in FORMS):
             self._refuse("form", f"one of {', '.join(FORMS)}")
+        if self.form is not None and self.quantization_aware_epochs and Form.parse(self.form).hard_swish == "fused":
+            self._refuse("form", "folded or split instead of fused, as there are quantization_aware_epochs")
         sides = self.resolutions
         if sides is not None and not (isinstance(sides, tuple) and sides and all(is_whole(side, 1) for side in sides)):
             self._refuse("resolutions", "image sides in pixels such as [96, 128]")
@@ -125,10 +128,8 @@ class Target:
         """How its file is written, one of `FORMS`: as it asks, else as the files of its latency table, if of its
         precision."""
         of_table = getattr(table, "stated_form", None) if getattr(table, "precision", None) == self.precision else None
-        if self.quantization_aware_epochs and of_table is not None and Form.parse(of_table).hard_swish == "fused":
-            # Such a form cannot be trained.
-            of_table = None
-        return form_of(self.precision, self.form, limits=self.limits, table_form=of_table)
+        trained = self.quantization_aware_epochs > 0
+        return form_of(self.precision, self.form, limits=self.limits, table_form=of_table, trained=trained)
 
     @property
     def folder_name(self) -> str:

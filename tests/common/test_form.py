@@ -17,6 +17,16 @@ def test_what_decides(precision):
     assert form_of(precision) in FORMS
 
 
+def test_what_is_trained_has_a_hard_swish_of_integers():
+    """Protects quantization-aware targets with a limit on memory: fused forms cannot be trained, peaks need whole
+    kernels. What is asked for still counts."""
+    memory = {"peak_memory_bytes": 1e5}
+    assert form_of("int8", limits=memory, trained=True) == "folded-same"
+    assert form_of("int8", table_form="fused-rows", trained=True) == "folded-rows"
+    assert form_of("int8", table_form="split", trained=True) == "split"
+    assert form_of("int8", "fused", trained=True) == "fused"
+
+
 def test_unknown_names_are_told():
     with pytest.raises(InputError, match="form 'half' is unknown"):
         form_of("int8", "half")

@@ -53,7 +53,12 @@ def test_every_class_of_imagenet_has_a_name_of_its_own():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [('{"dog": "a\\nb"}', "class dog is called"), ("[]", "expected an object"), ("{", r"names\.json")],
+    [
+        ('{"dog": "a\\nb"}', "class dog is called"),
+        ("[]", "expected an object"),
+        ("{", r"names\.json"),
+        ('{"0": "a dog"}', "names none of the classes: it has 0, .*, the images have "),
+    ],
 )
 def test_mistakes_are_named(photos, text, words):
     (photos / "names.json").write_text(text)

@@ -54,6 +54,15 @@ def test_names_come_from_the_file(tmp_path):
     assert (tmp_path / "32x32 net.cc").read_text() == text
 
 
+def test_a_header_of_the_firmware_is_not_replaced(tmp_path):
+    """Protects net.h of a project beside net.cc; one that was written here is written anew."""
+    (tmp_path / "net.h").write_text("#pragma once\n")
+    with pytest.raises(InputError, match=r"net\.h: is no header of a C array"):
+        write_c_array(MODEL, tmp_path / "net.cc")
+    assert (tmp_path / "net.h").read_text() == "#pragma once\n"
+    assert not (tmp_path / "net.cc").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "found"),
     [

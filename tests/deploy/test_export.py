@@ -13,7 +13,7 @@ from scipy.special import softmax
 from ofa_tf import deploy
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.data.preprocessing import PUBLISHED, SYMMETRIC
-from ofa_tf.deploy.checked_file import _judge
+from ofa_tf.deploy.checked_file import _allowed_drop, _judge
 from ofa_tf.deploy.model_file import _plain, described, model_card
 
 # How far the logits of a file may be from the Keras model's, in units of their spread.
@@ -298,6 +298,21 @@ def test_a_limit_that_switches_the_check_off_is_refused(subnet, tmp_path, max_dr
     with pytest.raises(InputError, match=f"max_drop is {max_drop!r}, expected a number from 0 to 1"):
         _export(subnet, tmp_path / "model.tflite", max_drop=max_drop)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_features_have_no_limit_of_top1(subnet, tmp_path):
+    """Protects users from a limit that nothing keeps."""
+    with pytest.raises(InputError, match="features have none; leave it out"):
+        _export(subnet, tmp_path / "model.tflite", outputs="features", max_drop=0.01)
+
+
+def test_few_images_do_not_excuse_every_file():
+    """Protects the check where there are few photos: one answer may change, a file that is wrong on all is refused."""
+    for images in (1, 4, 6, 10, 20, 50, 1000):
+        allowed = [_allowed_drop("int8", changed, images) * images + 1e-9 for changed in range(images + 1)]
+        assert allowed[1] >= 1 or images > 100, "one answer"
+        assert allowed[images] < max(2, 0.07 * images), "all of them"
+    assert _allowed_drop("int8", 9, 1000) == pytest.approx(0.016), "what chance explains"
 
 
 def test_a_drop_that_is_no_number_fails(exported):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 from ofa_tf.common import InputError
@@ -20,6 +21,16 @@ def test_a_description_comes_back_and_is_replaced(int8_models):
     assert abs(len(again) - len(first)) < 64
     images = np.random.default_rng(0).integers(0, 256, (4, *Runner(data).input_shape[1:]), np.uint8)
     np.testing.assert_array_equal(Runner(again).predict(images), Runner(data).predict(images))
+
+
+def test_buffers_are_aligned_as_the_schema_asks(int8_models):
+    """Protects boards: kernels read weights in place, and flatbuffers' Python code aligns bytes to nothing."""
+    data = described(int8_models["folded"], {"labels": ["cat", "dog"], "precision": "int8"})
+    model = schema.Model.GetRootAs(data, 0)
+    buffers = [model.Buffers(index) for index in range(model.BuffersLength())]
+    starts = [buffer._tab.Vector(buffer._tab.Offset(4)) for buffer in buffers if buffer.DataLength()]
+    assert len(starts) > 10
+    assert {start % 16 for start in starts} == {0}
 
 
 @pytest.mark.parametrize(("precision", "version"), [("int8", b"1.15.0"), ("int16x8", b"2.4.0")])
