@@ -33,6 +33,9 @@ def main(argv):
 
     if _FORMAT.value != "json" and _SPACE.value is None:
         raise InputError(f"--format={_FORMAT.value}: --space is missing, whose blocks are written; give it")
+    if _FORMAT.value == "json" and not _OUTPUT.value.endswith(".json"):
+        # What reads it tells it from published tables by that.
+        raise InputError(f"--output={_OUTPUT.value}: expected a name that ends with .json, or --format=ofa")
     if not _TABLES.value:
         raise InputError("--tables: names none; give at least one")
     tables = [open_latency_predictor(text) for text in _TABLES.value]

@@ -34,9 +34,12 @@ def main(argv):
     import numpy as np
 
     from ofa_tf import spaces
-    from ofa_tf.common import check_writable
+    from ofa_tf.common import InputError, check_writable
     from ofa_tf.predictors import LatencyRegression, read_latency_pairs
 
+    if not _OUTPUT.value.endswith(".npz"):
+        # What reads it tells it from a table by that.
+        raise InputError(f"--output={_OUTPUT.value}: expected a name that ends with .npz")
     check_writable(_OUTPUT.value)
     space = spaces.get(_SPACE.value, _NUM_CLASSES.value)
     archs, latencies_ms = read_latency_pairs(_PAIRS.value, space, setting=_SETTING.value)

@@ -61,11 +61,14 @@ def main(argv):
             f"{', '.join(interop.published_names())}, and those of zoo.names(), such as {zoo.names()[-1]}"
         )
     _check_flags(given, named)
-    specialized = _SPECIALIZED.value or (given if given in zoo.names() else None)
+    # A file that was fetched by hand has its name, too.
+    of_name = interop.published_name(pathlib.Path(given).name)
+    specialized = _SPECIALIZED.value or (of_name if of_name in zoo.names() and not _SPACE.value else None)
     ending = ".keras" if specialized else ".npz"
     if pathlib.Path(_OUTPUT.value).suffix != ending:
         what = "a specialized network" if specialized else "a supernet"
-        raise InputError(f"--output={_OUTPUT.value}: {what} becomes a {ending} file; give a name that ends so")
+        hint = "" if specialized else " (of a specialized network: say which with --specialized)"
+        raise InputError(f"--output={_OUTPUT.value}: {what} becomes a {ending} file; give a name that ends so{hint}")
     report_path = _REPORT.value or f"{_OUTPUT.value}.report.json"
     for output in (_OUTPUT.value, report_path):
         check_writable(output)

@@ -27,6 +27,7 @@ that no training and no data set is needed), a file of tools.fit_accuracy_predic
 
 import json
 import sys
+import warnings
 
 from absl import flags
 
@@ -129,7 +130,17 @@ def _constraints() -> tuple[list, str, str]:
             f"--precision out, or give a table of {_PRECISION.value}"
         )
     precision = _PRECISION.value or measured or "int8"
-    form = form_of(precision, _LIMITS.form.value, limits=limits, table_form=getattr(table, "stated_form", None))
+    of_table = getattr(table, "stated_form", None) if precision == measured else None
+    form = form_of(precision, _LIMITS.form.value, limits=limits, table_form=of_table)
+    if of_table not in (None, form):
+        says = f"{_LATENCY_TABLE.value} is of files in the form {of_table}"
+        if _LIMITS.form.value:
+            raise InputError(f"--form={form}: {says}; leave --form out, or give a table of that form")
+        warnings.warn(
+            f"{says}, and --max_peak_memory_bytes asks for {form}: latencies will be others; give a table of that "
+            f"form, or --form={of_table}",
+            stacklevel=2,
+        )
     return constraints_of(limits, table=table, precision=precision, form=form), precision, form
 
 

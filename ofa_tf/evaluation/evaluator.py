@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ofa_tf.common import InputError
 from ofa_tf.common.splits import split_name
 from ofa_tf.data import Augmentation, ImageDataset, Preprocessing, calibration_batches, evaluation_batches
 from ofa_tf.networks import Supernet
@@ -76,6 +77,8 @@ class Evaluator:
         batch_size: int = 200,
         seed: int = 0,
     ):
+        if net.space.num_classes != dataset.num_classes:
+            raise InputError(_other_classes(net.space.num_classes, dataset))
         self.net = net
         self.dataset = dataset
         self.preprocessing = preprocessing
@@ -220,6 +223,13 @@ def hits(logits: np.ndarray, labels: np.ndarray, k: int) -> int:
     return int(np.sum(not_below <= k))
 
 
+def _other_classes(outputs: int, dataset: ImageDataset) -> str:
+    return (
+        f"evaluation: the network has {outputs} outputs, dataset {dataset.name} has {dataset.num_classes} classes; "
+        f"give images of its classes"
+    )
+
+
 _BATCH = 100
 
 
@@ -237,10 +247,18 @@ def evaluate_model(
     Returns:
         "top1" and "top5" (0..1), and "images", how many.
 
+    Raises:
+        InputError: the model is no classifier of images of one size, or one of other classes.
+
     Example:
         evaluate_model(net.extract(arch, statistics), dataset, split="validation", preprocessing=PUBLISHED)["top1"]
     """
-    resolution = model.input_shape[1]
+    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    if [isinstance(shape, tuple) and len(shape) for shape in shapes] != [4, 2] or shapes[0][1] is None:
+        raise InputError(f"evaluate_model: the model maps {shapes[0]} to {shapes[1]}, expected images to logits")
+    if shapes[1][1] != dataset.num_classes:
+        raise InputError(_other_classes(shapes[1][1], dataset))
+    resolution = shapes[0][1]
     batches = evaluation_batches(
         dataset,
         split,

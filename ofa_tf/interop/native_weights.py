@@ -42,7 +42,7 @@ def load_keras_network(name: str | os.PathLike, *, seed: int = 0) -> "PackedSupe
 
     Args:
         name: one of `KERAS_NETWORKS`, whose ImageNet weights Keras downloads, or a `.keras` file that such a network
-            was saved to, with its classifier.
+            was saved to, with its classifier. ("keras:" before a name, as flags have it, may stand.)
         seed: of the weights of what the network lacks.
 
     Returns:
@@ -55,15 +55,16 @@ def load_keras_network(name: str | os.PathLike, *, seed: int = 0) -> "PackedSupe
     Example:
         packed = load_keras_network("MobileNetV3Large")
     """
-    if os.fspath(name) in KERAS_NETWORKS:
-        model, source = _downloaded(os.fspath(name)), f"keras.applications.{name}"
+    name = os.fspath(name).removeprefix("keras:")
+    if name in KERAS_NETWORKS:
+        model, source = _downloaded(name), f"keras.applications.{name}"
     else:
         model, source = _read_model(pathlib.Path(name)), pathlib.Path(name).name
     layers = [(layer.name, layer.get_weights()) for layer in _flat(model) if layer.weights and not _rescales(layer)]
-    network = _matching(layers, os.fspath(name))
-    says = _preprocessing(model, os.fspath(name))
+    network = _matching(layers, name)
+    says = _preprocessing(model, name)
     packed = _supernet(network, layers, says or _UNSAID_PREPROCESSING, source, seed=seed)
-    scaled = _check_same_answers(model, network, packed, os.fspath(name))
+    scaled = _check_same_answers(model, network, packed, name)
     if scaled and source == pathlib.Path(name).name:
         warnings.warn(
             f"{name}: nothing in it scales pixels; taken as trained on pixels / 127.5 - 1, as keras.applications says; "
@@ -219,6 +220,9 @@ def _check_same_answers(model: "keras.Model", network: str, packed: "PackedSuper
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3:
         raise InputError(f"{source}: takes inputs of shape {shape}, expected images of 3 channels; give another model")
+    given, classes = getattr(model, "output_shape", None), packed.net.space.num_classes
+    if given != (None, classes):
+        raise InputError(f"{source}: gives outputs of shape {given}, expected {(None, classes)}; give another model")
     sides = [side or _CHECKED_SIDE for side in shape[1:3]]
     pixels = np.random.default_rng(0).uniform(0, 255, (2, *sides, 3)).astype(np.float32)
     mean, std = (np.array(packed.preprocessing[field], np.float32) for field in ("mean", "std"))

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ofa_tf.common import InputError, brief, write_text
+from ofa_tf.common.config import is_number, is_whole
 from ofa_tf.common.files import parse_json, parse_yaml
 from ofa_tf.predictors import BlockLatency, LatencyTable
-from ofa_tf.predictors.latency_table import PUBLISHED_METHOD
+from ofa_tf.predictors.latency_table import MAX_MS, PUBLISHED_METHOD
 from ofa_tf.spaces import Block, Space, make_divisible
 from ofa_tf.spaces.population import distinct_blocks
 
@@ -56,7 +57,11 @@ def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
     path = pathlib.Path(path)
     files = [path]
     if path.is_dir():
-        files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in _ENDINGS and _may_be_one(file)]
+        files = [
+            file
+            for file in sorted(path.iterdir())
+            if file.suffix.lower() in _ENDINGS and _may_be_one(file, damaged=True)
+        ]
     if not files:
         raise InputError(
             f"{path}: holds no published latency table, expected files that end in {', '.join(_ENDINGS)}; give another "
@@ -91,17 +96,17 @@ def is_ofa_latency_table(path: str | os.PathLike) -> bool:
         path: a file or a folder.
     """
     path = pathlib.Path(path)
-    return path.is_dir() or (path.suffix.lower() in _ENDINGS and _may_be_one(path))
+    return path.is_dir() or (path.suffix.lower() in _ENDINGS and _may_be_one(path, damaged=False))
 
 
-def _may_be_one(path: pathlib.Path) -> bool:
-    """Tables of ours are JSON with a header."""
+def _may_be_one(path: pathlib.Path, *, damaged: bool) -> bool:
+    """Tables of ours are JSON with a header, and a folder may hold other JSON; what a damaged file was is not known."""
     if path.suffix.lower() != ".json":
         return True
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False
+        return damaged
     return isinstance(content, dict) and "format" not in content and any("-input:" in key for key in content)
 
 
@@ -213,7 +218,11 @@ def _read(path: pathlib.Path) -> Iterator[tuple[int, str, BlockLatency]]:
     activation = "relu6" if older else "h_swish"
     stem = Block("", "stem", 3, stem_width, stem_width, resolution, kernel_size=3, stride=2, activation=activation)
     blocks.append((stem, *stems.values()))
-    blocks += list(_heads(path, joined, activation))
+    heads = list(_heads(path, joined, activation))
+    if not heads or len(blocks) < 2:
+        lacks = "entries of a head (Conv_1-input)" if not heads else "entries of blocks (expanded_conv-input)"
+        raise InputError(f"{path}: has no {lacks}, expected some; it may be truncated: give the whole published file")
+    blocks += heads
     for block, entry in blocks:
         yield resolution, block.key, BlockLatency(entry.mean_ms, None, math.sqrt(entry.variance), entry.count)
 
@@ -246,14 +255,16 @@ def _heads(path: pathlib.Path, joined: dict[str, dict[tuple, _Entry]], activatio
             missing = f"AvgPool2D-input:{size}x{size}x{mid}" if outputs else f"Logits-input with {last} channels"
             raise InputError(f"{path}: entry {missing} is missing; give the whole published file")
         parts += [pooled] if pooled is not None else []
-        parts += [entry for _, entry in [*features[:1], *outputs[:1]]]
-        block = Block("", "head", before, mid, outputs[0][0][2], size, activation=activation, feature_channels=feature)
-        total = _Entry(
-            sum(part.mean_ms for part in parts),
-            sum(part.variance for part in parts),
-            min(part.count for part in parts),
-        )
-        yield block, total
+        parts += [entry for _, entry in features[:1]]
+        # One for each number of classes.
+        for (_, _, classes), entry in outputs:
+            block = Block("", "head", before, mid, classes, size, activation=activation, feature_channels=feature)
+            total = _Entry(
+                sum(part.mean_ms for part in (*parts, entry)),
+                sum(part.variance for part in (*parts, entry)),
+                min(part.count for part in (*parts, entry)),
+            )
+            yield block, total
 
 
 def _read_yaml(path: pathlib.Path) -> dict[str, Any]:
@@ -275,11 +286,11 @@ def _read_yaml(path: pathlib.Path) -> dict[str, Any]:
 
 def _entry(path: pathlib.Path, key: str, fields: Any) -> _Entry:
     try:
-        mean, count = float(fields["mean"]), int(fields["count"])
-        variance = float(fields["var"]) if "var" in fields else float(fields["std"]) ** 2
-        usable = math.isfinite(mean) and mean >= 0 and math.isfinite(variance) and variance >= 0 and count >= 1
-    except (KeyError, TypeError, ValueError, OverflowError):
+        mean, count, spread = fields["mean"], fields["count"], fields["var" if "var" in fields else "std"]
+        usable = all(is_number(it) and 0 <= it <= MAX_MS**2 for it in (mean, spread)) and is_whole(count, 1)
+        variance = spread if "var" in fields else spread**2
+    except (KeyError, TypeError):
         usable = False
     if not usable:
         raise InputError(f"{path}: entry {key!r} is {fields!r:.80}, expected count, mean and std (or var) in ms")
-    return _Entry(mean, variance, count)
+    return _Entry(float(mean), float(variance), count)

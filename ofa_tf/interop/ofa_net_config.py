@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from ofa_tf import spaces
-from ofa_tf.common import InputError, read_json
+from ofa_tf.common import InputError, brief, read_json
 from ofa_tf.spaces import Arch, Space
 
 # The spaces that they were published of: by class and channels of the first convolution.
@@ -66,12 +66,15 @@ def read_net_config(
             f"net.config of the authors; give another file"
         ) from error
     if space is None:
-        if known not in _SPACES:
+        if known not in list(_SPACES):
             raise InputError(
                 f"{path}: {known[0]} with {known[1]} channels in the first convolution, expected one of the published "
                 f"spaces, {', '.join(_SPACES.values())}; give a supernet of your own and --arch"
             )
         space = spaces.get(_SPACES[known])
+        own_space = True
+    else:
+        own_space = False
     depths = [stage.depths[-1] for stage in getattr(space, "stages", ())]
     if len(depths) != len(stages) or any(len(found) > most for found, most in zip(stages, depths, strict=True)):
         found = ", ".join(str(len(stage)) for stage in stages)
@@ -90,7 +93,30 @@ def read_net_config(
         )
     except InputError as error:
         raise InputError(f"{path}, at {resolution} pixels: {error}") from error
+    if own_space:
+        _check_blocks(path, space, arch, convolutions)
     return space, arch
+
+
+def _check_blocks(path: str | os.PathLike, space: Space, arch: Arch, convolutions: list[dict[str, Any]]) -> None:
+    """Raises where a block is another one than the published space's: its weights would compute something else."""
+    blocks = [block for block in space.blocks(arch) if block.kind == "mbconv"][-len(convolutions) :]
+    for number, (block, found) in enumerate(zip(blocks, convolutions, strict=True), start=1):
+        ours = {
+            "in_channels": block.in_channels,
+            "out_channels": block.out_channels,
+            "mid_channels": block.mid_channels,
+            "stride": block.stride,
+            "act_func": block.activation,
+            "use_se": block.se_channels > 0,
+        }
+        for field, expected in ours.items():
+            # What a file leaves out is as usual.
+            if found.get(field) is not None and found[field] != expected:
+                raise InputError(
+                    f"{path}: block {number} has {field} {brief(repr(found[field]))}, that of {space.name} "
+                    f"{expected!r}; it is of no published space: give a supernet of your own and --arch"
+                )
 
 
 def _image_size(path: pathlib.Path) -> int:

@@ -37,10 +37,11 @@ def published_name(text: str) -> str:
     """The name by which a published network is known here, of whatever its authors call it.
 
     Args:
-        text: such a name ("ofa_supernet_mbv3_w10", "note10_lat@22ms_top1@76.6_finetune@25"); any other text is given
-            back.
+        text: such a name ("ofa_supernet_mbv3_w10", "note10_lat@22ms_top1@76.6_finetune@25"); a path is given back
+            as it is.
     """
-    return _ALIASES.get(text, text.replace("@", "-"))
+    is_path = pathlib.Path(text).name != text
+    return text if is_path else _ALIASES.get(text, text.replace("@", "-"))
 
 
 def published_names() -> list[str]:

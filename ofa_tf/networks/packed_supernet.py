@@ -42,6 +42,13 @@ class PackedSupernet:
     dataset: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self):
+        classes = self.net.space.num_classes
+        if not all(isinstance(name, str) for name in self.class_names):
+            raise InputError("class_names are not all names")
+        if len(self.class_names) not in (0, classes):
+            raise InputError(f"names {len(self.class_names)} classes, its space has {classes}")
+
     @property
     def is_native(self) -> bool:
         """Whether its largest sub-network is a published network as it was, whose moving statistics are its own."""
@@ -85,9 +92,8 @@ class PackedSupernet:
             class_names = tuple(fields["class_names"])
             if not all(isinstance(fact, dict) for fact in facts.values()):
                 raise InputError(f"expected an object for each of {', '.join(facts)}")
-            if not all(isinstance(name, str) for name in class_names):
-                raise InputError("class_names are not all names")
             if len(class_names) not in (0, space.num_classes):
+                # Before a network is made.
                 raise InputError(f"names {len(class_names)} classes, its space has {space.num_classes}")
             facts["dataset"] = with_validation(facts["dataset"], "dataset")
             weights = sum(value.size for value in arrays.values())

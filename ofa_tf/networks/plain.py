@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ofa_tf.common import InputError
 from ofa_tf.common.form import FEATURE_NAMES, Form
 from ofa_tf.spaces import Block, Operation, operations
 
@@ -35,6 +36,8 @@ def build_plain(
     Example:
         model = build_plain(space.blocks(arch), keras)
     """
+    if outputs not in ("logits", "features"):
+        raise InputError(f"plain model: outputs is {outputs!r}, expected logits or features")
     first = blocks[0]
     shape = (first.input_size, first.input_size, first.in_channels)
     inputs = last = keras.Input(shape, batch_size=batch_size, name="images")

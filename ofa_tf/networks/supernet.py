@@ -128,8 +128,6 @@ class Supernet(keras.Model):
             outputs: "logits", or "features": a backbone for segmentation or detection, which gives a dict of feature
                 maps at strides 4, 8, 16 and 32, "P2" to "P5", those that the space has.
         """
-        if outputs not in ("logits", "features"):
-            raise InputError(f"extract: outputs is {outputs!r}, expected logits or features")
         blocks = self.space.blocks(arch)
         model = build_plain(blocks, keras, form=form, outputs=outputs)
         set_plain_weights(model, formed_weights(blocks, self.plain_weights(arch, statistics), form))
@@ -138,6 +136,11 @@ class Supernet(keras.Model):
     def plain_weights(self, arch: Arch, statistics: np.ndarray | None = None) -> dict[str, list[np.ndarray]]:
         """The weights of a sub-network, by the names of the plain model's layers."""
         if statistics is not None:
+            if np.shape(statistics) != (2, self.statistics_channels):
+                raise InputError(
+                    f"statistics are of shape {np.shape(statistics)}, expected {(2, self.statistics_channels)}; give "
+                    f"those of this supernet (Evaluator.calibrate)"
+                )
             statistics = tf.convert_to_tensor(statistics, tf.float32)
         weights = {}
         for sizes, block in zip(self.space.to_array(arch), self.blocks, strict=True):

@@ -3,18 +3,28 @@
 import dataclasses
 import functools
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ofa_tf.common import InputError, RecordFormat, read_json_lines
+from ofa_tf.common import InputError, RecordFormat, brief, read_json_lines
 from ofa_tf.common.config import is_number
 from ofa_tf.predictors.holdout_metrics import holdout_metrics
 from ofa_tf.predictors.latency_correction import mean_absolute_percentage_error
 from ofa_tf.spaces import Arch, Block, Space, from_config, operations
 from ofa_tf.spaces.arch import FIELDS
-from ofa_tf.spaces.population import CostTable, active, encode, evaluate, layout, variant_index, variants
+from ofa_tf.spaces.population import (
+    CostTable,
+    active,
+    active_columns,
+    encode,
+    evaluate,
+    layout,
+    variant_index,
+    variants,
+)
 
 _QUANTITIES = 5
 
@@ -198,10 +208,14 @@ class LatencyRegression:
             InputError: there are too few pairs, or a latency is not above 0.
         """
         measured = np.asarray(latencies_ms, np.float64)
-        if measured.shape != (len(archs),) or len(archs) < MIN_PAIRS:
+        if measured.shape != (len(archs),):
+            raise InputError(f"latency regression: {len(archs)} architectures and {measured.size} latencies")
+        # In their order; what was measured several times is one.
+        network = {arch: index for index, arch in enumerate(dict.fromkeys(archs))}
+        if len(network) < MIN_PAIRS:
             raise InputError(
-                f"latency regression: {len(archs)} architectures and {measured.size} latencies, expected the same "
-                f"number, at least {MIN_PAIRS}; measure more"
+                f"latency regression: pairs of {len(network)} different architectures, expected at least {MIN_PAIRS}; "
+                f"measure more"
             )
         if not (np.isfinite(measured).all() and (measured > 0).all()):
             raise InputError("latency regression: a latency is not a number above 0; measure it again")
@@ -209,7 +223,9 @@ class LatencyRegression:
             raise InputError(f"latency regression: holdout is {holdout!r}, expected a share from 0 to 0.5")
         space = space.replace(resolutions=tuple(sorted({arch.r for arch in archs})))
         rows = encode(space, archs)
-        left_out = np.random.default_rng(seed).permutation(len(archs))[: round(holdout * len(archs))]
+        _tell_unseen(space, rows)
+        drawn = np.random.default_rng(seed).permutation(len(network))[: round(holdout * len(network))]
+        left_out = np.flatnonzero(np.isin([network[arch] for arch in archs], drawn))
         metrics = {}
         if len(left_out) > 1:
             rest = np.setdiff1d(np.arange(len(archs)), left_out)
@@ -264,8 +280,8 @@ class LatencyRegression:
     def _check(self, space: Space, resolutions: Sequence[int]) -> None:
         if not self.space.same_weights(space):
             raise InputError(
-                f"latency regression of {self.device}: fitted on space {self.space.name}, asked about {space.name}; "
-                f"fit one on that space"
+                f"latency regression of {self.device}: fitted on space {self.space.name} ({self.space.num_classes} "
+                f"classes), asked about {space.name} ({space.num_classes}); fit one on that space"
             )
         unknown = sorted(set(resolutions) - set(self.space.resolutions))
         if unknown:
@@ -304,6 +320,21 @@ class LatencyRegression:
                 fields["metrics"],
                 fields["provenance"],
             )
+
+
+def _tell_unseen(space: Space, rows: np.ndarray) -> None:
+    """Warns of choices that no pair has: a search would go to them, and what is answered of them is a guess."""
+    running = active_columns(space, rows)
+    unseen = []
+    for column, gene in enumerate(space.genes):
+        seen = set(rows[running[:, column], column].tolist())
+        unseen += [f"{gene.field}[{gene.index}]={choice}" for at, choice in enumerate(gene.choices) if at not in seen]
+    if unseen:
+        warnings.warn(
+            f"latency regression: {len(unseen)} choices occur in no pair ({brief(', '.join(unseen), 80)}); what it "
+            f"says of networks with them is a guess: measure some",
+            stacklevel=3,
+        )
 
 
 def _fitted(space: Space, rows: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, float]:

@@ -13,7 +13,7 @@ from ofa_tf.common import InputError, RecordFormat, brief
 from ofa_tf.common.config import is_whole
 from ofa_tf.common.form import FORMS
 from ofa_tf.predictors.latency_correction import LatencyCorrection
-from ofa_tf.spaces import Arch, Block, Space
+from ofa_tf.spaces import Arch, Block, Space, names
 from ofa_tf.spaces.population import CostTable, cost_table
 
 
@@ -43,7 +43,7 @@ class BlockLatency:
         try:
             latency = BlockLatency(**fields)
             times = (latency.median_ms, latency.std_ms, *(() if latency.p95_ms is None else (latency.p95_ms,)))
-            usable = all(0 <= time <= _MAX_MS for time in times) and latency.count >= 1
+            usable = all(0 <= time <= MAX_MS for time in times) and latency.count >= 1
         except TypeError:
             usable = False
         if not usable:
@@ -52,7 +52,7 @@ class BlockLatency:
 
 
 # Eleven days; NaN is no less than that either.
-_MAX_MS = 1e9
+MAX_MS = 1e9
 
 FORMAT = RecordFormat("ofa_tf latency table", "build one with mobile_bench.build_latency_table")
 
@@ -162,7 +162,13 @@ class LatencyTable:
             versions={name: text for name, text in versions.items() if not name.startswith(UNFINISHED)},
             date=max(self.date, other.date),
             at_resolution={
-                resolution: {**self.at_resolution.get(resolution, {}), **other.at_resolution.get(resolution, {})}
+                # A block that the other measured at any resolution counts here, too.
+                resolution: {
+                    key: latency
+                    for key, latency in self.at_resolution.get(resolution, {}).items()
+                    if key not in other.blocks
+                }
+                | other.at_resolution.get(resolution, {})
                 for resolution in sorted({*self.at_resolution, *other.at_resolution})
             },
         )
@@ -234,11 +240,15 @@ class LatencyTable:
 
         def median_ms(block: Block) -> float:
             if block.key not in measured:
+                known = space.name in names()
+                of_space = f"{space.name} --num_classes={space.num_classes}" if known else "RUN/run.json"
+                written = f" --form={self.stated_form}" if self.stated_form else ""
                 raise InputError(
                     f"latency table of {self.device} ({self.precision}): block {block.key} (in images of {resolution} "
                     f"pixels) is missing; measure it with python -m mobile_bench.build_latency_table "
-                    f"--device={self.device} --space={space.name} --num_classes={space.num_classes} "
-                    f"--precision={self.precision} --threads={self.threads}, or leave its resolution out"
+                    f"--device={self.device} --space={of_space} --resolutions={resolution} "
+                    f"--precision={self.precision}{written} --threads={self.threads} --output=TABLE.json, or leave its "
+                    f"resolution out"
                 )
             return round(measured[block.key].median_ms * _GRID_PER_MS) / _GRID_PER_MS
 

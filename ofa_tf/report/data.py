@@ -161,11 +161,13 @@ def gather(
     """Results by device, with the fronts that they are seen against; arguments as of `write_specialization`."""
     if not results:
         raise InputError(f"{folder}: has no result of a target, expected at least one; specialize one first")
-    groups: dict[str, list[TargetResult]] = {}
+    groups: dict[tuple[str, str | None, str], list[TargetResult]] = {}
     for result in results:
-        groups.setdefault(_device_name(result.target), []).append(result)
+        target = result.target
+        groups.setdefault((_device_name(target), target.predictor, _axis(target)), []).append(result)
     devices, unknown = [], []
-    for name, group in groups.items():
+    for (device_name, named_predictor, kind), group in groups.items():
+        name = _group_name(device_name, named_predictor, kind, list(groups))
         try:
             predictor = predictor_of(group[0].target)
         except OfaError as error:
@@ -174,15 +176,14 @@ def gather(
             unknown += [f"{result.target.name}: {result.reason or error}" for result in group]
             continue
         target, space = group[0].target, predictor.space
-        kinds = ("latency_ms", "peak_memory_bytes", *COST_KINDS)
-        kind = next(kind for kind in kinds if any(kind in result.target.limits for result in group))
         searched, random = [], []
         try:
             searched, random = _front(group, kind, predictor, table_of)
         except OfaError as error:
             # No table, or a limit below everything: the targets say so themselves.
             say(f"{name}: no front in the report: {error}")
-        beside = [other for other in others if _device_name(other.target) == name]
+        asked = device_name, named_predictor
+        beside = [other for other in others if (_device_name(other.target), other.target.predictor) == asked]
         threads = f"{target.threads} thread" + "s" * (target.threads > 1)
         devices.append(
             DeviceResults(
@@ -207,18 +208,33 @@ def gather(
 def _device_name(target: "Target") -> str:
     device = "this machine" if target.device == _HOST else target.device
     threads = "" if target.threads == 1 else f", {target.threads} threads"
-    # Targets of another predictor may be of another space.
-    other = "" if target.predictor is None else f", predictor {pathlib.Path(target.predictor).name}"
-    return f"{device}, {target.precision}{threads}{other}"
+    return f"{device}, {target.precision}{threads}"
+
+
+def _axis(target: "Target") -> str:
+    """The cost that a target is drawn by: a limited one, or its mark would be missing in the plot."""
+    return next(kind for kind in ("latency_ms", "peak_memory_bytes", *COST_KINDS) if kind in target.limits)
+
+
+def _group_name(device: str, predictor: str | None, kind: str, groups: Sequence[tuple[str, str | None, str]]) -> str:
+    """What a group is called: no more than tells it from the others."""
+    parts = [device]
+    if predictor is not None:
+        # Predictors of one name in several folders may be of several spaces.
+        names = {other for _, other, _ in groups if other and pathlib.Path(other).name == pathlib.Path(predictor).name}
+        parts.append(f"predictor {predictor if len(names) > 1 else pathlib.Path(predictor).name}")
+    if len({axis for name, other, axis in groups if (name, other) == (device, predictor)}) > 1:
+        parts.append(f"by {COST_KINDS[kind].label}")
+    return ", ".join(parts)
 
 
 def _front(group, kind: str, predictor: AccuracyPredictor, table_of) -> tuple[list[Candidate], list[Candidate]]:
     """The front of a device's space up to its largest limit, thinned out for the eye, and random sub-networks."""
     space, limited = predictor.space, [result.target for result in group if kind in result.target.limits]
     target, limit = group[0].target, _BEYOND * max(target.limits[kind] for target in limited)
-    constraints = constraints_of(
-        {kind: limit}, table=table_of(limited[0]), precision=target.precision, form=target.form
-    )
+    table = table_of(limited[0])
+    form = target.file_form(table)
+    constraints = constraints_of({kind: limit}, table=table, precision=target.precision, form=form)
     sides = None
     if all(result.target.resolutions for result in group):
         wished = sorted({side for result in group for side in result.target.resolutions})
@@ -246,11 +262,11 @@ def _baselines(folder: pathlib.Path, group: "Sequence[TargetResult]", space: Spa
     written = f"{target.precision}, {target.threads} threads"
     timed_at = f"{max(space.resolutions)} pixels, {written}"
     found = []
-    for key, figures in (read_json(path, "baselines") if path.exists() else {}).items():
+    for key, figures in (_read_baselines(path) if path.exists() else {}).items():
         name, latency_ms = f"{figures['name']}, {figures['resolution']} pixels", figures["latency_ms"]
         if key == f"{figures['name']}, fine-tuned, {written}":
             # Of other images, where the folder was used for those before.
-            if figures["source"]["images"] not in data:
+            if not isinstance(figures.get("source"), dict) or figures["source"].get("images") not in data:
                 continue
             source = "fine-tuned on the same photos"
             if "test_top1" in figures:
@@ -260,6 +276,15 @@ def _baselines(folder: pathlib.Path, group: "Sequence[TargetResult]", space: Spa
             source, top1 = "measured on this machine, 1,000 classes, random weights", figures["published_top1"]
             images = "" if top1 is None else f"ImageNet's validation set, as published: {figures['source']}"
             found.append(Baseline(name, latency_ms, None if top1 is None else top1 / 100, source, images))
+    return found
+
+
+def _read_baselines(path: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """What `measure_baselines` and `measure_finetuned` wrote."""
+    found = read_json(path, "baselines")
+    needed = {"name", "resolution", "latency_ms"}
+    if not isinstance(found, dict) or not all(isinstance(it, dict) and needed <= it.keys() for it in found.values()):
+        raise InputError(f"{path}: not what --baselines writes; delete it, and tools.specialize measures them anew")
     return found
 
 

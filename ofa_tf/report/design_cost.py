@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ofa_tf.common import InputError, read_json_lines
-from ofa_tf.common.config import is_number
+from ofa_tf.common.config import is_number, is_whole
 from ofa_tf.predictors import PairsFile
 from ofa_tf.report import style
 
@@ -180,10 +180,16 @@ def cost_of_run(
         return None
     pairs = run / "accuracy.jsonl"
     own = {"co2_lb_per_hour": co2_lb_per_hour, "co2_source": "given with --co2_lb_per_hour"}
+    hardware = f"{machine['cores']} cores of {machine['cpu']}"
+    counts = (line.get("replicas") for line in timing if isinstance(line, dict))
+    replicas = max(filter(is_whole, counts), default=1)
+    if replicas > 1:
+        # A run does not record which.
+        hardware = f"{replicas} devices at once, whose hours these are together; targets on {hardware}"
     return DesignCost.from_timing(
         timing,
         seconds,
-        hardware=f"{machine['cores']} cores of {machine['cpu']}",
+        hardware=hardware,
         candidates=len(PairsFile(pairs)) if pairs.exists() else 0,
         **({} if co2_lb_per_hour is None else own),
     )

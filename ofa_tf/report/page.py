@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from ofa_tf.common import read_json_lines, write_json, write_text
+from ofa_tf.common import InputError, read_json_lines, write_json, write_text
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.report import style, text
 from ofa_tf.report.architecture_drawing import architecture_drawing, architecture_legend, drawing_pieces
@@ -121,6 +121,8 @@ def write_specialization(
         "time": f"{sum(result.seconds for result in results):.0f} s for {len(results)} targets",
     }
     run = None if run_directory is None else pathlib.Path(run_directory)
+    if run is not None and not run.is_dir():
+        raise InputError(f"{run}: no such run, expected a directory of tools.train; check the path")
     specialization = PageData(
         folder,
         title,

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import offset_copy
 
 from ofa_tf.common import InputError
+from ofa_tf.common.config import is_number
 from ofa_tf.report import style
 
 Series = tuple[tuple[float, float], ...]
@@ -63,15 +64,18 @@ class TrainingCurve:
         evaluations: dict[tuple[str, str, float], Mapping] = {}
         for number, line in enumerate(metrics, start=1):
             try:
-                stage, epoch, _ = line["stage"], float(line["epoch"]), line["top1"]
+                stage, epoch = line["stage"], float(line["epoch"])
+                figures = [line["top1"], line["images"] if "subnet" in line else line["loss"]]
+                # The loss of a run that diverged is no number, but a float.
+                if not (is_number(epoch) and all(type(figure) in (int, float) for figure in figures)):
+                    raise ValueError(f"numbers, found {[epoch, *figures]}")
                 if "subnet" in line:
                     evaluations[line["subnet"], stage, epoch] = {
-                        "images": line["images"],
                         "split": line["split"],
                         **line,
                     }
                 elif line["split"] == "train":
-                    epochs.setdefault(stage, {})[epoch] = {"loss": line["loss"], **line}
+                    epochs.setdefault(stage, {})[epoch] = line
                 else:
                     raise KeyError("subnet")
             except (KeyError, TypeError, ValueError) as error:

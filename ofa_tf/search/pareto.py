@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import threadpoolctl
 
-from ofa_tf.common import InputError, RecordFormat, brief, write_text
-from ofa_tf.common.config import check_whole
+from ofa_tf.common import InputError, RecordFormat, write_text
+from ofa_tf.common.config import check_whole, is_number
 from ofa_tf.search.budget import Budget, Candidate, candidates
 from ofa_tf.search.constraint import Constraint
 from ofa_tf.search.evolution import AccuracyScorer, SeenRows, Variation, islands_of, search_resolutions
@@ -42,7 +42,13 @@ class ParetoFront:
 
     @staticmethod
     def of(found: Sequence[Candidate], kind: str, evaluated: int = 0) -> "ParetoFront":
-        """The front of any candidates that carry the cost."""
+        """The front of any candidates that carry the cost and a prediction; `InputError` where there is none, or one
+        lacks them."""
+        for candidate in found:
+            if candidate.predicted_top1 is None or kind not in candidate.costs:
+                raise InputError(f"pareto front: a candidate without {kind} or predicted top-1; give both of each")
+        if not found:
+            raise InputError("pareto front: no candidates, expected at least one")
         front: list[Candidate] = []
         for candidate in sorted(found, key=lambda c: (c.costs[kind], -c.predicted_top1)):
             if not front or candidate.predicted_top1 > front[-1].predicted_top1:
@@ -94,10 +100,11 @@ class ParetoFront:
                 costs = dict(point)
                 arch, top1 = Arch.from_json(costs.pop("arch")), float(costs.pop("predicted_top1"))
                 points.append(Candidate(arch, top1, {kind: float(cost) for kind, cost in costs.items()}))
-            front = ParetoFront(tuple(points), fields["kind"], int(fields["evaluated"]))
-            if not points or any(front.kind not in point.costs for point in points):
-                raise InputError(f"has no point, or one without {brief(repr(front.kind))}")
-            return front
+            numbers_of = [number for point in points for number in (point.predicted_top1, *point.costs.values())]
+            if not all(is_number(number) for number in numbers_of):
+                raise InputError("has a point with figures that are no numbers")
+            # Whoever changed the file may have changed the order.
+            return ParetoFront.of(points, fields["kind"], int(fields["evaluated"]))
 
 
 # Parents meet within so many neighbouring cells: an architecture of half the cost has little to give.

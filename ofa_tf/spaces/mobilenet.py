@@ -5,7 +5,7 @@ import functools
 from typing import Any, ClassVar
 
 from ofa_tf.common import InputError, brief
-from ofa_tf.common.config import check_bool, check_numbers, check_whole_numbers
+from ofa_tf.common.config import check_bool, check_numbers, check_whole, check_whole_numbers
 from ofa_tf.spaces.block import PADDINGS, Block, make_divisible
 from ofa_tf.spaces.block_operations import ACTIVATIONS
 from ofa_tf.spaces.space import MAX_DEPTH, MAX_RATIO, MAX_WIDTH, Gene, Position, Space, within
@@ -43,8 +43,8 @@ class Stage:
     e: tuple[float, ...] | tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self):
-        check_whole_numbers("stage: width", self.width, 1, MAX_WIDTH)
-        check_whole_numbers("stage: stride", self.stride, 1, 2)
+        check_whole("stage: width", self.width, 1, MAX_WIDTH)
+        check_whole("stage: stride", self.stride, 1, 2)
         check_whole_numbers("stage: depths", self.depths, 1, MAX_DEPTH)
         check_activation("stage: activation", self.activation)
         check_bool("stage: squeeze_excite", self.squeeze_excite)
@@ -111,12 +111,12 @@ class MobileNetSpace(Space):
                 raise InputError(f"space {self.name}: {field} is {brief(repr(found))}, expected {' or '.join(known)}")
         for field in ("first_residual", "first_squeeze_excite", "feature_bias"):
             check_bool(f"space {self.name}: {field}", getattr(self, field))
-        check_whole_numbers(f"space {self.name}: first_stride", self.first_stride, 1, 2)
-        check_whole_numbers(f"space {self.name}: number of stages", len(self.stages), 1, MAX_DEPTH)
-        check_whole_numbers(f"space {self.name}: stem_width", self.stem_width, 1, MAX_WIDTH)
+        check_whole(f"space {self.name}: first_stride", self.first_stride, 1, 2)
+        check_whole(f"space {self.name}: number of stages", len(self.stages), 1, MAX_DEPTH)
+        check_whole(f"space {self.name}: stem_width", self.stem_width, 1, MAX_WIDTH)
         for field in ("first_width", "head_width", "feature_width"):
-            check_whole_numbers(f"space {self.name}: {field}", getattr(self, field), 0, MAX_WIDTH)
-        check_whole_numbers(f"space {self.name}: stem_stride", self.stem_stride, 1, 2)
+            check_whole(f"space {self.name}: {field}", getattr(self, field), 0, MAX_WIDTH)
+        check_whole(f"space {self.name}: stem_stride", self.stem_stride, 1, 2)
         for field in ("stem_activation", "first_activation", "head_activation"):
             check_activation(f"space {self.name}: {field}", getattr(self, field))
         check_whole_numbers(f"space {self.name}: ks", self.ks, 1, MAX_RATIO)

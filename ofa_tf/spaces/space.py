@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ofa_tf.common import InputError, brief
-from ofa_tf.common.config import check_whole_numbers, is_number
+from ofa_tf.common.config import check_whole, check_whole_numbers, is_number
 from ofa_tf.spaces import costs
 from ofa_tf.spaces.arch import FIELDS, Arch
 from ofa_tf.spaces.block import Block
@@ -100,7 +100,7 @@ class Space(abc.ABC):
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name.isprintable():
             raise InputError(f"space description: name is {brief(repr(self.name))}, expected a name")
-        check_whole_numbers(f"space {self.name}: num_classes", self.num_classes, 2, MAX_CLASSES)
+        check_whole(f"space {self.name}: num_classes", self.num_classes, 2, MAX_CLASSES)
         sizes = self.resolutions
         check_whole_numbers(f"space {self.name}: resolutions", sizes, MIN_RESOLUTION, MAX_RESOLUTION)
         if not isinstance(sizes, tuple) or not sizes or list(sizes) != sorted(set(sizes)):

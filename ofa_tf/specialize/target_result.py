@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ofa_tf.common import InputError, RecordFormat
-from ofa_tf.common.config import from_config
+from ofa_tf.common import InputError, RecordFormat, brief
+from ofa_tf.common.config import from_config, is_number, is_whole
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize.target import Target
 
@@ -19,6 +19,11 @@ RESULT, MODEL = "result.json", "model.tflite"
 PREDICTOR = "predictor"
 # And of what its classes are called.
 NAMES = "names"
+
+
+def _check_costs(name: str, found: Any) -> None:
+    if not isinstance(found, Mapping) or not all(map(is_number, found.values())):
+        raise InputError(f"{name} is {brief(repr(found))}, expected numbers by kind of cost")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +87,19 @@ class TargetResult:
             raise InputError(f"status is {self.status!r}, expected one of {', '.join(STATUSES)}")
         if self.arch is None and self.status != "failed":
             raise InputError(f"status is {self.status!r}, expected an architecture with it")
+        for name in ("predicted", "measured"):
+            _check_costs(name, getattr(self, name))
+        for name in ("predicted_top1", "supernet_top1", "keras_top1", "tflite_top1", "test_top1", "seconds"):
+            if not (is_number(getattr(self, name)) or (getattr(self, name) is None and name != "seconds")):
+                raise InputError(f"{name} is {brief(repr(getattr(self, name)))}, expected a number")
+        for name in ("images", "test_images"):
+            if not (getattr(self, name) is None or is_whole(getattr(self, name), 1)):
+                raise InputError(f"{name} is {brief(repr(getattr(self, name)))}, expected a whole number")
+        for made in self.rounds:
+            if not isinstance(made, Mapping):
+                raise InputError(f"a round is {brief(repr(made))}, expected limits, arch, predicted and measured")
+            for name in ("limits", "predicted", "measured"):
+                _check_costs(f"{name} of a round", made.get(name, {}))
 
     @property
     def form(self) -> str | None:

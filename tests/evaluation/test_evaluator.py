@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from ofa_tf import spaces
+from ofa_tf.common import InputError
 from ofa_tf.data import SYMMETRIC, Augmentation, calibration_batches, load
-from ofa_tf.evaluation import Evaluator, collect, draw_architectures
+from ofa_tf.evaluation import Evaluator, collect, draw_architectures, evaluate_model
 from ofa_tf.evaluation.evaluator import hits
 from tests.micro import micro_net, micro_space
 
@@ -22,6 +23,19 @@ def evaluator():
         calibration_images=64,
         batch_size=32,
     )
+
+
+def test_images_of_other_classes_are_refused(evaluator):
+    """Protects users from an accuracy of 0% that says nothing, and from NumPy's words."""
+    other = micro_net(num_classes=20)
+    with pytest.raises(InputError, match="the network has 20 outputs, dataset digits has 10 classes"):
+        Evaluator(other, evaluator.dataset, preprocessing=SYMMETRIC, augmentation=AUGMENTATION)
+    for outputs, says in (("logits", "has 20 outputs"), ("features", "expected images to logits")):
+        model = other.extract(other.space.smallest(), outputs=outputs)
+        with pytest.raises(InputError, match=says):
+            evaluate_model(model, evaluator.dataset, split="validation", preprocessing=SYMMETRIC)
+    with pytest.raises(InputError, match=r"statistics are of shape \(2, 9\)"):
+        other.extract(other.space.smallest(), np.ones((2, 9), np.float32))
 
 
 def test_calibration_is_the_average_over_augmented_training_batches(evaluator):

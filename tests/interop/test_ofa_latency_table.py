@@ -125,6 +125,7 @@ def test_files_that_are_no_such_table(tmp_path):
     """One line that names the file and the entry."""
     path = tmp_path / "224_lookup_table.yaml"
     whole = shared("data/ofa_official/ofa/note10/224_lookup_table.yaml").read_text(encoding="utf-8")
+    entries = yaml.safe_load(whole)
     for text, message in (
         ("a: {count: 1, mean: 1.0, std: 0.1}\n", "entry 'a' is not one of a published latency table"),
         ("- 1\n", "holds list"),
@@ -137,6 +138,10 @@ def test_files_that_are_no_such_table(tmp_path):
         (whole.replace("mean:", "mode:", 1), "expected count, mean and std"),
         (whole.replace("Logits-", "AvgPool2D-", 1), "224_lookup_table.yaml: entry"),
         ("\n".join(line for line in whole.split("\n") if line)[: len(whole) // 2], r"224_lookup_table\.yaml: "),
+        (yaml.safe_dump({key: it for key, it in entries.items() if "Conv_1" not in key}), "no entries of a head"),
+        (yaml.safe_dump({key: it for key, it in entries.items() if "expanded" not in key}), "no entries of blocks"),
+        (re.sub(r"count: \d+", "count: 2.5", whole, count=1), "expected count, mean and std"),
+        (re.sub(r"mean: [\d.e-]+", "mean: true", whole, count=1), "expected count, mean and std"),
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=message) as caught:
@@ -147,6 +152,10 @@ def test_files_that_are_no_such_table(tmp_path):
     path.write_text(whole, encoding="utf-8")
     (tmp_path / "224_again.yaml").write_text(whole, encoding="utf-8")
     with pytest.raises(InputError, match=r"224_lookup_table\.yaml: is of images of 224 pixels, as another file"):
+        interop.load_ofa_latency_table(tmp_path)
+    (tmp_path / "224_again.yaml").unlink()
+    (tmp_path / "192_lookup_table.json").write_text('{"Conv-input:', encoding="utf-8")
+    with pytest.raises(InputError, match=r"192_lookup_table\.json: cannot be read"):
         interop.load_ofa_latency_table(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no published latency table"):

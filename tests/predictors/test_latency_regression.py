@@ -79,8 +79,26 @@ def test_what_is_outside_is_named(space, regression):
     with pytest.raises(InputError, match="fitted on resolutions 24, 32, 40, asked about 36"):
         regression.predict(space, [space.arch(r=36)])
     other = spaces.get("ofa_cifar_m")
-    with pytest.raises(InputError, match="fitted on space ofa_tiny, asked about ofa_cifar_m"):
+    with pytest.raises(InputError, match=r"fitted on space ofa_tiny \(10 classes\), asked about ofa_cifar_m \(10\)"):
         regression.compile(other)
+
+
+def test_pairs_that_were_measured_twice_are_not_their_own_test(space):
+    """Protects the reported error: latencies that nothing explains must not look predictable by being repeated."""
+    archs, _ = made_up_pairs(space, 40)
+    latencies_ms = np.exp(np.random.default_rng(3).normal(size=40))
+    once = LatencyRegression.fit(space, archs, latencies_ms, device="noise").metrics["mape"]
+    thrice = LatencyRegression.fit(space, archs * 3, np.tile(latencies_ms, 3), device="noise").metrics["mape"]
+    assert thrice > 0.7 * once
+    with pytest.raises(InputError, match="pairs of 1 different architectures"):
+        LatencyRegression.fit(space, archs[:1] * 30, np.ones(30), device="one")
+
+
+def test_choices_that_no_pair_has_are_told(space):
+    """A search would go to them."""
+    archs, latencies_ms = made_up_pairs(space.restricted(d=(3,)), 60)
+    with pytest.warns(UserWarning, match=r"choices occur in no pair \(d\[0\]="):
+        LatencyRegression.fit(space, archs, latencies_ms, device="deep only")
 
 
 def test_saved_and_loaded(space, regression, tmp_path):

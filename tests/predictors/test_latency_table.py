@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_what_is_missing_is_named_with_the_command_that_measures_it(table):
         with pytest.raises(InputError, match=r"mobile_bench\.build_latency_table --device=host") as caught:
             ask()
         assert key in str(caught.value)
-        assert "--precision=int8 --threads=1" in str(caught.value)
+        assert re.search(r"--resolutions=\d+ --precision=int8.* --threads=1 --output=", str(caught.value))
         assert "\n" not in str(caught.value)
     assert some.missing(population.distinct_blocks(SPACE, (24,))) == []
     assert set(some.missing(population.distinct_blocks(SPACE))) == set(population.distinct_blocks(SPACE)) - set(
@@ -164,6 +165,18 @@ def test_tables_merge_where_conditions_are_equal(table):
     for name, value in (("device", "Pixel 1"), ("precision", "float32"), ("threads", 4), ("form", "x")):
         with pytest.raises(InputError, match=name):
             table.merge(dataclasses.replace(table, **{name: value}))
+
+
+def test_the_later_measurement_counts_beside_those_of_single_resolutions(table):
+    """Published tables have blocks of each resolution; one that was measured anew takes the place of all of them."""
+    at_resolution = {side: measured(SPACE, (side,)) for side in SPACE.resolutions}
+    published = dataclasses.replace(table, blocks={}, at_resolution=at_resolution, correction=None)
+    slow = {key: BlockLatency(100.0, None, 0.0, 50) for key in measured(SPACE, SPACE.resolutions)}
+    newer = LatencyTable(**CONDITIONS, blocks=slow)
+    archs = [SPACE.smallest(), SPACE.largest()]
+    expected = newer.predict(SPACE, archs).tolist()
+    assert published.merge(newer).predict(SPACE, archs).tolist() == expected
+    assert newer.merge(published).predict(SPACE, archs).tolist() == published.predict(SPACE, archs).tolist()
 
 
 def test_how_blocks_were_measured_is_kept_of_both(table):

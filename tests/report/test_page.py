@@ -322,6 +322,36 @@ def test_other_networks_stand_in_place_of_random_ones_and_check_the_table(tmp_pa
     assert device["latency_pairs"] == [[1, 2]]
 
 
+def test_no_target_is_missing_and_no_network_is_drawn_in_another_space(tmp_path):
+    """On one device: limits of two kinds, and two predictors whose files have the same name but other spaces."""
+    arch, wide = micro_space().smallest(), micro_space().replace(resolutions=(24,)).smallest()
+    results = [
+        TargetResult(
+            small_target(name, limits={kind: 1e9}, predictor=predictor),
+            "architecture",
+            arch=found,
+            predicted={kind: 10.0, "macs": 10.0},
+            predicted_top1=0.5,
+        )
+        for name, kind, predictor, found in (
+            ("fast", "latency_ms", None, arch),
+            ("light", "macs", None, arch),
+            ("first", "macs", "a/predictor.npz", arch),
+            ("second", "macs", "b/predictor.npz", wide),
+        )
+    ]
+    options = {"predictor_of": lambda target: MacsAccuracy(micro_space()), "table_of": lambda target: MacsLatency()}
+    page = write_specialization(tmp_path, machine=MACHINE, results=results, **options)
+    devices = json.loads((tmp_path / "report.json").read_text())["devices"]
+    assert [(device["name"], device["kind"]) for device in devices] == [
+        ("this machine, float32, by latency", "latency_ms"),
+        ("this machine, float32, by multiply-accumulates", "macs"),
+        ("this machine, float32, predictor a/predictor.npz", "macs"),
+        ("this machine, float32, predictor b/predictor.npz", "macs"),
+    ]
+    assert {"fast", "light", "first", "second"} <= set(Page(page.read_text(encoding="utf-8")).texts)
+
+
 def test_what_cannot_be_drawn_is_told_and_costs_nothing_else(tmp_path):
     """A wrong image side of one target, a limit below everything, a missing table or predictor."""
     results = [

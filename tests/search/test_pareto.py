@@ -9,7 +9,7 @@ import pytest
 from ofa_tf import spaces
 from ofa_tf.common import InputError
 from ofa_tf.predictors import AccuracyPredictor, BlockLatency, LatencyCorrection, LatencyTable
-from ofa_tf.search import Candidate, Constraint, ParetoFront, evolutionary_search, pareto_search
+from ofa_tf.search import Candidate, Constraint, ParetoFront, evolutionary_search, pareto_search, random_search
 from ofa_tf.spaces import Arch, costs
 from ofa_tf.spaces.population import distinct_blocks
 
@@ -106,7 +106,11 @@ def test_files(front, tmp_path):
     assert [Arch.from_json(line["arch"]) for line in lines] == [point.arch for point in front.candidates]
     assert [float(line["macs"]) for line in lines] == [point.costs["macs"] for point in front.candidates]
     value = json.loads(path.read_text(encoding="utf-8"))
-    for change in ({"format": "x"}, {"points": []}, {"points": [{}]}, {"points": 3}, {"kind": "latency_ms"}):
+    path.write_text(json.dumps({**value, "points": value["points"][::-1]}), encoding="utf-8")
+    assert ParetoFront.load(path) == front, "in whatever order"
+    infinite = [{**value["points"][0], "macs": float("nan")}]
+    damage = {"format": "x"}, {"points": []}, {"points": [{}]}, {"points": 3}, {"kind": "latency_ms"}
+    for change in (*damage, {"points": infinite}):
         path.write_text(json.dumps({**value, **change}), encoding="utf-8")
         with pytest.raises(InputError, match=r"front\.json: "):
             ParetoFront.load(path)
@@ -120,3 +124,6 @@ def test_the_front_of_given_candidates():
         (0.4, 1),
         (0.6, 2),
     ]
+    for useless in ([], random_search(SPACE, Constraint("macs", 1e9), 2)):
+        with pytest.raises(InputError, match="pareto front: "):
+            ParetoFront.of(useless, "macs")

@@ -40,6 +40,11 @@ def test_it_is_read_back(tmp_path):
         ({"arch": {"r": "big"}}, "architecture: found the fields r"),
         ({"target": None}, "target: found NoneType"),
         ({"colour": 1}, "field colour is unknown"),
+        ({"measured": []}, "measured is .*, expected numbers by kind of cost"),
+        ({"predicted": {"macs": "x"}}, "predicted is .*, expected numbers by kind of cost"),
+        ({"rounds": [{"measured": 3}]}, "measured of a round is 3"),
+        ({"tflite_top1": "0.5"}, "tflite_top1 is '0.5', expected a number"),
+        ({"images": "4"}, "images is '4', expected a whole number"),
     ],
 )
 def test_damage_is_named(tmp_path, changes, says):

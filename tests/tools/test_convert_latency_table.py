@@ -74,7 +74,8 @@ def test_what_cannot_be_merged(tmp_path):
         ((both,), "precision is 'int8' in one and 'float32' in the other"),
         ((f"--tables={tmp_path / 'int8.json'}", "--format=ofa"), "--space is missing"),
         (("--tables=",), "--tables: names none"),
+        ((both, f"--output={tmp_path / 'out.yaml'}"), "out.yaml: expected a name that ends with .json"),
     ):
-        done = run(*arguments, f"--output={tmp_path / 'out'}")
+        done = run(f"--output={tmp_path / 'out.json'}", *arguments)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert said in done.stderr

@@ -1,6 +1,7 @@
 """The authors' 50 specialized networks: their figures, their sizes, and a model to begin with."""
 
 import collections
+import copy
 import dataclasses
 import json
 import pathlib
@@ -105,6 +106,16 @@ def test_a_description_is_an_architecture_of_ones_own_supernet(tmp_path):
     with pytest.raises(InputError, match="has stages of"):
         read_arch(spaces.get("ofa_tiny"), str(file))
     assert read_specialized(str(file)).arch == net.arch
+    changed = json.loads(file.read_text(encoding="utf-8"))
+    for field, value in (("out_channels", 1000), ("act_func", "relu6"), ("use_se", "odd"), ("stride", 3)):
+        other = copy.deepcopy(changed)
+        other["blocks"][-1]["mobile_inverted_conv"][field] = value
+        alone.write_text(json.dumps(other), encoding="utf-8")
+        with pytest.raises(InputError, match=f"{field}|has stages of"):
+            interop.read_net_config(alone, resolution=160)
+    alone.write_text(json.dumps({**changed, "name": ["MobileNetV3"]}), encoding="utf-8")
+    with pytest.raises(InputError, match="expected one of the published spaces"):
+        interop.read_net_config(alone, resolution=160)
     alone.write_text('{"name": "MobileNetV3", "blocks": [{"x": 1}]}', encoding="utf-8")
     with pytest.raises(InputError, match=r"expected a net.config of the authors"):
         interop.read_net_config(alone)
