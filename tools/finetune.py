@@ -42,6 +42,14 @@ _PRECISION = flags.DEFINE_enum(
 _FORM = flags.DEFINE_enum(
     "form", None, list(FORMS), "how that is written; what a search's result says, or the precision's, unless given"
 )
+_MAX_DROP = flags.DEFINE_float(
+    "max_drop",
+    None,
+    "the top-1 that the .tflite file may lose against Keras, 0..1; unless given the precision's, and what chance "
+    "explains",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 _OUTPUT = flags.DEFINE_string("output", None, "the .keras file", required=True)
 
 
@@ -49,6 +57,7 @@ def main(argv):
     """Fine-tunes."""
     del argv
     from ofa_tf.common import InputError, atomic_path, check_writable
+    from ofa_tf.data.names import label_facts
     from ofa_tf.deploy.network import check_export
     from ofa_tf.evaluation import evaluate_model
     from ofa_tf.training import FinetuneRecipe, finetune
@@ -60,13 +69,16 @@ def main(argv):
     check_writable(_OUTPUT.value)
     precision, form = written_as(_ARCH.value or "largest", _PRECISION.value, _FORM.value)
     if _TFLITE.value:
-        check_export(_TFLITE.value, precision)
-    for flag in (_PRECISION, _FORM):
+        check_export(_TFLITE.value, precision, max_drop=_MAX_DROP.value)
+    for flag in (_PRECISION, _FORM, _MAX_DROP):
         if flag.value is not None and not _TFLITE.value:
             raise InputError(f"--{flag.name}={flag.value}: is that of the --tflite file, and none is asked for")
     if _HEAD_EPOCHS.value > _EPOCHS.value:
         raise InputError(f"--head_epochs={_HEAD_EPOCHS.value}: expected at most the {_EPOCHS.value} of --epochs")
     start = _from_specialized() if _SPECIALIZED.value else _from_supernet()
+    if _TFLITE.value:
+        # What is wrong with the names of the classes would be told after the training otherwise.
+        label_facts(start.dataset)
     recipe = FinetuneRecipe(
         epochs=_EPOCHS.value,
         head_epochs=_HEAD_EPOCHS.value,
@@ -178,6 +190,7 @@ def _export(start, precision, form):
         _TFLITE.value,
         precision,
         form=form,
+        max_drop=_MAX_DROP.value,
         representative_images=np.concatenate([np.asarray(batch) for batch, _ in training]),
         check_images=images,
         check_labels=labels,

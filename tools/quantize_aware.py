@@ -10,6 +10,7 @@ in OUTPUT.checkpoint.npz: the same command resumes. Needs the extra `qat` (pip i
 """
 
 import json
+import sys
 
 from absl import flags
 
@@ -53,9 +54,12 @@ def main(argv):
 
     from .opening import read_arch, written_as
 
-    _, form = written_as(_ARCH.value, "int8", _FORM.value)
+    _, searched = written_as(_ARCH.value, "int8", None)
+    form = form_of("int8", _FORM.value, table_form=searched, trained=True)
+    if searched not in (None, form):
+        print(f"written in the form {form}, searched was {searched}: its costs may be others", file=sys.stderr)
     # Here, too: opening and calibrating a supernet takes long.
-    check_form(form_of("int8", form))
+    check_form(form)
     check_export(_OUTPUT.value, "int8", max_drop=_MAX_DROP.value)
     opened = _SOURCE.open()
     report = train_quantized(

@@ -133,12 +133,10 @@ def _constraints() -> tuple[list, str, str]:
     of_table = getattr(table, "stated_form", None) if precision == measured else None
     form = form_of(precision, _LIMITS.form.value, limits=limits, table_form=of_table)
     if of_table not in (None, form):
-        says = f"{_LATENCY_TABLE.value} is of files in the form {of_table}"
-        if _LIMITS.form.value:
-            raise InputError(f"--form={form}: {says}; leave --form out, or give a table of that form")
+        asks = "--form" if _LIMITS.form.value else "--max_peak_memory_bytes"
         warnings.warn(
-            f"{says}, and --max_peak_memory_bytes asks for {form}: latencies will be others; give a table of that "
-            f"form, or --form={of_table}",
+            f"{_LATENCY_TABLE.value}: is of files in the form {of_table}, and {asks} asks for {form}, whose latencies "
+            f"are others; give a table of that form (mobile_bench.build_latency_table --form={form})",
             stacklevel=2,
         )
     return constraints_of(limits, table=table, precision=precision, form=form), precision, form

@@ -213,11 +213,11 @@ def check_c_array(path: str | os.PathLike) -> pathlib.Path:
         The header's path.
     """
     path = pathlib.Path(path)
+    check_writable(path)
     if path.suffix not in (".cc", ".cpp", ".c"):
         raise InputError(f"{path}: a C array goes into a file that ends with .cc, .cpp or .c; rename the output")
     header = path.with_suffix(".h")
-    for file in (path, header):
-        check_writable(file)
+    check_writable(header)
     if header.exists() and not header.read_bytes().startswith(_TOLD.encode()):
         raise InputError(
             f"{header}: is no header of a C array, and that of {path.name} would take its place; move it, or give the "

@@ -130,6 +130,7 @@ class Evaluator:
             limit: at most so many images, evenly spaced over the split.
         """
         split = split_name(split)
+        self._tell_untrained(arch.r)
         if statistics is None and calibrate:
             statistics = self.calibrate(arch)
         if statistics is None:
@@ -149,7 +150,16 @@ class Evaluator:
 
     def images(self, split: str, resolution: int, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """A split's images as they are evaluated, uint8 (images, r, r, 3), and their labels, int32 (images,)."""
+        self._tell_untrained(resolution)
         return self._joined((split, resolution, limit), lambda: self._evaluation(split, resolution, limit))
+
+    def _tell_untrained(self, resolution: int) -> None:
+        trained = self.net.space.resolutions
+        if not trained[0] <= resolution <= trained[-1]:
+            warnings.warn(
+                f"evaluating at {resolution} pixels, but the supernet was trained on {trained[0]} to {trained[-1]}",
+                stacklevel=3,
+            )
 
     def calibration_set(self, resolution: int) -> tuple[np.ndarray, np.ndarray]:
         """The training images that calibrate, uint8 (images, r, r, 3), and their labels, int32 (images,)."""
@@ -171,12 +181,6 @@ class Evaluator:
         )
 
     def _evaluation(self, split, resolution, limit):
-        trained = self.net.space.resolutions
-        if not trained[0] <= resolution <= trained[-1]:
-            warnings.warn(
-                f"evaluating at {resolution} pixels, but the supernet was trained on {trained[0]} to {trained[-1]}",
-                stacklevel=2,
-            )
         return evaluation_batches(
             self.dataset,
             split,

@@ -57,11 +57,9 @@ def load_ofa_latency_table(path: str | os.PathLike) -> LatencyTable:
     path = pathlib.Path(path)
     files = [path]
     if path.is_dir():
-        files = [
-            file
-            for file in sorted(path.iterdir())
-            if file.suffix.lower() in _ENDINGS and _may_be_one(file, damaged=True)
-        ]
+        # macOS leaves files of its own, whose names begin with a dot.
+        named = [it for it in sorted(path.iterdir()) if it.suffix.lower() in _ENDINGS and it.name[0] != "."]
+        files = [file for file in named if _may_be_one(file, damaged=True)]
     if not files:
         raise InputError(
             f"{path}: holds no published latency table, expected files that end in {', '.join(_ENDINGS)}; give another "
@@ -287,9 +285,12 @@ def _read_yaml(path: pathlib.Path) -> dict[str, Any]:
 def _entry(path: pathlib.Path, key: str, fields: Any) -> _Entry:
     try:
         mean, count, spread = fields["mean"], fields["count"], fields["var" if "var" in fields else "std"]
-        usable = all(is_number(it) and 0 <= it <= MAX_MS**2 for it in (mean, spread)) and is_whole(count, 1)
+        # YAML takes 1e-05, without a point, for text.
+        mean, spread = (float(it) if isinstance(it, str) else it for it in (mean, spread))
         variance = spread if "var" in fields else spread**2
-    except (KeyError, TypeError):
+        usable = is_number(mean) and is_number(spread) and is_whole(count, 1)
+        usable = usable and 0 <= mean <= MAX_MS and 0 <= variance <= MAX_MS**2
+    except (KeyError, TypeError, ValueError, OverflowError):
         usable = False
     if not usable:
         raise InputError(f"{path}: entry {key!r} is {fields!r:.80}, expected count, mean and std (or var) in ms")

@@ -65,16 +65,14 @@ def read_net_config(
             f"{path}: found no blocks of MobileNetV3 or ProxylessNAS ({type(error).__name__}: {error}), expected a "
             f"net.config of the authors; give another file"
         ) from error
-    if space is None:
+    is_published = space is None
+    if is_published:
         if known not in list(_SPACES):
             raise InputError(
                 f"{path}: {known[0]} with {known[1]} channels in the first convolution, expected one of the published "
                 f"spaces, {', '.join(_SPACES.values())}; give a supernet of your own and --arch"
             )
         space = spaces.get(_SPACES[known])
-        own_space = True
-    else:
-        own_space = False
     depths = [stage.depths[-1] for stage in getattr(space, "stages", ())]
     if len(depths) != len(stages) or any(len(found) > most for found, most in zip(stages, depths, strict=True)):
         found = ", ".join(str(len(stage)) for stage in stages)
@@ -93,7 +91,7 @@ def read_net_config(
         )
     except InputError as error:
         raise InputError(f"{path}, at {resolution} pixels: {error}") from error
-    if own_space:
+    if is_published:
         _check_blocks(path, space, arch, convolutions)
     return space, arch
 

@@ -25,7 +25,8 @@ class PackedSupernet:
         net: the supernet.
         preprocessing: `data.Preprocessing` as JSON-ready data; empty for the published one.
         augmentation: `data.Augmentation` of the images that calibrate, likewise.
-        class_names: what the outputs mean, empty where that is not known (an imported checkpoint).
+        class_names: what the outputs mean, empty where that is not known (a checkpoint that was imported and is none of
+            the published ones).
         dataset: what it was trained on, empty where that is not known: the arguments `validation` and `seed` of
             `data.load`, from which its validation split follows, and the `digest` of the images.
         provenance: where the weights come from, JSON-ready.

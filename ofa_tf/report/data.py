@@ -230,9 +230,9 @@ def _group_name(device: str, predictor: str | None, kind: str, groups: Sequence[
 
 def _front(group, kind: str, predictor: AccuracyPredictor, table_of) -> tuple[list[Candidate], list[Candidate]]:
     """The front of a device's space up to its largest limit, thinned out for the eye, and random sub-networks."""
-    space, limited = predictor.space, [result.target for result in group if kind in result.target.limits]
-    target, limit = group[0].target, _BEYOND * max(target.limits[kind] for target in limited)
-    table = table_of(limited[0])
+    space, target = predictor.space, group[0].target
+    limit = _BEYOND * max(result.target.limits[kind] for result in group)
+    table = table_of(target)
     form = target.file_form(table)
     constraints = constraints_of({kind: limit}, table=table, precision=target.precision, form=form)
     sides = None
@@ -274,7 +274,7 @@ def _baselines(folder: pathlib.Path, group: "Sequence[TargetResult]", space: Spa
             found.append(Baseline(name, latency_ms, figures["top1"], source))
         elif key == f"{figures['name']}, {timed_at}":
             source, top1 = "measured on this machine, 1,000 classes, random weights", figures["published_top1"]
-            images = "" if top1 is None else f"ImageNet's validation set, as published: {figures['source']}"
+            images = "" if top1 is None else f"ImageNet's validation set, as published: {figures.get('source', '')}"
             found.append(Baseline(name, latency_ms, None if top1 is None else top1 / 100, source, images))
     return found
 
@@ -283,14 +283,16 @@ def _read_baselines(path: pathlib.Path) -> dict[str, dict[str, Any]]:
     """What `measure_baselines` and `measure_finetuned` wrote."""
     found = read_json(path, "baselines")
     needed = {"name", "resolution", "latency_ms"}
-    if not isinstance(found, dict) or not all(isinstance(it, dict) and needed <= it.keys() for it in found.values()):
+    if not isinstance(found, dict) or not all(
+        isinstance(it, dict) and needed <= it.keys() and {"top1", "published_top1"} & it.keys() for it in found.values()
+    ):
         raise InputError(f"{path}: not what --baselines writes; delete it, and tools.specialize measures them anew")
     return found
 
 
 def _latency_pairs(group, beside) -> list[tuple[float, float]]:
     """Of the networks that were measured while targets were searched, or to check the table."""
-    made = [(made["predicted"], made["measured"]) for result in group for made in result.rounds]
+    made = [(made.get("predicted", {}), made["measured"]) for result in group for made in result.rounds]
     made += [(other.predicted, other.measured) for other in beside]
     return [
         (predicted["latency_ms"], measured["latency_ms"])

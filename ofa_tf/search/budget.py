@@ -104,7 +104,7 @@ class Budget:
         constraints: what it keeps.
         tables: their costs.
         resolutions: image sides in pixels that are allowed.
-        anchor: int32 (G + 1,), an architecture that keeps all limits, as small as it gets.
+        anchor: int32 (G + 1,), an architecture that keeps all limits, a small one.
     """
 
     space: Space
@@ -211,7 +211,7 @@ class Budget:
         return dataclasses.replace(self, anchor=best)
 
     def smallest_costs(self) -> np.ndarray:
-        """The costs of the best anchor: of one constraint, the smallest value that was found."""
+        """The costs of its exact anchor: of one constraint that it cannot keep, the smallest value that was found."""
         budget = self.with_exact_anchor()
         return budget.exact_costs(budget.anchor[None])[0]
 

@@ -234,30 +234,42 @@ class _Run:
 
     def _scored(self, rows: np.ndarray) -> _Archive:
         self.evaluated += len(rows)
-        positions = np.log(np.maximum(self.budget.costs(rows)[:, 0] / self.lowest, 1.0)) / self.per_cell
         accuracies = np.asarray(self.accuracy_predictor.predict_rows(self.budget.space, rows))
-        return _Archive(rows, accuracies, np.minimum(positions.astype(int), self.cells - 1))
+        return _Archive(rows, accuracies, self._cells_of(self.budget.costs(rows)[:, 0]))
+
+    def _cells_of(self, costs: np.ndarray) -> np.ndarray:
+        positions = np.log(np.maximum(costs / self.lowest, 1.0)) / self.per_cell
+        return np.minimum(positions.astype(int), self.cells - 1)
 
     def kept(self, archive: _Archive, known: int) -> _Archive:
         """The most accurate of each cell that keep the limits; the first ones are `known` to keep them."""
-        order = np.lexsort((-archive.accuracies, archive.cell))
         if not self.budget.is_exact:
-            order = self._exact(archive, order, known)
+            archive = self._exact(archive, known)
+        order = np.lexsort((-archive.accuracies, archive.cell))
         ordered = archive.cell[order]
         rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
         chosen = order[rank < self.cell_population]
         return _Archive(*(part[chosen] for part in archive))
 
-    def _exact(self, archive: _Archive, order: np.ndarray, known: int) -> np.ndarray:
-        """Those that keep the limits, of each cell no more than would stay: asking takes longer than predicting."""
+    def _exact(self, archive: _Archive, known: int) -> _Archive:
+        """Those that keep the limits, in the cell of their exact cost, where tables give lower bounds only.
+
+        Of each cell no more are asked than would stay: asking takes longer than predicting.
+        """
         filled: collections.Counter[int] = collections.Counter()
-        kept = []
-        for index in order:
-            cell = int(archive.cell[index])
-            if filled[cell] < self.cell_population and (index < known or self.budget.keeps(archive.rows[index])):
-                filled[cell] += 1
-                kept.append(index)
-        return np.array(kept, int)
+        kept, cell = [], archive.cell.copy()
+        for index in np.lexsort((-archive.accuracies, archive.cell)):
+            place = int(archive.cell[index])
+            if filled[place] == self.cell_population:
+                continue
+            if index >= known:
+                costs = self.budget.exact_costs(archive.rows[index : index + 1])
+                if (costs > self.budget.limits).any():
+                    continue
+                cell[index] = self._cells_of(costs[:, 0])[0]
+            filled[place] += 1
+            kept.append(index)
+        return _Archive(archive.rows[kept], archive.accuracies[kept], cell[kept])
 
 
 def _parents(rng: np.random.Generator, cell: np.ndarray, cells: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 All are folds over the operations of a block (`block_operations.operations`).
 """
 
+import bisect
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -172,15 +173,17 @@ class ActivationMemory:
 
     def network_bytes(self, blocks: Sequence[Block]) -> int:
         """What a network takes: equal to the head of the arena in the microcontroller runtime."""
+        # Where each lies and during which operations, the lowest first.
         placed: list[tuple[int, int, int, int]] = []
         # Of equal tensors, the runtime places the last one first.
         for size, first, last in sorted(reversed(self._tensors(blocks)), key=lambda tensor: -tensor[0]):
             start = 0
-            for other, end in sorted(place[:2] for place in placed if place[2] <= last and first <= place[3]):
-                if other - start >= size:
-                    break
-                start = max(start, end)
-            placed.append((start, start + size, first, last))
+            for other, end, from_step, to_step in placed:
+                if from_step <= last and first <= to_step:
+                    if other - start >= size:
+                        break
+                    start = max(start, end)
+            bisect.insort(placed, (start, start + size, first, last))
         return max(end for _, end, _, _ in placed)
 
     def _tensors(self, blocks: Sequence[Block]) -> list[tuple[int, int, int]]:

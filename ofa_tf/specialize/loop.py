@@ -25,6 +25,7 @@ from ofa_tf import devices, zoo
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.common.locks import locked
 from ofa_tf.common.quiet import run_quietly
+from ofa_tf.data.names import label_facts
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.specialize.learning import learn
@@ -119,6 +120,9 @@ def specialize_targets(
             opened = opened()
         predictor_of = _predictors(opened, predictor)
         bench = devices_of()
+        if opened is not None:
+            # A mistake in the names of the classes is no single target's, and would be told after its training.
+            label_facts(opened.dataset)
         works = [work_of(target, output, opened, predictor_of, bench) for target in targets]
         if not any(work.predictor for work in works):
             # A mistake that is no single target's: its line is the answer.

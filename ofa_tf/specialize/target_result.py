@@ -96,7 +96,7 @@ class TargetResult:
             if not (getattr(self, name) is None or is_whole(getattr(self, name), 1)):
                 raise InputError(f"{name} is {brief(repr(getattr(self, name)))}, expected a whole number")
         for made in self.rounds:
-            if not isinstance(made, Mapping):
+            if not isinstance(made, Mapping) or "measured" not in made:
                 raise InputError(f"a round is {brief(repr(made))}, expected limits, arch, predicted and measured")
             for name in ("limits", "predicted", "measured"):
                 _check_costs(f"{name} of a round", made.get(name, {}))

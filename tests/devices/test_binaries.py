@@ -125,7 +125,8 @@ def test_benchmark_keeps_what_was_measured_before_a_mistake(tmp_path):
 def test_benchmark_keeps_what_was_measured_before_an_interruption(tmp_path):
     """Protects the measurements of many files from the Ctrl-C that ends a command which takes too long."""
     inputs = keras.Input((4, 4, 1))
-    paths, output = [tmp_path / f"{number}.tflite" for number in range(2)], tmp_path / "result.json"
+    # Several: on a busy machine some more may be measured before the signal arrives.
+    paths, output = [tmp_path / f"{number}.tflite" for number in range(6)], tmp_path / "result.json"
     for path in paths:
         path.write_bytes(deploy.convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), "float32"))
     command = [sys.executable, "-m", "mobile_bench.benchmark", f"--model={','.join(map(str, paths))}"]
@@ -138,7 +139,7 @@ def test_benchmark_keeps_what_was_measured_before_an_interruption(tmp_path):
     assert (process.returncode, stderr) == (130, "python -m mobile_bench.benchmark: interrupted\n")
     assert first.startswith(f"{paths[0]}: ")
     kept = output.read_text()
-    assert set(json.loads(kept)["models"]) == {str(paths[0])}
+    assert {str(paths[0])} <= set(json.loads(kept)["models"]) < set(map(str, paths))
     # Before there is anything to keep, what a former command wrote stays.
     at_once = ENDLESS.replace("len(seen) == 2", "seen").replace("raise InputError", "raise KeyboardInterrupt")
     again = [sys.executable, "-c", at_once, *command[3:], f"--output={output}"]

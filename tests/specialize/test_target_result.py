@@ -19,7 +19,7 @@ RESULT = TargetResult(
     space="some",
     predicted={"latency_ms": 1.9, "macs": 10.0},
     measured={"latency_ms": 1.95},
-    rounds=({"limits": {"latency_ms": 2.0}},),
+    rounds=({"limits": {"latency_ms": 2.0}, "measured": {"latency_ms": 1.95}},),
 )
 
 
@@ -42,6 +42,7 @@ def test_it_is_read_back(tmp_path):
         ({"colour": 1}, "field colour is unknown"),
         ({"measured": []}, "measured is .*, expected numbers by kind of cost"),
         ({"predicted": {"macs": "x"}}, "predicted is .*, expected numbers by kind of cost"),
+        ({"rounds": [{}]}, "a round is {}, expected limits"),
         ({"rounds": [{"measured": 3}]}, "measured of a round is 3"),
         ({"tflite_top1": "0.5"}, "tflite_top1 is '0.5', expected a number"),
         ({"images": "4"}, "images is '4', expected a whole number"),

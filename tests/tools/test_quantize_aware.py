@@ -43,8 +43,4 @@ def test_mistakes(tmp_path):
     check_mistake(*ours, *folder, says="is a folder, expected the path of a file to write", leaves=output)
     check_mistake(*ours, "--arch=smallest", "--max_drop=2", says="--max_drop=2", leaves=output)
     check_mistake(*ours, "--arch=smallest", "--form=fused", says="form", leaves=output)
-    searched = tmp_path / "arch.json"
-    searched.write_text('{"precision": "int8", "form": "fused-same"}')
-    fused = "form fused-same leaves hard-swish to float kernels; give folded-same"
-    check_mistake(*ours, f"--arch={searched}", says=fused, leaves=output)
     check_mistake(*ours, "--arch=smallest", "--batch_size=5000", says="batch_size=5000", leaves=output)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ofa_tf.data import SYMMETRIC
+from ofa_tf.data import SYMMETRIC, load
 from ofa_tf.evaluation import Evaluator
 from ofa_tf.spaces import IN, MID, OUT
 from ofa_tf.training import TrainStep
@@ -56,7 +56,7 @@ def test_one_trace_for_200_architectures(begin):
     """200 random architectures, sizes and numbers of sub-networks: one trace of the step, one of evaluation."""
     step = begin()
     net = step.net
-    evaluator = Evaluator(net, None, preprocessing=SYMMETRIC, augmentation=None)
+    evaluator = Evaluator(net, load("digits"), preprocessing=SYMMETRIC, augmentation=None)
     rng = np.random.default_rng(0)
     seen = set()
     for index in range(200):
