@@ -193,7 +193,7 @@ class Budget:
 
         The smallest largest block does not always make the smallest peak: others are tried, beside the best so far.
         """
-        if self.is_exact:
+        if self.is_exact or self.keeps(self.anchor):
             return self
         ends = encode(self.space, [dataclasses.replace(self.space.smallest(), r=r) for r in self.resolutions])
         tried = [(self._excess(row), row) for row in (self.anchor, *ends)]
