@@ -29,7 +29,7 @@ _RESOLUTION = flags.DEFINE_integer("resolution", 224, "image side of the baselin
 _PRECISION = flags.DEFINE_enum("precision", "float32", list(PRECISIONS), "precision of the baselines")
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
 _RUNS = flags.DEFINE_integer("runs", 50, "at least this many runs are timed", lower_bound=1)
-_SECONDS = flags.DEFINE_float("seconds", 1.0, "and for at least this many seconds", lower_bound=0.0)
+_SECONDS = flags.DEFINE_float("seconds", 1.0, "and for at least this many seconds, at most 60", 0.0, 60.0)
 _OP_PROFILING = flags.DEFINE_bool("op_profiling", False, "on a phone, time each operation, too")
 _OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the result, none unless given")
 

@@ -43,7 +43,7 @@ _FORM = flags.DEFINE_enum(
     "form", None, [_AUTO, *FORMS], "how networks are written; the precision's default unless given, 'auto' measures"
 )
 _RUNS = flags.DEFINE_integer("runs", 50, "on a phone, at least this many runs of each block are timed", lower_bound=1)
-_SECONDS = flags.DEFINE_float("seconds", 0.1, "and for at least this many seconds", lower_bound=0.0)
+_SECONDS = flags.DEFINE_float("seconds", 0.1, "and for at least this many seconds, at most 60", 0.0, 60.0)
 _TOLERANCE = flags.DEFINE_float(
     "tolerance",
     1.05,

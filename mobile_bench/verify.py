@@ -26,7 +26,7 @@ _NETWORKS = flags.DEFINE_integer("networks", 30, "how many random networks are c
 _ARCH = flags.DEFINE_list("arch", [], "JSON files of architectures that are compared, too")
 _CORRECT = flags.DEFINE_integer("correct", 0, "how many others the correction is fitted on, 0 for none", lower_bound=0)
 _RUNS = flags.DEFINE_integer("runs", 50, "on a phone, at least this many runs a round are timed", lower_bound=1)
-_SECONDS = flags.DEFINE_float("seconds", 0.1, "and for at least this many seconds", lower_bound=0.0)
+_SECONDS = flags.DEFINE_float("seconds", 0.1, "and for at least this many seconds, at most 60", 0.0, 60.0)
 _SEED = flags.DEFINE_integer("seed", 0, "of the networks that are drawn")
 _OUTPUT = flags.DEFINE_string("output", None, "the result to write (.json)", required=True)
 
