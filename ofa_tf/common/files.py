@@ -65,7 +65,9 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         # mkstemp makes files that only their owner can read; results are ordinary files.
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        # Drives of other systems refuse it, and keep the file all the same.
+        with contextlib.suppress(OSError):
+            temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
+from ofa_tf.common.errors import InputError
+
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
@@ -74,7 +76,11 @@ def captured_output() -> Iterator[Callable[[], str]]:
 @contextlib.contextmanager
 def _held_back(*descriptors: int) -> Iterator[BinaryIO]:
     """What is written to file descriptors goes into the file that this yields."""
-    with tempfile.TemporaryFile() as held:
+    try:
+        temporary = tempfile.TemporaryFile()  # noqa: SIM115
+    except FileNotFoundError as error:
+        raise InputError(f"{error.strerror}; set TMPDIR to a folder that is writable") from None
+    with temporary as held:
         originals = [os.dup(descriptor) for descriptor in descriptors]
         try:
             for descriptor in descriptors:

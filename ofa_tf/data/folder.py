@@ -267,7 +267,7 @@ def _decode_all(root: pathlib.Path, files: list[ImageFile]) -> None:
                 missing -= set(indices.tolist())
                 bar.update(len(indices))
         for index in sorted(missing):
-            files[index].unreadable = "cannot be decoded"
+            # One that can be read now was kept from it by what lay around: a drive, the memory.
             try:
                 decoded(tf.constant(index, tf.int64))
             except tf.errors.OpError as error:

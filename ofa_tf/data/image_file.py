@@ -103,7 +103,8 @@ def inspect(file: BinaryIO) -> tuple[int, bool]:
     if not kind or not _is_read(kind):
         raise OtherFile(_ENDINGS.get(kind, ""))
     _check_header(file, kind)
-    return _route(PILLOW), True
+    # Of these formats no end tells that the file is whole.
+    return _route(PILLOW), False
 
 
 def meant_as_image(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import unicodedata
 
 from ofa_tf.common import InputError, brief, read_json
 from ofa_tf.data.dataset import FILES, ImageDataset
@@ -39,6 +40,12 @@ def label_facts(dataset: ImageDataset) -> dict[str, list[str]]:
             raise InputError(
                 f"{path}: class {brief(label)} is called {brief(repr(name))}, expected a text of one line; mend it"
             )
+    composed: dict[str, str] = {}
+    for label, name in known.items():
+        # As the classes' names are, whatever system wrote the file.
+        if composed.setdefault(unicodedata.normalize("NFC", label), name) != name:
+            raise InputError(f"{path}: two entries name class {brief(label)}; leave one of them")
+    known = composed
     if known and not known.keys() & set(dataset.class_names):
         raise InputError(
             f"{path}: names none of the classes: it has {brief(next(iter(known)))}, ..., the images have "

@@ -3,7 +3,8 @@
 Nothing is advanced and nothing need be saved: the image at a position of the run follows from the position and the
 seed: epoch = step // steps per epoch, then a shuffled index of the epoch; the resolution and all that augmentation
 draws are keyed on (seed, step) and drawn for the whole batch at once. So a run that is resumed at step k sees the
-batches that it would have seen, and each of several workers its rows of the batch that one alone would have.
+batches that it would have seen, and each of several workers its rows of the batch that one alone would have (images are
+mixed within each share).
 
 Source: docs/design_notes.md, "A pipeline that resumes exactly".
 """

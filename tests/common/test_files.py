@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pathlib
 import stat
 import string
 
@@ -265,3 +266,15 @@ def test_sha256_is_that_of_the_bytes(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert common.file_sha256(tmp_path / "abc") == expected
+
+
+def test_a_drive_that_refuses_permissions_keeps_the_file(tmp_path, monkeypatch):
+    """Protects results on drives of other systems (Windows' under WSL): the work is done when the file is written."""
+
+    def refuse(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(pathlib.Path, "chmod", refuse)
+    with common.atomic_path(tmp_path / "result.json") as temporary:
+        temporary.write_text("{}")
+    assert (tmp_path / "result.json").read_text() == "{}"

@@ -30,6 +30,17 @@ def test_names_json_counts_before(photos):
     assert label_facts(data.load("folder", photos, validation=3))["names"] == ["a dog", "fish", "English springer"]
 
 
+def test_letters_that_another_system_composes_are_the_same(tmp_path):
+    """Folders and files of an old Mac have accents of their own; two names for one class are refused."""
+    write_folder(tmp_path / "train", {"caf\u00e9": 4, "bar": 4})
+    dataset = data.load("folder", tmp_path, validation=2)
+    (tmp_path / "names.json").write_text(json.dumps({"cafe\u0301": "a coffee house"}))
+    assert label_facts(dataset)["names"] == ["bar", "a coffee house"]
+    (tmp_path / "names.json").write_text(json.dumps({"cafe\u0301": "one", "caf\u00e9": "two"}))
+    with pytest.raises(InputError, match="two entries name class caf"):
+        label_facts(dataset)
+
+
 def test_a_folder_name_of_several_lines_becomes_one():
     """Labels of the standard stand one to a line: a class folder's name must not end an export."""
     dataset = data.load("digits")
