@@ -69,6 +69,9 @@ _TABLE_ROUNDS = flags.DEFINE_integer(
     "of this machine's tables: fewer are faster and noisier; 8, with --photos 4, unless given",
     lower_bound=1,
 )
+_FLIP = flags.DEFINE_bool(
+    "flip", True, "with --photos: learn from mirror images, too; --noflip for letters, digits, left and right"
+)
 _LEARN = flags.DEFINE_bool("learn", False, "correct tables and extend accuracy pairs by what is measured")
 _BASELINES = flags.DEFINE_list(
     "baselines",
@@ -106,6 +109,8 @@ def main(argv):
         _check_alone()
     if _PHOTOS.value is not None:
         _check_photos_alone()
+    elif not _FLIP.value:
+        raise InputError("--noflip: says how --photos are learned, and none are given; leave it out")
     from ofa_tf.specialize import read_targets, specialize
 
     from .specialization_page import check_baselines, write_page
@@ -130,6 +135,7 @@ def main(argv):
     done = specialize(
         supernet,
         photos=_PHOTOS.value,
+        flip=_FLIP.value,
         resize=source["resize"] if supernet is None or _PHOTOS.value is not None else None,
         targets=targets,
         output=_OUTPUT.value,
@@ -149,8 +155,8 @@ def main(argv):
     if done.failed:
         names = ", ".join(result.target.name for result in done.failed)
         raise OfaError(
-            f"{len(done.failed)} of {len(targets)} targets failed: {names}; {page} says why, the same command tries "
-            f"them again" + (f"; --learn: {done.unlearned}" if done.unlearned else "")
+            f"{len(done.failed)} of {len(targets)} targets failed: {names}; {page} or their result.json says why, the "
+            f"same command tries them again" + (f"; --learn: {done.unlearned}" if done.unlearned else "")
         )
     if done.unlearned:
         raise done.unlearned

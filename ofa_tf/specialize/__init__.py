@@ -112,6 +112,7 @@ def specialize(
     images: str | os.PathLike | None = None,
     dataset: str | None = None,
     resize: str | None = None,
+    flip: bool = True,
     predictor: "str | AccuracyPredictor | None" = None,
     workers: int = 0,
     learn: bool = False,
@@ -146,6 +147,7 @@ def specialize(
         dataset: "folder", "digits" or a TFDS name, of `images`.
         resize: how images become squares, "crop" or "stretch", as the files' cards then say; as the supernet's did
             unless given. An opened one has its own.
+        flip: with `photos`, whether one and its mirror image show the same; False for letters, digits, left and right.
         predictor: of accuracies, or the name or file of one; the supernet's own unless given.
         workers: processes that make files at once, where there are several targets; 0 makes them in this process. A
             script that asks for processes needs `if __name__ == "__main__":` around its call, as always in Python.
@@ -199,6 +201,11 @@ def specialize(
         targets = read_targets(targets)
     if all(target.device == devices.HOST for target in targets):
         devices.check_host(options or devices.BenchmarkOptions(), settings or devices.Settings())
+    if isinstance(images, int):
+        raise InputError(
+            f"specialize: images is {images}, expected the folder of a supernet's images; of how many a target is "
+            f"evaluated say targets=[Target(..., images={images})]"
+        )
     opened: Opened | Callable[[], Opened] | None
     if photos is not None:
         from ofa_tf.specialize.photos import TABLE_ROUNDS, supernet_of_photos
@@ -206,7 +213,7 @@ def specialize(
         if settings is None or settings.rounds is None:
             settings = dataclasses.replace(settings or devices.Settings(), rounds=TABLE_ROUNDS)
         run_dir = pathlib.Path(output) / "run"
-        opened = supernet_of_photos(photos, run_dir, supernet=supernet, targets=targets, resize=resize)
+        opened = supernet_of_photos(photos, run_dir, supernet=supernet, targets=targets, resize=resize, flip=flip)
     elif supernet is None or isinstance(supernet, Opened):
         opened = supernet
     else:

@@ -144,7 +144,7 @@ def specialize_targets(
                 for work in _round(tuple(left), make_all, bench, beside=beside):
                     if not work.is_open:
                         left.remove(work)
-                        _tell(work, total, len(left), time.monotonic() - began)
+                        _tell(work, total, left, time.monotonic() - began)
         if tested and opened is not None:
             for work in works:
                 test(work, opened)
@@ -309,12 +309,11 @@ def _make_in_process(source, work: Work, table: LatencyPredictor | None) -> Targ
     return make(work, lambda: _open_once(source), table).result
 
 
-def _tell(work: Work, total: int, left: int, seconds: float) -> None:
-    minutes = seconds / (total - left) * left / 60
-    say(
-        f"[{total - left}/{total}] {work.result.summary()}"
-        + (f"; about {minutes:.0f} min left" if minutes >= 1 else "")
-    )
+def _tell(work: Work, total: int, left: Sequence[Work], seconds: float) -> None:
+    done = total - len(left)
+    # Of files that are there already only the measurement is left, which takes seconds.
+    minutes = seconds / done * sum(other.is_to_make for other in left) / 60
+    say(f"[{done}/{total}] {work.result.summary()}" + (f"; about {minutes:.0f} min left" if minutes >= 1 else ""))
 
 
 def _predictors(opened: Opened | None, given: str | os.PathLike | AccuracyPredictor | None) -> PredictorOf:

@@ -72,13 +72,14 @@ def training_passes(photos: int) -> int:
     return min(max(round(_PASSED_IMAGES / math.sqrt(photos)), _FEWEST_PASSES), _MOST_PASSES)
 
 
-def experiment(space: Space, photos: int, *, own_validation: bool = False) -> dict[str, Any]:
+def experiment(space: Space, photos: int, *, own_validation: bool = False, flip: bool = True) -> dict[str, Any]:
     """The experiment for so many photos, without where they lie: the argument of `open_experiment`.
 
     Args:
         space: of the supernet that is begun with.
         photos: images in `train/`.
         own_validation: whether others decide, and all of these are learned from.
+        flip: whether a photo and its mirror image show the same.
 
     Example:
         experiment(spaces.get("ofa_tiny"), 300)["stages"]["full"]["epochs"]
@@ -108,7 +109,7 @@ def experiment(space: Space, photos: int, *, own_validation: bool = False) -> di
         "evaluate_every": passes,
         "checkpoint_minutes": 2.0,
         "calibration_images": 400,
-        "augmentation": {"crop_scale": (0.35, 1.0)},
+        "augmentation": {"crop_scale": (0.35, 1.0), **({} if flip else {"flip": False})},
         "stages": {"full": first, last: rest | {"subnets_per_step": 1}},
     }
 
@@ -120,6 +121,7 @@ def supernet_of_photos(
     supernet: str | os.PathLike | None,
     targets: Sequence[Target],
     resize: str | None = None,
+    flip: bool = True,
 ) -> Callable[[], Opened]:
     """Looks at a folder of photos, tells what will be done with them, and returns what does it.
 
@@ -129,6 +131,7 @@ def supernet_of_photos(
         supernet: what is begun with, as `read_initial` takes it; `SUPERNET` unless given.
         targets: that follow, for the time that is told.
         resize: how photos become squares, see `Preprocessing`; as the supernet's did unless given.
+        flip: whether a photo and its mirror image show the same.
 
     Raises:
         InputError: the photos or the supernet cannot be used.
@@ -149,13 +152,17 @@ def supernet_of_photos(
     space = initial.net.space
     for target in targets:
         _check_target(target, space.replace(num_classes=dataset.num_classes))
-    config = {**experiment(space, count, own_validation=own_validation), "data_dir": str(folder)}
+    config = {**experiment(space, count, own_validation=own_validation, flip=flip), "data_dir": str(folder)}
     if resize is not None:
         config["preprocessing"] = {"resize": resize}
     pairs = pair_count(count)
     _tell(shown, dataset, count, own_validation, name, config, pairs)
     sides = {side for target in targets for side in target.resolutions or space.resolutions}
-    tables = {target.device for target in targets if "latency_ms" in target.limits and not target.latency_table}
+    tables = {
+        (target.device, target.precision, target.file_form(), target.threads)
+        for target in targets
+        if "latency_ms" in target.limits and not target.latency_table
+    }
     seconds = _TABLE_SECONDS * len(tables) * len(sides) + _TARGET_SECONDS * len(targets)
     steps = {"search, export and measure": seconds}
 
@@ -183,8 +190,9 @@ def _check_target(target: Target, space: Space) -> None:
             table = open_latency_predictor(os.fspath(target.latency_table))
         if target.predictor is None:
             resolution_indices(space, target.resolutions)
-            limits = {kind: limit for kind, limit in target.limits.items() if kind != "latency_ms"}
-            constraints = constraints_of(limits, precision=target.precision, form=target.file_form(table))
+            # A table that is not there yet tells nothing.
+            limits = {kind: limit for kind, limit in target.limits.items() if kind != "latency_ms" or table is not None}
+            constraints = constraints_of(limits, table=table, precision=target.precision, form=target.file_form(table))
             Budget.compile(space, constraints, target.resolutions)
         else:
             open_accuracy_predictor(os.fspath(target.predictor))

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ofa_tf import interop
@@ -20,8 +20,10 @@ from ofa_tf.deploy import ExportReport, QuantizationRecipe
 from ofa_tf.deploy.micro_runtime import run_micro
 from ofa_tf.deploy.qat import check_form
 from ofa_tf.predictors import AccuracyPredictor
-from ofa_tf.search import Candidate, evolutionary_search
+from ofa_tf.search import Budget, Candidate, evolutionary_search
+from ofa_tf.search.budget import candidates as budget_candidates
 from ofa_tf.search.constraint import LatencyPredictor, constraints_of
+from ofa_tf.search.evolution import search_resolutions
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize.opened import Opened
 from ofa_tf.specialize.subnet_files import export_subnet, finetuned_weights, train_quantized
@@ -170,13 +172,30 @@ def _architecture(target: Target, predictor: AccuracyPredictor, table: LatencyPr
 
 
 def _search(
-    target: Target, limits, predictor: AccuracyPredictor, table: LatencyPredictor | None, more: int = 0
+    target: Target,
+    limits: Mapping[str, float],
+    predictor: AccuracyPredictor,
+    table: LatencyPredictor | None,
+    more: int = 0,
+    known: Collection[Arch] = (),
 ) -> list[Candidate]:
+    """Every fourth of the best below the limits, and whatever else of them is known already."""
     constraints = constraints_of(limits, table=table, precision=target.precision, form=target.file_form(table))
     found = evolutionary_search(
         predictor.space, predictor, constraints, seed=target.seed, resolutions=target.resolutions
     )
-    return found.top(EVERY * (target.candidates + more))[::EVERY]
+    best = found.top(EVERY * (target.candidates + more))
+    chosen = best[::EVERY]
+    return [*chosen, *(it for it in found.candidates if it.arch in known and it not in chosen)]
+
+
+def _smallest(target: Target, predictor: AccuracyPredictor, table: LatencyPredictor | None) -> list[Candidate]:
+    """The smallest architecture inside the target's own limits, as far as one is."""
+    constraints = constraints_of(target.limits, table=table, precision=target.precision, form=target.file_form(table))
+    sides = search_resolutions(predictor.space, predictor, target.resolutions)
+    budget = Budget.compile(predictor.space, constraints, sides)
+    row = budget.anchor[None]
+    return budget_candidates(budget, row, predictor.predict_rows(predictor.space, row).tolist())
 
 
 def _share(predicted: float) -> float:
@@ -206,19 +225,23 @@ def _round(
         # Before what takes long.
         check_form(target.file_form(table))
     say("search")
+    made_before = {Arch.from_json(made["arch"]) for made in rounds}
+    evaluations = {Arch.from_json(found["arch"]): found for found in (previous.evaluated if previous else ())}
     try:
-        candidates = _search(target, limits, predictor, table, more=len(rounds))
+        candidates = _search(target, limits, predictor, table, more=len(rounds), known=evaluations)
     except InputError as error:
         if previous is None:
             raise
-        # The first search had an answer: it is the device that does not keep what its table promises.
-        reason = f"{_words(previous)} in round {len(rounds)}, and nothing smaller: {error}"
-        return dataclasses.replace(previous, status="failed", reason=reason)
+        candidates = _smallest(target, predictor, table)
+        if candidates[0].arch in made_before:
+            # The first search had an answer: it is the device that does not keep what its table promises.
+            reason = f"{_words(previous)} in round {len(rounds)}, and nothing smaller: {error}"
+            return dataclasses.replace(previous, status="failed", reason=reason)
     # What was over a limit is not made again while there is anything else.
-    made_before = {Arch.from_json(made["arch"]) for made in rounds}
     others = [candidate for candidate in candidates if candidate.arch not in made_before]
-    candidates = (others or candidates)[: target.candidates]
-    evaluations = {Arch.from_json(found["arch"]): found for found in (previous.evaluated if previous else ())}
+    new = [candidate for candidate in others if candidate.arch not in evaluations][: target.candidates]
+    # What was evaluated before costs nothing more.
+    candidates = [*new, *(it for it in others if it.arch in evaluations)] or candidates[: target.candidates]
     for candidate in candidates:
         if candidate.arch not in evaluations:
             say(f"evaluate candidate {len(evaluations) + 1}")

@@ -113,6 +113,34 @@ def test_a_stricter_search_without_an_answer(specialize, opened):
     assert "in round 1, and nothing smaller: " in result.reason
 
 
+def test_the_smallest_is_tried_before_giving_up(specialize, opened):
+    """One bad measurement asks for less than there is; the smallest sub-network keeps the limit all the same."""
+    space = opened.net.space
+    least_ms = space.count_macs(space.arch(d=1, e=2, ks=3, r=16)) / MACS_PER_MS
+    factors = iter([3.0, 1.0])
+    result = specialize(
+        small_target(limits={"latency_ms": 1.5 * least_ms}), measure_ms=lambda path: next(factors) * macs_ms(path)
+    )
+    assert (result.status, len(result.rounds)) == ("verified", 2)
+    assert result.measured["latency_ms"] <= 1.5 * least_ms
+
+
+def test_what_was_evaluated_stays_in_the_choice(specialize):
+    """Of all that was evaluated and is inside the last limits, none is better than what was chosen."""
+    result = specialize(small_target(limits={"latency_ms": 1.2}), measure_ms=lambda path: 1.1 * macs_ms(path))
+    assert len(result.rounds) > 1
+    made_before = [Arch.from_json(made["arch"]) for made in result.rounds[:-1]]
+    limit_macs = result.rounds[-1]["limits"]["latency_ms"] * MACS_PER_MS
+    space = micro_space()
+    inside = [
+        found["top1"]
+        for found in result.evaluated
+        if Arch.from_json(found["arch"]) not in made_before
+        and space.count_macs(Arch.from_json(found["arch"])) <= limit_macs
+    ]
+    assert result.supernet_top1 >= max(inside) - 1e-9
+
+
 def test_without_its_device_a_latency_stays_predicted(specialize):
     result = specialize(small_target(device="far", limits={"latency_ms": 1.2}))
     assert result.status == "exported"

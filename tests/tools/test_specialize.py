@@ -163,7 +163,8 @@ def test_a_killed_run_goes_on(tmp_path):
         time.sleep(0.1)
     message = run(*command, code=1)
     assert message.endswith(
-        f"1 of 4 targets failed: impossible; {output / 'report.html'} says why, the same command tries them again"
+        f"1 of 4 targets failed: impossible; {output / 'report.html'} or their result.json says why, "
+        "the same command tries them again"
     )
     assert {path: path.stat().st_mtime_ns for path in before} == before
     for macs in (12, 14, 16):
