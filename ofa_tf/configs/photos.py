@@ -3,7 +3,8 @@
     python -m tools.train --run_dir=runs/photos --dataset=folder --data_dir=DIR
 
 The default of `tools.train`, from fresh weights: the full network first, then all sub-networks at once; more epochs
-help. Rates are for batches of 64.
+help. Rates are for batches of 64. In a comparison of 30 epochs the six stages of `imagenette.py` were better by 8 to 14
+points, for a good half more computing (docs/results/imagenette.md).
 """
 
 from ml_collections import ConfigDict
