@@ -201,6 +201,8 @@ def specialize(
         targets = read_targets(targets)
     if all(target.device == devices.HOST for target in targets):
         devices.check_host(options or devices.BenchmarkOptions(), settings or devices.Settings())
+    if not flip and photos is None:
+        raise InputError("specialize: flip says how photos are learned, and none are given; leave it out")
     if isinstance(images, int):
         raise InputError(
             f"specialize: images is {images}, expected the folder of a supernet's images; of how many a target is "
