@@ -1,6 +1,6 @@
 """Imagenette by recipes for people's photos from fresh weights, and short pilots of the first stage.
 
-    python -m tools.train --config=benchmarks/photos_config.py:two_stages --data_dir=imagenette --run_dir=runs/two_stages
+    python -m tools.train --config=benchmarks/photos_config.py:two_stages --data_dir=imagenette --run_dir=RUN
 
 `python -m benchmarks.photos_recipe` runs them. 30 passes over 8,469 training images each, 1,000 held out, one seed.
 `six_stages` is what `photos.py` had first, cut to 30 passes; `delayed` what it had next; `two_stages` is the shape of
