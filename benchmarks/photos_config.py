@@ -31,12 +31,14 @@ ROWS = {
     "six_stages": (0.08, 3e-5, _SIX_STAGES, {}),
     "two_stages": (0.35, 1e-4, {"full": _stage(16, 0.5, 0.1), "all": _stage(14, 1.0, 0.05)}, _TAUGHT),
 }
+# Batch, and the rate for it.
+_PILOTED = ((64, 0.2), (32, 0.1), (32, 0.05))
 PILOTS = {
-    f"pilot_batch_{size}": (
+    f"pilot_{size}_at_{rate}": (
         *(0.35, 1e-4, {"full": _stage(3, 0.5, rate)}),
         {"decay": "stage", "batch_size": size, "base_batch_size": size},
     )
-    for size, rate in {64: 0.2, 32: 0.1}.items()
+    for size, rate in _PILOTED
 }
 
 
