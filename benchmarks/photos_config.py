@@ -29,7 +29,7 @@ def _stage(passes: int, warmup: float, rate: float) -> dict:
 ROWS = {
     "delayed": (0.35, 1e-4, {"full": _stage(8, 0.5, 0.2), "all": _stage(22, 1.0, 0.2)}, {}),
     "six_stages": (0.08, 3e-5, _SIX_STAGES, {}),
-    "two_stages": (0.35, 1e-4, {"full": _stage(16, 0.5, 0.1), "all": _stage(14, 1.0, 0.05)}, _TAUGHT),
+    "two_stages": (0.35, 1e-4, {"full": _stage(16, 0.5, 0.05), "all": _stage(14, 1.0, 0.03)}, _TAUGHT),
 }
 # Batch, and the rate for it.
 _PILOTED = ((64, 0.2), (32, 0.1), (32, 0.05))
