@@ -24,7 +24,7 @@ def main(argv):
 
     check_writable(_OUTPUT.value)
     pairs = PairsFile(_PAIRS.value)
-    archs, accuracies = pairs.accuracies(_SPLIT.value)
+    archs, accuracies = pairs.ordered_accuracies(_SPLIT.value)
     if len(archs) < MIN_PAIRS:
         raise InputError(f"{_PAIRS.value}: holds {len(archs)} pairs, expected at least {MIN_PAIRS}; collect more")
     predictor = AccuracyPredictor.fit(

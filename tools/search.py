@@ -130,7 +130,7 @@ def _constraints() -> tuple[list, str, str]:
             f"--precision out, or give a table of {_PRECISION.value}"
         )
     precision = _PRECISION.value or measured or "int8"
-    of_table = getattr(table, "stated_form", None) if precision == measured else None
+    of_table = getattr(table, "stated_form", None)
     form = form_of(precision, _LIMITS.form.value, limits=limits, table_form=of_table)
     if of_table not in (None, form):
         asks = "--form" if _LIMITS.form.value else "--max_peak_memory_bytes"

@@ -79,7 +79,7 @@ def _held_back(*descriptors: int) -> Iterator[BinaryIO]:
     try:
         temporary = tempfile.TemporaryFile()  # noqa: SIM115
     except FileNotFoundError as error:
-        raise InputError(f"{error.strerror}; set TMPDIR to a folder that is writable") from None
+        raise InputError(f"{error}; set TMPDIR to a folder that is writable") from None
     with temporary as held:
         originals = [os.dup(descriptor) for descriptor in descriptors]
         try:

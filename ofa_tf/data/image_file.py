@@ -103,8 +103,7 @@ def inspect(file: BinaryIO) -> tuple[int, bool]:
     if not kind or not _is_read(kind):
         raise OtherFile(_ENDINGS.get(kind, ""))
     _check_header(file, kind)
-    # Of these formats no end tells that the file is whole.
-    return _route(PILLOW), False
+    return _route(PILLOW), _looks_whole(file, kind, head)
 
 
 def meant_as_image(name: str) -> bool:
@@ -203,6 +202,35 @@ def _marker(file: BinaryIO) -> int:
     if not byte:
         raise UnreadableImage("its header ends too early")
     return byte[0]
+
+
+def _looks_whole(file: BinaryIO, kind: str, head: bytes) -> bool:
+    """Whether a file that Pillow reads has its end; of TIFF and PPM only decoding shows it."""
+    size = file.seek(0, os.SEEK_END)
+    if kind == "BMP":
+        return 0 < int.from_bytes(head[2:6], "little") <= size
+    if kind == "GIF":
+        file.seek(max(0, size - _TAIL))
+        return file.read().rstrip(b"\0").endswith(b";")
+    if kind == "JPEG2000":
+        return _ends_with(file, b"\xff\xd9")
+    return kind in ("AVIF", "HEIF") and _boxes_fit(file, size)
+
+
+def _boxes_fit(file: BinaryIO, size: int) -> bool:
+    """Whether the boxes that a file is made of end where it does."""
+    place = 0
+    while place < size:
+        file.seek(place)
+        header = file.read(16)
+        length = int.from_bytes(header[:4], "big")
+        if length == 1:
+            length = int.from_bytes(header[8:], "big")
+        if length < 8:
+            # 0 is a box to the file's end, wherever that is.
+            return False
+        place += length
+    return place == size
 
 
 def _ends_with(file: BinaryIO, mark: bytes) -> bool:

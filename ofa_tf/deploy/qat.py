@@ -130,7 +130,7 @@ def quantization_aware(
     """
     if outputs == "features":
         raise InputError(
-            f"{_WHAT}: outputs is 'features', expected probabilities or logits; export a backbone in float32"
+            f"{_WHAT}: outputs is 'features', expected probabilities or logits; export a backbone without it"
         )
     check_export(path, "int8", outputs=outputs, max_drop=max_drop)
     recipe = recipe or QuantizationRecipe()

@@ -59,6 +59,9 @@ class Evaluator:
         batch_size: images per batch, in calibration and in evaluation.
         seed: of the choice of calibration images.
 
+    Raises:
+        InputError: the network has other classes than the images.
+
     Source: Cai et al., section 3.3; docs/method.md, "Calibration".
 
     Example:
@@ -259,7 +262,10 @@ def evaluate_model(
     """
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     if [isinstance(shape, tuple) and len(shape) for shape in shapes] != [4, 2] or shapes[0][1] is None:
-        raise InputError(f"evaluate_model: the model maps {shapes[0]} to {shapes[1]}, expected images to logits")
+        raise InputError(
+            f"evaluate_model: the model maps {shapes[0]} to {shapes[1]}, expected images to logits; build "
+            f"it for images of one size, (batch, r, r, 3), and logits (batch, classes)"
+        )
     if shapes[1][1] != dataset.num_classes:
         raise InputError(_other_classes(shapes[1][1], dataset))
     resolution = shapes[0][1]

@@ -195,7 +195,9 @@ def class_count(path: str | os.PathLike) -> int:
     if weight is None or weight.ndim != 2:
         raise InputError(f"{path}: has no tensor for the classifier; give a checkpoint of the authors' code")
     if weight.shape[0] < 2:
-        raise InputError(f"{path}: its classifier has {weight.shape[0]} outputs, expected at least 2 classes")
+        raise InputError(
+            f"{path}: its classifier has {weight.shape[0]} outputs, expected at least 2; give another checkpoint"
+        )
     return weight.shape[0]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ofa_tf.common import InputError, RecordFormat
 from ofa_tf.common.splits import with_validation
 from ofa_tf.networks.supernet import Supernet, build
-from ofa_tf.spaces import from_config
+from ofa_tf.spaces import Space, from_config
 
 FORMAT = RecordFormat("ofa_tf supernet", "make one with tools.pack_supernet or tools.import_ofa")
 
@@ -44,11 +44,7 @@ class PackedSupernet:
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        classes = self.net.space.num_classes
-        if not all(isinstance(name, str) for name in self.class_names):
-            raise InputError("class_names are not all names")
-        if len(self.class_names) not in (0, classes):
-            raise InputError(f"names {len(self.class_names)} classes, its space has {classes}")
+        _check_names(self.class_names, self.net.space)
 
     @property
     def is_native(self) -> bool:
@@ -93,9 +89,8 @@ class PackedSupernet:
             class_names = tuple(fields["class_names"])
             if not all(isinstance(fact, dict) for fact in facts.values()):
                 raise InputError(f"expected an object for each of {', '.join(facts)}")
-            if len(class_names) not in (0, space.num_classes):
-                # Before a network is made.
-                raise InputError(f"names {len(class_names)} classes, its space has {space.num_classes}")
+            # Before a network is made.
+            _check_names(class_names, space)
             facts["dataset"] = with_validation(facts["dataset"], "dataset")
             weights = sum(value.size for value in arrays.values())
             # Before that many are made: there may not be the memory.
@@ -108,3 +103,10 @@ class PackedSupernet:
         }
         net.load_state(state, source=str(path))
         return PackedSupernet(net, class_names=class_names, **facts)
+
+
+def _check_names(class_names: tuple, space: Space) -> None:
+    if not all(isinstance(name, str) for name in class_names):
+        raise InputError("class_names are not all names")
+    if len(class_names) not in (0, space.num_classes):
+        raise InputError(f"names {len(class_names)} classes, its space has {space.num_classes}")

@@ -209,7 +209,10 @@ class LatencyRegression:
         """
         measured = np.asarray(latencies_ms, np.float64)
         if measured.shape != (len(archs),):
-            raise InputError(f"latency regression: {len(archs)} architectures and {measured.size} latencies")
+            raise InputError(
+                f"latency regression: {len(archs)} architectures and {measured.size} latencies, expected one for each"
+            )
+        archs = [space.canonical(arch) for arch in archs]
         # In their order; what was measured several times is one.
         network = {arch: index for index, arch in enumerate(dict.fromkeys(archs))}
         if len(network) < MIN_PAIRS:

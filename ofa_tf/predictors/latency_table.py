@@ -157,20 +157,21 @@ class LatencyTable:
                     f"latency tables: {name} is {mine!r} in one and {theirs!r} in the other; merge only equal ones"
                 )
         versions = {**self.with_versions(other.versions).versions, **self._doubts(other)}
+        at_resolution = {
+            # A block that the other measured at any resolution counts here, too.
+            resolution: {
+                key: latency
+                for key, latency in self.at_resolution.get(resolution, {}).items()
+                if key not in other.blocks
+            }
+            | other.at_resolution.get(resolution, {})
+            for resolution in sorted({*self.at_resolution, *other.at_resolution})
+        }
         merged = dataclasses.replace(
             self.adding(other.blocks).for_resolutions(other.resolutions),
             versions={name: text for name, text in versions.items() if not name.startswith(UNFINISHED)},
             date=max(self.date, other.date),
-            at_resolution={
-                # A block that the other measured at any resolution counts here, too.
-                resolution: {
-                    key: latency
-                    for key, latency in self.at_resolution.get(resolution, {}).items()
-                    if key not in other.blocks
-                }
-                | other.at_resolution.get(resolution, {})
-                for resolution in sorted({*self.at_resolution, *other.at_resolution})
-            },
+            at_resolution={resolution: blocks for resolution, blocks in at_resolution.items() if blocks},
         )
         for table in (self, other):
             same = (merged.blocks, merged.at_resolution) == (table.blocks, table.at_resolution)

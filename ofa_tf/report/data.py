@@ -77,7 +77,7 @@ PUBLISHED_BASELINES = {
 
 @dataclasses.dataclass(frozen=True)
 class DeviceResults:
-    """The targets of one device and precision, and the networks that they are seen against.
+    """The targets of one device that limit one kind of cost, and the networks that they are seen against.
 
     `images` says in words what accuracies were measured on, `kind` is the cost of the front's horizontal axis, and
     `latency_pairs` are (predicted, measured) milliseconds of whole networks.
@@ -183,7 +183,11 @@ def gather(
             # No table, or a limit below everything: the targets say so themselves.
             say(f"{name}: no front in the report: {error}")
         asked = device_name, named_predictor
-        beside = [other for other in others if (_device_name(other.target), other.target.predictor) == asked]
+        beside = [
+            other
+            for other in others
+            if (_device_name(other.target), other.target.predictor) == asked and _has_cost(other, kind)
+        ]
         threads = f"{target.threads} thread" + "s" * (target.threads > 1)
         devices.append(
             DeviceResults(
@@ -197,12 +201,16 @@ def gather(
                 # Accuracies that were measured are not mixed with those that are only predicted.
                 [other for other in beside if accuracies(other)[1] is not None] or random,
                 _baselines(folder, group, space) if kind == "latency_ms" else (),
-                _latency_pairs(group, beside),
+                _latency_pairs(group, beside if kind == "latency_ms" else ()),
             )
         )
     if not devices:
         raise OfaError("; ".join(unknown))
     return devices
+
+
+def _has_cost(result: "TargetResult", kind: str) -> bool:
+    return predicted_cost(result, kind) is not None or measured_cost(result, kind) is not None
 
 
 def _device_name(target: "Target") -> str:
@@ -284,7 +292,8 @@ def _read_baselines(path: pathlib.Path) -> dict[str, dict[str, Any]]:
     found = read_json(path, "baselines")
     needed = {"name", "resolution", "latency_ms"}
     if not isinstance(found, dict) or not all(
-        isinstance(it, dict) and needed <= it.keys() and {"top1", "published_top1"} & it.keys() for it in found.values()
+        isinstance(it, dict) and needed | {"top1" if ", fine-tuned, " in key else "published_top1"} <= it.keys()
+        for key, it in found.items()
     ):
         raise InputError(f"{path}: not what --baselines writes; delete it, and tools.specialize measures them anew")
     return found

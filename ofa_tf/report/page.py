@@ -80,7 +80,8 @@ def write_specialization(
 ) -> pathlib.Path:
     """Writes `report.html`, and `report.json` with what it shows, beside the results of a specialization.
 
-    Targets are grouped by device, precision and predictor; for each group the front of its space is searched anew.
+    Targets are grouped by device, precision, threads, predictor and the kind of their limit; for each group the front
+    of its space is searched anew.
 
     Args:
         output_directory: with `targets/NAME/result.json` and the files beside it, and with `baselines.json` where

@@ -64,17 +64,14 @@ class TrainingCurve:
         evaluations: dict[tuple[str, str, float], Mapping] = {}
         for number, line in enumerate(metrics, start=1):
             try:
-                stage, epoch = line["stage"], float(line["epoch"])
+                stage, epoch, split = line["stage"], float(line["epoch"]), line["split"]
                 figures = [line["top1"], line["images"] if "subnet" in line else line["loss"]]
                 # The loss of a run that diverged is no number, but a float.
                 if not (is_number(epoch) and all(type(figure) in (int, float) for figure in figures)):
                     raise ValueError(f"numbers, found {[epoch, *figures]}")
                 if "subnet" in line:
-                    evaluations[line["subnet"], stage, epoch] = {
-                        "split": line["split"],
-                        **line,
-                    }
-                elif line["split"] == "train":
+                    evaluations[line["subnet"], stage, epoch] = line
+                elif split == "train":
                     epochs.setdefault(stage, {})[epoch] = line
                 else:
                     raise KeyError("subnet")

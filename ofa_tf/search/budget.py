@@ -1,4 +1,4 @@
-"""`Budget`: the constraints of a search, compiled for one space, with the exact minimum of each cost."""
+"""`Budget`: the constraints of a search, compiled for one space, and what keeps them all."""
 
 import dataclasses
 import functools

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import threadpoolctl
 
-from ofa_tf.common import InputError, RecordFormat, write_text
+from ofa_tf.common import InputError, RecordFormat, brief, write_text
 from ofa_tf.common.config import check_whole, is_number
 from ofa_tf.search.budget import Budget, Candidate, candidates
 from ofa_tf.search.constraint import Constraint
@@ -46,7 +46,9 @@ class ParetoFront:
         lacks them."""
         for candidate in found:
             if candidate.predicted_top1 is None or kind not in candidate.costs:
-                raise InputError(f"pareto front: a candidate without {kind} or predicted top-1; give both of each")
+                raise InputError(
+                    f"pareto front: a candidate without {brief(repr(kind))} or predicted top-1, expected both"
+                )
         if not found:
             raise InputError("pareto front: no candidates, expected at least one")
         front: list[Candidate] = []
@@ -267,7 +269,8 @@ class _Run:
                 if (costs > self.budget.limits).any():
                     continue
                 cell[index] = self._cells_of(costs[:, 0])[0]
-            filled[place] += 1
+            # What moved to another cell takes no place here; there, `kept` chooses.
+            filled[place] += int(cell[index] == place)
             kept.append(index)
         return _Archive(archive.rows[kept], archive.accuracies[kept], cell[kept])
 

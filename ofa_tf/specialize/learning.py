@@ -30,6 +30,8 @@ from ofa_tf.specialize.target_devices import TargetDevices, other_files
 from ofa_tf.specialize.target_result import NAMES, PREDICTOR, TargetResult
 from ofa_tf.training import weights_digest
 
+PREDICTOR_FILE = "predictor.npz"
+
 
 def learn(
     output: pathlib.Path,
@@ -74,7 +76,7 @@ def learn(
         path = (opened.run.path if own else output) / "accuracy.jsonl"
         pairs = learn_accuracies(opened, path, results)
         fit = as_called("python -m tools.fit_accuracy_predictor")
-        say(f"{path}: {len(pairs)} pairs; {fit} --pairs={path} fits the predictor anew")
+        say(f"{path}: {len(pairs)} pairs; {fit} --pairs={path} --output={path.with_name(PREDICTOR_FILE)} fits anew")
 
 
 def is_of_run(opened: Opened) -> bool:

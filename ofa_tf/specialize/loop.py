@@ -28,13 +28,12 @@ from ofa_tf.common.quiet import run_quietly
 from ofa_tf.data.names import label_facts
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.search.constraint import LatencyPredictor
-from ofa_tf.specialize.learning import learn
+from ofa_tf.specialize.learning import PREDICTOR_FILE, learn
 from ofa_tf.specialize.opened import Opened, open_source
 from ofa_tf.specialize.predictors import open_accuracy_predictor
 from ofa_tf.specialize.target import Target
 from ofa_tf.specialize.target_devices import TargetDevices
 from ofa_tf.specialize.target_result import TargetResult
-from ofa_tf.specialize.trained import PREDICTOR_FILE
 from ofa_tf.specialize.work import PredictorOf, Work, make, measure, say, test, work_of
 
 # What `train_supernet` calls a run's own, and what the demo did before.

@@ -177,7 +177,7 @@ def read_initial(name: str | os.PathLike) -> PackedSupernet:
     """
     name = os.fspath(name)
     if _of_keras(name):
-        packed = load_keras_network(name.removeprefix(_KERAS))
+        packed = load_keras_network(name)
         try:
             Preprocessing.from_config(dict(packed.preprocessing))
         except InputError as error:

@@ -247,7 +247,8 @@ def _round(
             say(f"evaluate candidate {len(evaluations) + 1}")
             found = opened.evaluate(candidate.arch, split="validation", limit=target.images)
             evaluations[candidate.arch] = found.to_dict()
-    candidates.sort(key=lambda candidate: -evaluations[candidate.arch]["top1"])
+    # What the photos cannot tell apart, the predictor does.
+    candidates.sort(key=lambda candidate: (-evaluations[candidate.arch]["top1"], -candidate.predicted_top1))
     candidate, report = _exported(target, folder, opened, candidates, target.file_form(table), say)
     predicted = _predicted(predictor, candidate)
     measured = {"macs": predicted["macs"], "params": predicted["params"], "model_bytes": float(report.model_bytes)}

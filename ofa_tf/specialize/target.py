@@ -14,7 +14,7 @@ import yaml
 from ofa_tf.common import InputError, brief
 from ofa_tf.common.config import check_numbers, from_config, is_number, is_whole
 from ofa_tf.common.files import parse_yaml
-from ofa_tf.common.form import FORMS, PRECISIONS, Form, form_of
+from ofa_tf.common.form import FORMS, PRECISIONS, form_of
 from ofa_tf.search.constraint import KINDS, LatencyPredictor
 
 _NAME_LENGTH = 100
@@ -43,8 +43,8 @@ class Target:
         precision: of the file.
         form: how it is written, one of `common.form.FORMS`. That of its latency table's files, where it limits latency
             and they are of its precision, else the precision's default, unless given; with a limit on peak
-            memory, what a microcontroller's runtime is best off with. With `quantization_aware_epochs` "folded" takes
-            the place of "fused", which cannot be trained.
+            memory, what a microcontroller's runtime is best off with. "fused" cannot be trained: with
+            `quantization_aware_epochs` "folded" takes its place in a default, and to ask for it fails.
         resolutions: image sides in pixels to search, all that the accuracy predictor knows unless given.
         threads: of the interpreter on the device.
         predictor: an accuracy predictor other than the supernet's. Where that is of another space, there are no weights
@@ -101,8 +101,6 @@ class Target:
             self._refuse("precision", f"one of {', '.join(PRECISIONS)}")
         if self.form is not None and not (isinstance(self.form, str) and self.form in FORMS):
             self._refuse("form", f"one of {', '.join(FORMS)}")
-        if self.form is not None and self.quantization_aware_epochs and Form.parse(self.form).hard_swish == "fused":
-            self._refuse("form", "folded or split instead of fused, as there are quantization_aware_epochs")
         sides = self.resolutions
         if sides is not None and not (isinstance(sides, tuple) and sides and all(is_whole(side, 1) for side in sides)):
             self._refuse("resolutions", "image sides in pixels such as [96, 128]")

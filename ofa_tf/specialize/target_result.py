@@ -96,10 +96,15 @@ class TargetResult:
             if not (getattr(self, name) is None or is_whole(getattr(self, name), 1)):
                 raise InputError(f"{name} is {brief(repr(getattr(self, name)))}, expected a whole number")
         for made in self.rounds:
-            if not isinstance(made, Mapping) or "measured" not in made:
-                raise InputError(f"a round is {brief(repr(made))}, expected limits, arch, predicted and measured")
+            if not isinstance(made, Mapping) or not {"arch", "measured"} <= made.keys():
+                raise InputError(f"a round is {brief(repr(made))}, expected at least arch and measured")
+            Arch.from_json(made["arch"])
             for name in ("limits", "predicted", "measured"):
                 _check_costs(f"{name} of a round", made.get(name, {}))
+        for found in self.evaluated:
+            if not isinstance(found, Mapping) or not is_number(found.get("top1")):
+                raise InputError(f"evaluated is {brief(repr(found))}, expected an arch and its top1")
+            Arch.from_json(found.get("arch"))
 
     @property
     def form(self) -> str | None:

@@ -6,7 +6,7 @@ Each step is known by the file that it leaves in the run directory: a stage's we
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -15,13 +15,10 @@ import numpy as np
 from ofa_tf.data import ImageDataset
 from ofa_tf.networks import PackedSupernet
 from ofa_tf.predictors import AccuracyPredictor
-from ofa_tf.spaces import Arch, Space
-from ofa_tf.specialize.learning import collect_pairs
+from ofa_tf.specialize.learning import PREDICTOR_FILE, collect_pairs
 from ofa_tf.specialize.opened import Opened, of_run
 from ofa_tf.specialize.work import say
 from ofa_tf.training import Stage, Trainer, open_experiment
-
-PREDICTOR_FILE = "predictor.npz"
 
 # The two idle cores of docs/results/speed.md; a gradient costs twice what the answer does. For the first guess.
 _MACS_PER_SECOND, _STEP_MACS = 2e10, 3
@@ -140,13 +137,13 @@ def train_supernet(
             return opened, predictor
     clock.at(fit)
     archs, top1 = measured.accuracies()
-    decided = min(validation, limit or validation)
     if len(set(top1)) == 1:
+        decided = min(validation, limit or validation)
         say(
             f"    all {len(archs)} have the same accuracy, {100 * top1[0]:.1f}%, on {decided} photos, so that the "
             f"largest counts as the best; more photos to decide on would tell"
         )
-    predictor = AccuracyPredictor.fit(run.space, archs, told_apart(run.space, archs, top1, decided))
+    predictor = AccuracyPredictor.fit(run.space, *measured.ordered_accuracies())
     predictor.save(path)
     quality = predictor.metrics
     if quality:
@@ -157,26 +154,6 @@ def train_supernet(
     if then:
         clock.at(next(iter(then)))
     return opened, predictor
-
-
-def told_apart(space: Space, archs: Sequence[Arch], top1: np.ndarray, images: int) -> np.ndarray:
-    """Accuracies of which those that few images cannot tell apart ascend with the multiply-accumulates.
-
-    Where all answer alike, noise would order the search, and the cheapest be as good as any. The ranks take half an
-    image, around none, so that accuracies which differ by one keep their order.
-
-    Args:
-        space: the architectures' space.
-        archs: N architectures.
-        top1: float (N,), 0..1.
-        images: that it is of.
-
-    Example:
-        told_apart(space, [space.smallest(), space.largest()], np.array([1.0, 1.0]), 10)  # 0.9875, 1.0125
-    """
-    macs = np.array([space.count_macs(arch) for arch in archs])
-    ranks = (np.argsort(np.argsort(macs, kind="stable"), kind="stable") + 0.5) / len(macs) - 0.5
-    return np.asarray(top1) + 0.5 * ranks / images
 
 
 def _step_name(stage: Stage) -> str:

@@ -70,6 +70,10 @@ def test_what_a_file_cannot_mean(tmp_path):
     np.savez(path, **{**arrays, header: np.array(json.dumps(fields))})
     with pytest.raises(InputError, match=r"supernet\.npz: names 2 classes, its space has 10"):
         PackedSupernet.load(path)
+    fields["class_names"] = ["a", *range(9)]
+    np.savez(path, **{**arrays, header: np.array(json.dumps(fields))})
+    with pytest.raises(InputError, match=r"supernet\.npz: class_names are not all names"):
+        PackedSupernet.load(path)
     net = micro_net()
     bias = net.named_variables()["head/classifier/bias"]
     bias.assign(np.full(bias.shape, np.nan))

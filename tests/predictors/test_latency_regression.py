@@ -1,5 +1,7 @@
 """Latency from measured whole networks: as good as promised, and the same for a search as for a user."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,12 @@ def test_pairs_that_were_measured_twice_are_not_their_own_test(space):
     assert thrice > 0.7 * once
     with pytest.raises(InputError, match="pairs of 1 different architectures"):
         LatencyRegression.fit(space, archs[:1] * 30, np.ones(30), device="one")
+    # What differs in skipped blocks only is the same network.
+    shallow = space.smallest()
+    same = [dataclasses.replace(shallow, ks=(*shallow.ks[:-1], kernel)) for kernel in space.choices("ks")]
+    assert len(set(same)) > 1
+    with pytest.raises(InputError, match="pairs of 1 different architectures"):
+        LatencyRegression.fit(space, same * 10, np.ones(10 * len(same)), device="one")
 
 
 def test_choices_that_no_pair_has_are_told(space):

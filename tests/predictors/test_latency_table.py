@@ -175,6 +175,9 @@ def test_the_later_measurement_counts_beside_those_of_single_resolutions(table):
     newer = LatencyTable(**CONDITIONS, blocks=slow)
     archs = [SPACE.smallest(), SPACE.largest()]
     expected = newer.predict(SPACE, archs).tolist()
+    corrected = newer.with_correction(CORRECTION)
+    assert published.merge(corrected).correction == CORRECTION
+    assert published.merge(corrected).at_resolution == {}
     assert published.merge(newer).predict(SPACE, archs).tolist() == expected
     assert newer.merge(published).predict(SPACE, archs).tolist() == published.predict(SPACE, archs).tolist()
 

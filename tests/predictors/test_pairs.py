@@ -1,6 +1,9 @@
 """The file of pairs can be extended, resumed after a kill, and never holds a pair twice."""
 
+import itertools
 import json
+import pathlib
+import tempfile
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from ofa_tf import spaces
 from ofa_tf.common import InputError
-from ofa_tf.predictors import PairsFile
+from ofa_tf.predictors import AccuracyPredictor, PairsFile
 
 SPACE = spaces.get("ofa_tiny")
 ARCHS = [SPACE.sample(np.random.default_rng(index)) for index in range(12)]
@@ -142,3 +145,35 @@ def test_pairs_of_before_the_split_was_called_validation(written):
     assert all(pairs.holds(arch, images=500, split=split) for arch in ARCHS for split in ("holdout", "validation"))
     assert not pairs.add(ARCHS[0], 0.5, images=500, split="validation")
     assert pairs.accuracies("holdout")[0] == pairs.accuracies("validation")[0] == pairs.accuracies()[0]
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=12), st.integers(0, 1000))
+def test_what_images_cannot_tell_apart_ascends_with_its_size(right, seed):
+    """Protects users of six easy photos, all right, from the smallest network; and what photos do tell."""
+    rng = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = PairsFile(pathlib.Path(folder) / "pairs.jsonl", SPACE)
+        for count in right:
+            pairs.add(SPACE.sample(rng), count / 6, images=6, split="validation")
+    archs, top1 = pairs.accuracies()
+    ordered, found = pairs.ordered_accuracies()
+    assert ordered == archs
+    assert ((found >= 0) & (found <= 1)).all()
+    assert np.abs(found - top1).max() < 0.5 / 6
+    macs = [SPACE.count_macs(arch) for arch in archs]
+    for one, other in itertools.permutations(range(len(archs)), 2):
+        if top1[one] < top1[other] or (top1[one] == top1[other] and macs[one] < macs[other]):
+            assert found[one] < found[other]
+
+
+@pytest.mark.parametrize("top1", [0.0, 1.0])
+def test_a_predictor_is_fitted_to_answers_that_are_all_alike(tmp_path, top1):
+    """Six photos that every network gets right (or wrong): the larger ones are the better ones, and nothing fails."""
+    pairs = PairsFile(tmp_path / "pairs.jsonl", SPACE)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        pairs.add(SPACE.sample(rng), top1, images=6, split="validation")
+    predictor = AccuracyPredictor.fit(SPACE, *pairs.ordered_accuracies(), epochs=30)
+    smallest, largest = predictor.predict(SPACE, [SPACE.smallest(), SPACE.largest()])
+    assert smallest < largest

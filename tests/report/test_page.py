@@ -249,7 +249,7 @@ def test_a_folder_becomes_a_page(tmp_path):
     space = micro_space()
     arch = space.smallest()
     costs = {"macs": float(space.count_macs(arch)), "latency_ms": 0.5}
-    rounds = [{"predicted": {"latency_ms": 0.5}, "measured": {"latency_ms": 0.55}}]
+    rounds = [{"arch": arch.to_dict(), "predicted": {"latency_ms": 0.5}, "measured": {"latency_ms": 0.55}}]
     target = small_target("mine", limits={"latency_ms": 1.5})
     TargetResult(
         target, "verified", {"data": "photos"}, arch=arch, predicted=costs, measured={**costs, "latency_ms": 0.55},
@@ -320,6 +320,21 @@ def test_other_networks_stand_in_place_of_random_ones_and_check_the_table(tmp_pa
     )  # fmt: skip
     assert [point["keras_top1"] for point in device["random"]] == [0.3]
     assert device["latency_pairs"] == [[1, 2]]
+    # Beside targets of another kind, networks without that cost would be left out of the plot.
+    other = TargetResult(small_target("macs"), "failed", reason="no")
+    write_specialization(
+        tmp_path,
+        machine=MACHINE,
+        predictor_of=lambda target: MacsAccuracy(micro_space()),
+        table_of=lambda target: MacsLatency(),
+        results=[TargetResult(wanted, "failed", reason="no"), other],
+        others=others,
+    )
+    devices = json.loads((tmp_path / "report.json").read_text())["devices"]
+    assert [device["latency_pairs"] for device in devices] == [[[1, 2]], []]
+    assert [point["keras_top1"] for point in devices[0]["random"]] == [0.3]
+    assert len(devices[1]["random"]) > 1
+    assert all(point["predicted_top1"] is not None for point in devices[1]["random"])
 
 
 def test_no_target_is_missing_and_no_network_is_drawn_in_another_space(tmp_path):

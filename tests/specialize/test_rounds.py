@@ -1,5 +1,6 @@
 """One target: what is chosen and how, the rounds, and what is said where there are no weights."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -139,6 +140,31 @@ def test_what_was_evaluated_stays_in_the_choice(specialize):
         and space.count_macs(Arch.from_json(found["arch"])) <= limit_macs
     ]
     assert result.supernet_top1 >= max(inside) - 1e-9
+
+
+def test_what_photos_cannot_tell_apart_the_predictor_does(specialize, opened, monkeypatch):
+    """All candidates of all rounds are right on all images: the best one by the predictor is taken each time."""
+    evaluate = type(opened).evaluate
+
+    def all_right(self, *arguments, **options):
+        return dataclasses.replace(evaluate(self, *arguments, **options), top1=1.0)
+
+    monkeypatch.setattr(type(opened), "evaluate", all_right)
+    result = specialize(small_target(limits={"latency_ms": 1.2}), measure_ms=lambda path: 1.1 * macs_ms(path))
+    assert len(result.rounds) > 1
+    made_before = [Arch.from_json(made["arch"]) for made in result.rounds[:-1]]
+    limit_macs, space = result.rounds[-1]["limits"]["latency_ms"] * MACS_PER_MS, micro_space()
+    left = [arch for found in result.evaluated if (arch := Arch.from_json(found["arch"])) not in made_before]
+    inside = [macs for arch in left if (macs := space.count_macs(arch)) <= limit_macs]
+    assert space.count_macs(result.arch) == max(inside), "this predictor's accuracies ascend with them"
+
+
+def test_what_cannot_be_trained_as_int8_is_said_before(specialize):
+    """A target's form that training cannot write is told before the search."""
+    said = []
+    with pytest.raises(InputError, match="fused"):
+        specialize(small_target(precision="int8", form="fused-same", quantization_aware_epochs=1), say=said.append)
+    assert not said
 
 
 def test_without_its_device_a_latency_stays_predicted(specialize):

@@ -11,15 +11,16 @@ from ofa_tf.spaces import Arch
 from ofa_tf.specialize import Target, TargetResult
 from tests.records import assert_read_or_refused, damaged
 
+ARCH = Arch((3, 5), (2, 3), (2,), (), 96)
 RESULT = TargetResult(
     Target("a", "host", {"latency_ms": 2.0}),
     "verified",
     source={"weights": "1f", "data": "2e"},
-    arch=Arch((3, 5), (2, 3), (2,), (), 96),
+    arch=ARCH,
     space="some",
     predicted={"latency_ms": 1.9, "macs": 10.0},
     measured={"latency_ms": 1.95},
-    rounds=({"limits": {"latency_ms": 2.0}, "measured": {"latency_ms": 1.95}},),
+    rounds=({"limits": {"latency_ms": 2.0}, "arch": ARCH.to_dict(), "measured": {"latency_ms": 1.95}},),
 )
 
 
@@ -42,8 +43,11 @@ def test_it_is_read_back(tmp_path):
         ({"colour": 1}, "field colour is unknown"),
         ({"measured": []}, "measured is .*, expected numbers by kind of cost"),
         ({"predicted": {"macs": "x"}}, "predicted is .*, expected numbers by kind of cost"),
-        ({"rounds": [{}]}, "a round is {}, expected limits"),
-        ({"rounds": [{"measured": 3}]}, "measured of a round is 3"),
+        ({"rounds": [{}]}, "a round is {}, expected at least arch"),
+        ({"rounds": [{"measured": {}}]}, "a round is .*, expected at least arch"),
+        ({"rounds": [{"measured": 3, "arch": ARCH.to_dict()}]}, "measured of a round is 3"),
+        ({"evaluated": [{"arch": ARCH.to_dict()}]}, "evaluated is .*, expected an arch and its top1"),
+        ({"evaluated": [{"arch": {"r": "big"}, "top1": 1.0}]}, "architecture: found the fields r"),
         ({"tflite_top1": "0.5"}, "tflite_top1 is '0.5', expected a number"),
         ({"images": "4"}, "images is '4', expected a whole number"),
     ],

@@ -54,10 +54,6 @@ def test_json_and_a_targets_own_fields_are_read_back(tmp_path):
         ("{name: .., device: host, limits: {macs: 1}}", "name is '..'"),
         ("{name: a, device: host, limits: {macs: 1}, precision: int4}", "precision is 'int4', expected one of float32"),
         ("{name: a, device: host, limits: {macs: 1}, form: best}", "form is 'best'"),
-        (
-            "{name: a, device: host, limits: {macs: 1}, form: fused-same, quantization_aware_epochs: 1}",
-            "form is 'fused-same', expected folded or split",
-        ),
         ("{name: a, device: host, limits: {macs: 1}, resolutions: 96}", "resolutions is 96, expected image sides"),
         ("{name: a, device: host, limits: {macs: 1}, resolutions: [big]}", "resolutions is .'big',."),
         (
