@@ -4,7 +4,7 @@
 
 The default of `tools.train`, from fresh weights: the full network first, then all sub-networks at once; more epochs
 help. Rates are for batches of 64. In a comparison of 30 epochs the six stages of `imagenette.py` were better by 8 to 14
-points, for a good half more computing (docs/results/imagenette.md).
+points, for a good half more computing; in pilots half of this rate was better, too (docs/results/imagenette.md).
 """
 
 from ml_collections import ConfigDict
