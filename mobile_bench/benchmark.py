@@ -15,6 +15,7 @@ names) and measured in the same way.
 
 import dataclasses
 import pathlib
+import sys
 
 from absl import flags
 
@@ -77,6 +78,7 @@ def main(argv):
         ]
         write_json(_OUTPUT.value, {**result, "models": models, "baselines": known})
     if isinstance(lost, KeyboardInterrupt):
+        print(*errors, sep="\n", end="\n" if errors else "", file=sys.stderr)
         raise lost
     if lost is not None:
         errors.append(str(lost))

@@ -25,10 +25,11 @@ def main(argv):
     check_writable(_OUTPUT.value)
     pairs = PairsFile(_PAIRS.value)
     archs, accuracies = pairs.ordered_accuracies(_SPLIT.value)
+    _, measured = pairs.accuracies(_SPLIT.value)
     if len(archs) < MIN_PAIRS:
         raise InputError(f"{_PAIRS.value}: holds {len(archs)} pairs, expected at least {MIN_PAIRS}; collect more")
     predictor = AccuracyPredictor.fit(
-        pairs.space, archs, accuracies, seed=_SEED.value, provenance={"source": _PAIRS.value}
+        pairs.space, archs, accuracies, seed=_SEED.value, provenance={"source": _PAIRS.value}, measured=measured
     )
     predictor.save(_OUTPUT.value)
     print(json.dumps({"output": _OUTPUT.value, **predictor.metrics}))

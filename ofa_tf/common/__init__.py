@@ -1,7 +1,7 @@
 """What every room may use: errors for users, atomic files, files with a header. Imports no other room."""
 
 from ofa_tf.common.commands import as_called
-from ofa_tf.common.errors import InputError, OfaError, brief, printable
+from ofa_tf.common.errors import DiskFullError, InputError, OfaError, brief, printable
 from ofa_tf.common.files import (
     append_json_line,
     atomic_path,
@@ -17,6 +17,7 @@ from ofa_tf.common.files import (
 from ofa_tf.common.record import RecordFormat
 
 __all__ = [
+    "DiskFullError",
     "InputError",
     "OfaError",
     "RecordFormat",

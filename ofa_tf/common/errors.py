@@ -40,6 +40,10 @@ class OfaError(Exception):
         super().__init__(as_called(message))
 
 
+class DiskFullError(OfaError):
+    """A file could not be written for want of room; the same command goes on once there is some."""
+
+
 class InputError(OfaError, ValueError):
     """What the user gave cannot be used. Binaries print the message and exit with code 2.
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ofa_tf.common.errors import InputError, OfaError, brief
+from ofa_tf.common.errors import DiskFullError, InputError, brief
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ def _told_when_full(path: pathlib.Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise OfaError(
+        raise DiskFullError(
             f"{path}: cannot be written ({error.strerror}); free some of the disk and give the same command again"
         ) from error
 
@@ -140,8 +140,9 @@ def parse_yaml(text: str) -> Any:
             if isinstance(each, yaml.SequenceNode):
                 waiting += each.value
             elif isinstance(each, yaml.MappingNode):
-                # The tag tells 1 from "1".
-                keys = [(key.tag, key.value) for key, _ in each.value if isinstance(key, yaml.ScalarNode)]
+                # The tag tells 1 from "1"; what is merged ("<<") may come from several places.
+                scalars = [key for key, _ in each.value if isinstance(key, yaml.ScalarNode)]
+                keys = [(key.tag, key.value) for key in scalars if key.tag != "tag:yaml.org,2002:merge"]
                 _check_keys(keys, lambda key: key[1])
                 waiting += [value for _, value in each.value]
         return None if node is None else loader.construct_document(node)

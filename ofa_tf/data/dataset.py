@@ -121,8 +121,8 @@ class Split:
             unreadable, readable = np.flatnonzero(damaged), np.flatnonzero(~damaged)
             if not len(readable):
                 raise InputError(
-                    f"{self.folder or self.name}: none of its {len(self)} images could be read before; replace them, "
-                    f"and remove their lines from the run's unreadable.jsonl"
+                    f"{self.folder or self.name}: none of its {len(self)} images could be read before; replace them by "
+                    f"the files as they were, and remove their lines from the run's unreadable.jsonl"
                 )
             following = readable[np.searchsorted(readable, unreadable) % len(readable)]
             indices, labels = indices.copy(), labels.copy()
@@ -255,15 +255,31 @@ class Split:
         count = int(np.isin(self.indices, list(self.damaged)).sum())
         problem = f"{brief(self.describe(index))}: not a readable image ({reason}); expected {READABLE}"
         if count > max(1, int(MAX_DAMAGED_SHARE * len(self))) or count == len(self):
-            # What ends the run, a drive that went away perhaps, is no fault of this image.
-            del self.damaged[index]
+            if self._opens(index):
+                # Removed or left, it keeps its place when the run goes on.
+                self._note(index)
+            else:
+                # A drive that went away perhaps: no fault of this image.
+                del self.damaged[index]
             raise InputError(
                 f"{problem}. It is the {ordinal(count)} of {len(self)} images that cannot be read, and more than "
                 f"{MAX_DAMAGED_SHARE:.0%} after all were checked is no accident: replace or remove them"
             )
+        self._note(index)
+        warnings.warn(f"{problem}; passed over ({count} of {len(self)} so far)", stacklevel=2)
+
+    def _note(self, index: int) -> None:
         if self.noted is not None and self.folder:
             self.noted(f"{os.path.basename(self.folder)}/{self.identity(index)}")
-        warnings.warn(f"{problem}; passed over ({count} of {len(self)} so far)", stacklevel=2)
+
+    def _opens(self, index: int) -> bool:
+        """Whether a record's bytes can be had now, whatever they are."""
+        try:
+            with open(self.describe(index), "rb") as file:
+                file.read(1)
+        except OSError:
+            return False
+        return True
 
 
 def reason_of(error: tf.errors.OpError) -> str:

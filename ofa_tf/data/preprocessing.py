@@ -261,6 +261,18 @@ PUBLISHED = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 SYMMETRIC = Preprocessing(mean=(128 / 255,) * 3, std=(128 / 255,) * 3)
 
 
+# Of a strip that is longer than so many times its short side, the middle is resized: all of it would not fit in memory.
+_LONGEST = 32
+
+
+def _middle(image: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
+    """The middle of an image, of which no side is longer than `most`."""
+    size = tf.shape(image)[:2]
+    kept = tf.minimum(size, most)
+    top, left = tf.unstack((size - kept) // 2)
+    return image[top : top + kept[0], left : left + kept[1]]
+
+
 def evaluation_image(image: tf.Tensor, resolution: int, crop_fraction: float, resize: str = CROP) -> tf.Tensor:
     """Resizes the short side to `ceil(resolution / crop_fraction)` and crops the centre, or stretches the whole image.
 
@@ -290,6 +302,9 @@ def evaluation_image(image: tf.Tensor, resolution: int, crop_fraction: float, re
         short = math.ceil(resolution / crop_fraction)
         height, width = tf.unstack(tf.shape(image)[:2])
         shortest = tf.minimum(height, width)
+        is_strip = tf.maximum(height, width) > _LONGEST * shortest
+        image = tf.cond(is_strip, lambda: _middle(image, _LONGEST * shortest), lambda: image)
+        height, width = tf.unstack(tf.shape(image)[:2])
         size = tf.stack([short * height // shortest, short * width // shortest])
         resized = tf.image.resize(image, size, antialias=True)
         # Half to even, as the published centre crop rounds.

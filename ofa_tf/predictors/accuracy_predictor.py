@@ -204,6 +204,7 @@ class AccuracyPredictor:
         holdout: float = 0.2,
         costs: bool = True,
         provenance: Mapping[str, Any] | None = None,
+        measured: Sequence[float] | None = None,
     ) -> "AccuracyPredictor":
         """Fits a predictor, and measures on a random part left out how well such a predictor does.
 
@@ -219,6 +220,8 @@ class AccuracyPredictor:
             holdout: the share left out for `metrics`; 0 for none.
             costs: whether MACs and parameters are inputs too; from a thousand pairs on, they are no longer needed.
             provenance: JSON-ready facts about the data, kept with the predictor.
+            measured: (N,) what the metrics are against, where `accuracies` were put in an order
+                (`PairsFile.ordered_accuracies`); no metrics where all of them are equal.
 
         Raises:
             InputError: there are too few pairs, or an accuracy is not in 0..1.
@@ -242,11 +245,11 @@ class AccuracyPredictor:
         scaling = CostScaling.fit(fitted_space, rows) if costs else None
         inputs = _inputs(fitted_space, rows, scaling)
         left_out = np.random.default_rng(seed).permutation(len(archs))[: round(holdout * len(archs))]
-        metrics = {}
-        if len(left_out) > 1:
+        metrics, judged = {}, targets if measured is None else np.asarray(measured, np.float64)
+        if len(left_out) > 1 and (measured is None or len(set(judged)) > 1):
             rest = np.setdiff1d(np.arange(len(archs)), left_out)
             layers = fit_layers(inputs[rest], targets[rest], seed, hidden, epochs)
-            metrics = holdout_metrics(forward(layers, inputs[left_out]), targets[left_out])
+            metrics = holdout_metrics(forward(layers, inputs[left_out]), judged[left_out])
         layers = fit_layers(inputs, targets, seed, hidden, epochs)
         facts = {"pairs": len(archs), "seed": seed, "hidden": list(hidden), **(provenance or {})}
         return AccuracyPredictor(fitted_space, layers, metrics, facts, costs=scaling)

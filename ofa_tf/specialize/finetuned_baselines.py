@@ -70,7 +70,7 @@ def measure_finetuned(
     checkpoint, file = folder / f"{trained}.npz", folder / f"{trained}-{precision}.tflite"
     figures: dict[str, Any] = kept.get(key, {})
     test_data = dataset.split("test").content_digest if "test" in dataset.splits else None
-    learned = figures.get("source") == source and file.exists()
+    learned = figures.get("training") == digest and file.exists()
     if learned and figures.get("test_data") == test_data:
         return
     packed = dataclasses.replace(packed, augmentation=augmentation)
@@ -94,6 +94,7 @@ def measure_finetuned(
             "top1": report.tflite_top1,
             "float_top1": report.keras_top1,
             "source": source,
+            "training": digest,
         }
     if test_data is not None:
         top1, images = file_top1(native, file, arch.r, split="test")

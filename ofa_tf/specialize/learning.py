@@ -45,7 +45,7 @@ def learn(
     groups: dict[pathlib.Path, list[TargetResult]] = {}
     for result in results:
         if "latency_ms" in result.measured and "latency_ms" in result.target.limits:
-            groups.setdefault(bench.table_path(result.target), []).append(result)
+            groups.setdefault(pathlib.Path(os.path.abspath(bench.table_path(result.target))), []).append(result)
     for path, group in groups.items():
         table = bench.table(group[0].target)
         if not isinstance(table, LatencyTable) or is_ofa_latency_table(path):
@@ -57,9 +57,10 @@ def learn(
             say(f"{path}: not corrected by the measured files, which are of another kind than its own")
             continue
         target, name = group[0].target, path.stem
-        if target.latency_table is not None:
-            # Others elsewhere may have the same name.
-            name += f"_{hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:8]}"
+        beside = os.path.relpath(path, output / "tables")
+        if beside != path.name:
+            # Others elsewhere may have the same name; where both were moved together, it is the same one.
+            name += f"_{hashlib.sha256(os.fsencode(beside)).hexdigest()[:8]}"
         networks = output / "tables" / f"{name}.networks.jsonl"
         learned = learn_latencies(table, predictor_of(target).space, networks, group)
         if learned is table:

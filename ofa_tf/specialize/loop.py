@@ -26,6 +26,7 @@ from ofa_tf.common import InputError, OfaError
 from ofa_tf.common.locks import locked
 from ofa_tf.common.quiet import run_quietly
 from ofa_tf.data.names import label_facts
+from ofa_tf.deploy.qat import check_form
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.specialize.learning import PREDICTOR_FILE, learn
@@ -110,6 +111,10 @@ def specialize_targets(
     output = pathlib.Path(output)
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file, expected a folder for the results; give another one")
+    for target in targets:
+        if target.quantization_aware_epochs:
+            # Before a table is built, or a supernet trained.
+            _check_form(target)
     held = f"{output}: another process works on it; wait for its end, or give another folder"
     with locked(output / ".lock", held):
         devices_of = functools.partial(TargetDevices, output / "tables", settings=settings, options=options, say=say)
@@ -156,6 +161,13 @@ def specialize_targets(
                 # After the results, which are there.
                 return dataclasses.replace(done, unlearned=error)
     return done
+
+
+def _check_form(target: Target) -> None:
+    try:
+        check_form(target.file_form())
+    except InputError as error:
+        raise InputError(f"target {target.name}: {error}") from error
 
 
 def _round(

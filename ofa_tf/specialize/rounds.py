@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ofa_tf import interop
-from ofa_tf.common import InputError, OfaError
+from ofa_tf.common import DiskFullError, InputError, OfaError
 from ofa_tf.deploy import ExportReport, QuantizationRecipe
 from ofa_tf.deploy.micro_runtime import run_micro
 from ofa_tf.deploy.qat import check_form
@@ -288,7 +288,7 @@ def _exported(
     for number, candidate in enumerate(candidates, start=1):
         try:
             return candidate, _export(target, folder, opened, candidate.arch, form, say)
-        except InputError:
+        except (InputError, DiskFullError):
             raise
         except OfaError as error:
             if number == len(candidates):
@@ -305,9 +305,6 @@ def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, fo
         options["max_drop"] = target.max_drop
     # What is trained on is resumed only as what it was: of the same weights, for as many epochs.
     trained = [arch.to_dict(), opened.digests, target.finetune_epochs, target.quantization_aware_epochs, target.seed]
-    if target.quantization_aware_epochs:
-        trained.append(form)
-    digest = hashlib.sha256(json.dumps(trained).encode()).hexdigest()[:12]
     if target.finetune_epochs:
         say(f"fine-tune for {target.finetune_epochs} epochs")
         options["weights"] = finetuned_weights(
@@ -315,7 +312,7 @@ def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, fo
             arch,
             epochs=target.finetune_epochs,
             seed=target.seed,
-            checkpoint=folder / f"finetune_{digest}.checkpoint.npz",
+            checkpoint=folder / f"finetune_{_digest(trained)}.checkpoint.npz",
             # Until the file is there: an interruption while it is trained as int8 does not cost these epochs.
             keep=True,
         )
@@ -323,7 +320,11 @@ def _export(target: Target, folder: pathlib.Path, opened: Opened, arch: Arch, fo
         say(f"train as int8 for {target.quantization_aware_epochs} epochs")
         images = len(opened.dataset.split("train"))
         recipe = QuantizationRecipe(target.quantization_aware_epochs, batch_size=min(64, images), seed=target.seed)
-        checkpoint = folder / f"quantize_{digest}.checkpoint.npz"
+        checkpoint = folder / f"quantize_{_digest([*trained, form])}.checkpoint.npz"
         return train_quantized(opened, arch, path, recipe=recipe, checkpoint=checkpoint, form=form, **options)
     say("export and check")
     return export_subnet(opened, arch, path, precision=target.precision, form=form, **options)
+
+
+def _digest(trained: list) -> str:
+    return hashlib.sha256(json.dumps(trained).encode()).hexdigest()[:12]

@@ -71,7 +71,18 @@ class TargetDevices:
         return self._attached[device]
 
     def tell_missing(self, targets: Sequence[Target]) -> None:
-        """Tells of devices that are not here now, of which targets limit the latency and have no table."""
+        """Tells of devices that are not here now, of which targets limit the latency and have no table, and of others
+        that cannot be used; raises `InputError` for a mistake in their names or settings."""
+        for target in {it.device: it for it in targets if "latency_ms" in it.limits}.values():
+            if target.device == devices.HOST or not self.is_attached(target.device):
+                continue
+            try:
+                with self._open(target, _RUNS, _SECONDS):
+                    pass
+            except InputError:
+                raise
+            except OfaError as error:
+                self._say(f"device {target.device}: cannot be used now: {error}")
         wanted = [it for it in targets if "latency_ms" in it.limits and it.latency_table is None]
         for device in dict.fromkeys(it.device for it in wanted if not self.table_path(it).exists()):
             if not self.is_attached(device):

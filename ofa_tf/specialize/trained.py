@@ -143,7 +143,7 @@ def train_supernet(
             f"    all {len(archs)} have the same accuracy, {100 * top1[0]:.1f}%, on {decided} photos, so that the "
             f"largest counts as the best; more photos to decide on would tell"
         )
-    predictor = AccuracyPredictor.fit(run.space, *measured.ordered_accuracies())
+    predictor = AccuracyPredictor.fit(run.space, *measured.ordered_accuracies(), measured=top1)
     predictor.save(path)
     quality = predictor.metrics
     if quality:

@@ -7,11 +7,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import tqdm
 
-from ofa_tf.common import OfaError, brief, write_text
+from ofa_tf.common import InputError, OfaError, brief, write_text
 from ofa_tf.predictors import AccuracyPredictor
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.specialize.opened import Opened
@@ -109,12 +108,17 @@ def _kept(
     there; None where the target is begun anew."""
     if not (folder / RESULT).exists():
         return None
-    result = TargetResult.load(folder / RESULT)
+    try:
+        result = TargetResult.load(folder / RESULT)
+    except InputError as error:
+        # One that is damaged costs the other targets nothing.
+        say(f"    {target.name}: {error}")
+        return None
     known = dict(result.source)
     # Results of older versions do not tell their predictor, nor what their classes are called.
     asked, named = known.pop(PREDICTOR, None), known.pop(NAMES, None)
     if (
-        _settings(result.target) != _settings(target)
+        not _asks_the_same(result.target, target)
         or known not in ({}, opened.digests if opened else {})
         or (predictor is not None and asked not in (None, predictor.digest))
         or (opened is not None and named not in (None, opened.names_digest))
@@ -131,11 +135,15 @@ def _kept(
     return result
 
 
-def _settings(target: Target) -> dict[str, Any]:
-    """What a result depends on; a path counts as the same however it is spelled."""
-    fields = target.to_config()
-    named = ("latency_table", "predictor")
-    return {**fields, **{name: os.path.abspath(fields[name]) for name in named if fields[name] is not None}}
+def _asks_the_same(one: Target, other: Target) -> bool:
+    """Whether two targets have the same settings; a path counts as the same however it is spelled, and where it is
+    spelled alike, though the folder that it is relative to was moved."""
+    ours, theirs = one.to_config(), other.to_config()
+    for name in ("latency_table", "predictor"):
+        paths = ours[name], theirs[name]
+        if None not in paths and os.path.abspath(paths[0]) == os.path.abspath(paths[1]):
+            ours[name] = theirs[name]
+    return ours == theirs
 
 
 def measure(work: Work, bench: TargetDevices) -> None:

@@ -177,7 +177,8 @@ class Trainer:
             The supernet after the last of them.
 
         Raises:
-            InputError: a stage before them is not finished, or there are too few images for a batch.
+            InputError: a stage before them is not finished, there are too few images for a batch, or another process
+                trains the run.
             OfaError: the loss is no longer finite, or another worker was lost.
             SystemExit: a stop signal came; the state is saved.
         """
@@ -187,6 +188,9 @@ class Trainer:
         finished = self.run.finished_stages()
         unfinished = any(name not in finished for name in wanted)
         with self._stop, self.run.alone(writing=unfinished) if self.cluster.is_chief else contextlib.nullcontext():
+            if self.cluster.workers == 1:
+                # Another process may have finished one and let go of the run meanwhile.
+                finished = self.run.finished_stages()
             for index, stage in enumerate(self.stages[: last + 1]):
                 if stage.name in finished:
                     load_checkpoint(self.run.stage_weights(stage.name), self.net)
@@ -295,7 +299,7 @@ class Trainer:
         if not np.isfinite(loss):
             described = "; ".join(arch.to_json() for arch in archs)
             raise OfaError(
-                f"stage {stage.name}, step {step}: the loss is {loss}; lower the learning rate, with another --run_dir "
+                f"stage {stage.name}, step {step}: the loss is {loss}; lower the learning rate, in another folder "
                 f"({self.run.path} keeps its finished stages and the last good checkpoint, for this recipe alone). "
                 f"Sub-networks of the step: {described}"
             )

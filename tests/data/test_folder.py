@@ -223,6 +223,30 @@ def test_an_outage_is_not_noted_for_every_image(photos, tmp_path):
     assert len(list(data.training_batches(again, steps=3, **options))) == 3
 
 
+@pytest.mark.parametrize("then", ["removed", "left"])
+def test_a_run_that_ended_by_damaged_images_goes_on(photos, tmp_path, then):
+    """The one that was too many is removed, as the message asks, or left: the run knows it either way."""
+    config = {
+        "space": "ofa_tiny", "dataset": "folder", "data_dir": str(photos), "validation": 2, "data_seed": 0,
+        "batch_size": 4, "stages": {name: {"epochs": 1} for name in STAGES},
+    }  # fmt: skip
+    options = {"batch_size": 4, "resolutions": (16,), "augmentation": data.Augmentation(), "seed": 3}
+    _, dataset = open_experiment(tmp_path / "run", config)
+    split = dataset.split("train")
+    victims = [pathlib.Path(split.describe(int(split.indices[place]))) for place in (2, 7)]
+    for victim in victims:
+        victim.write_bytes(b"broken")
+    with pytest.warns(UserWarning, match="passed over"), pytest.raises(InputError, match="replace or remove them"):
+        list(data.training_batches(dataset, steps=8, **options))
+    if then == "removed":
+        for victim in victims:
+            victim.unlink()
+    with pytest.warns(UserWarning, match="2 files left out: 2 found unreadable by this run before"):
+        _, again = open_experiment(tmp_path / "run", config)
+    assert again.digest == dataset.digest
+    assert len(list(data.training_batches(again, steps=3, **options))) == 3
+
+
 def test_a_split_of_which_nothing_could_be_read(photos):
     """It is told, whatever asks for its images."""
     split = data.load("folder", photos).split("validation")

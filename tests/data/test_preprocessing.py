@@ -56,7 +56,9 @@ def test_normalize_is_cheap_in_a_graph():
     assert work.count("Mul") == work.count("AddV2") == 1
 
 
-@pytest.mark.parametrize(("height", "width"), [(160, 213), (301, 200), (97, 97), (40, 333), (64, 33)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(160, 213), (301, 200), (97, 97), (40, 333), (64, 33), (2, 3000), (3000, 3)]
+)
 @pytest.mark.parametrize("resolution", [64, 100])
 def test_evaluation_image_is_the_published_one(height, width, resolution):
     """Resized (with a low-pass filter where it shrinks) and cropped like PIL, to two grey levels."""

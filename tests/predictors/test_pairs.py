@@ -174,6 +174,8 @@ def test_a_predictor_is_fitted_to_answers_that_are_all_alike(tmp_path, top1):
     rng = np.random.default_rng(0)
     for _ in range(40):
         pairs.add(SPACE.sample(rng), top1, images=6, split="validation")
-    predictor = AccuracyPredictor.fit(SPACE, *pairs.ordered_accuracies(), epochs=30)
+    _, measured = pairs.accuracies()
+    predictor = AccuracyPredictor.fit(SPACE, *pairs.ordered_accuracies(), epochs=30, measured=measured)
+    assert predictor.metrics == {}, "what is all alike says nothing of a predictor"
     smallest, largest = predictor.predict(SPACE, [SPACE.smallest(), SPACE.largest()])
     assert smallest < largest

@@ -1,5 +1,6 @@
 """Many targets: each result is kept, whatever becomes of the others, and nothing disturbs a measurement."""
 
+import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -31,6 +32,7 @@ def devices(monkeypatch):
         return found
 
     monkeypatch.setattr(TargetDevices, "is_attached", lambda self, device: device in times_ms)
+    monkeypatch.setattr(TargetDevices, "_open", lambda self, target, runs, seconds: contextlib.nullcontext())
     monkeypatch.setattr(TargetDevices, "build_tables", lambda self, wanted: list(wanted))
     monkeypatch.setattr(TargetDevices, "table", lambda self, target: MacsLatency())
     monkeypatch.setattr(TargetDevices, "measure_ms", measure_ms)
@@ -134,6 +136,9 @@ def test_finished_targets_are_known(run, devices, opened, tmp_path, monkeypatch)
     spelled = dataclasses.replace(away, latency_table="tables/t.json")
     assert is_done_again(spelled)
     assert not is_done_again(dataclasses.replace(spelled, latency_table=os.path.abspath("tables/t.json")))
+    assert not is_done_again(spelled)
+    monkeypatch.chdir(tmp_path)
+    assert not is_done_again(spelled), "the folder with targets and tables was moved"
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(run, devices, monkeypatch):
@@ -219,6 +224,37 @@ def test_a_device_that_is_missing_is_told_before_the_supernet_is_made(opened, pr
 
     done = loop.specialize_targets(targets, tmp_path, opened=make, predictor=predictor)
     assert [result.status for result in done.results] == ["verified", "verified"]
+
+
+def test_a_device_that_cannot_be_used_is_told_before(opened, predictor, monkeypatch, tmp_path, capsys):
+    """A mistake in its name ends the command at once, before a supernet is made; what may change by then is told."""
+    targets = [small_target(device="ssh:a b", limits={"latency_ms": 3})]
+    with pytest.raises(InputError, match="expected ssh:host"):
+        loop.specialize_targets(targets, tmp_path, opened=pytest.fail, predictor=predictor)
+
+    def lost(self, target, runs, seconds):
+        raise OfaError("its cable hangs loose")
+
+    monkeypatch.setattr(TargetDevices, "is_attached", lambda self, device: True)
+    monkeypatch.setattr(TargetDevices, "table", lambda self, target: MacsLatency())
+    monkeypatch.setattr(TargetDevices, "_open", lost)
+
+    def make():
+        assert "device phone: cannot be used now: its cable hangs loose" in capsys.readouterr().err
+        return opened
+
+    targets = [small_target(device="phone", limits={"latency_ms": 3})]
+    [result] = loop.specialize_targets(targets, tmp_path, opened=make, predictor=predictor).results
+    assert (result.status, result.reason) == ("failed", "its cable hangs loose")
+
+
+def test_a_damaged_result_costs_the_others_nothing(run, tmp_path, capsys):
+    """Zero bytes after a power cut, say: its target is made again."""
+    run(small_target("a"), small_target("b"))
+    path = tmp_path / "targets" / "a" / "result.json"
+    path.write_bytes(b"")
+    assert {it.status for it in run(small_target("a"), small_target("b")).values()} == {"verified"}
+    assert f"{path}: " in capsys.readouterr().err
 
 
 def test_test_images_are_reported_once(opened, predictor, tmp_path, capsys):

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from ofa_tf.common import InputError, OfaError
+from ofa_tf.common import DiskFullError, InputError, OfaError
 from ofa_tf.deploy import Runner, read_description
 from ofa_tf.spaces import Arch
 from ofa_tf.specialize import (
@@ -217,6 +217,20 @@ def test_a_file_that_does_not_do_what_its_network_does(specialize, monkeypatch):
     always = True
     with pytest.raises(OfaError, match="loses too much"):
         specialize(small_target(candidates=3))
+
+
+def test_a_full_disk_is_no_fault_of_a_network(specialize, monkeypatch):
+    """A worse network that fits would be there for good."""
+    tried = []
+
+    def export(opened, arch, path, **options):
+        tried.append(arch)
+        raise DiskFullError("no room")
+
+    monkeypatch.setattr(rounds, "export_subnet", export)
+    with pytest.raises(DiskFullError):
+        specialize(small_target(candidates=3))
+    assert len(tried) == 1
 
 
 def test_finetuning_goes_into_the_file(specialize, opened, tmp_path):

@@ -89,6 +89,8 @@ def test_mistakes_in_a_target(tmp_path, fields, says):
         ("targets: [", "is not YAML or JSON"),
         ("targets: [{name: a, device: x, limits: {macs: 1}, limits: {params: 1}}]", "'limits' occurs twice"),
         ("targets: []\ntargets: []", "'targets' occurs twice"),
+        # What is merged may come from two places; what is wrong then is found behind it.
+        ("a: &a {x: 1}\nb: &b {y: 2}\ntargets:\n  <<: *a\n  <<: *b", "expected the field targets"),
         ("targets: !!python/object/apply:os.getcwd []", "is not YAML or JSON"),
     ],
 )
