@@ -4,10 +4,8 @@ import dataclasses
 import os
 import pathlib
 import random
-import shutil
 import warnings
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,11 +14,9 @@ from ofa_tf import data
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.data import folder as folder_module
 from ofa_tf.data import left_out
-from ofa_tf.training import open_experiment
 from tests.data.image_files import encoded, gradient, write_folder
 from tests.data.mixed_folders import DAMAGES, ENDINGS, OTHERS, image, write_mixed_folder
 
-STAGES = ("full", "kernel", "depth1", "depth2", "expand1", "expand2")
 JPEG = encoded(gradient(24, 30), "JPEG")
 
 
@@ -176,75 +172,6 @@ def test_a_list_that_cannot_be_kept_costs_nothing(photos, monkeypatch):
     monkeypatch.setattr(left_out, "write_text", full)
     _, told = opened(photos)
     assert told.count("a long name of a photo") == 20
-
-
-@pytest.mark.parametrize("then", ["removed", "left"])
-def test_what_a_run_finds_later_keeps_its_place(photos, tmp_path, then):
-    """An image that is damaged during a run is noted there; removed or not, the run goes on with the same batches."""
-    config = {
-        "space": "ofa_tiny", "dataset": "folder", "data_dir": str(photos), "validation": 2, "data_seed": 0,
-        "batch_size": 4, "stages": {name: {"epochs": 1} for name in STAGES},
-    }  # fmt: skip
-    options = {"batch_size": 4, "resolutions": (16,), "augmentation": data.Augmentation(), "seed": 3}
-    _, dataset = open_experiment(tmp_path / "run", config)
-    split = dataset.split("train")
-    victim = pathlib.Path(split.describe(int(split.indices[7])))
-    victim.write_bytes(b"broken")
-    with pytest.warns(UserWarning, match="passed over"):
-        whole = list(data.training_batches(dataset, steps=8, **options))
-    if then == "removed":
-        victim.unlink()
-    with pytest.warns(UserWarning, match="1 file left out: 1 found unreadable by this run before"):
-        run, again = open_experiment(tmp_path / "run", config)
-    assert again.digest == dataset.digest
-    rest = list(data.training_batches(again, first_step=3, steps=5, **options))
-    for (images, labels), (same_images, same_labels) in zip(whole[3:], rest, strict=True):
-        np.testing.assert_array_equal(images, same_images)
-        np.testing.assert_array_equal(labels, same_labels)
-    with pytest.warns(UserWarning, match="found unreadable"):
-        assert run.load_dataset().digest == dataset.digest
-
-
-def test_an_outage_is_not_noted_for_every_image(photos, tmp_path):
-    """A drive that goes away ends the run; when it is back, only what was passed over before that stays out."""
-    config = {
-        "space": "ofa_tiny", "dataset": "folder", "data_dir": str(photos), "validation": 2, "data_seed": 0,
-        "batch_size": 4, "stages": {name: {"epochs": 1} for name in STAGES},
-    }  # fmt: skip
-    _, dataset = open_experiment(tmp_path / "run", config)
-    shutil.move(photos / "train", photos / "away")
-    options = {"batch_size": 4, "resolutions": (16,), "augmentation": data.Augmentation(), "seed": 3}
-    with pytest.warns(UserWarning, match="passed over"), pytest.raises(InputError, match="is no accident"):
-        list(data.training_batches(dataset, steps=8, **options))
-    shutil.move(photos / "away", photos / "train")
-    assert len((tmp_path / "run" / "unreadable.jsonl").read_text().splitlines()) == 1
-    with pytest.warns(UserWarning, match="1 file left out"):
-        _, again = open_experiment(tmp_path / "run", config)
-    assert len(list(data.training_batches(again, steps=3, **options))) == 3
-
-
-@pytest.mark.parametrize("then", ["removed", "left"])
-def test_a_run_that_ended_by_damaged_images_goes_on(photos, tmp_path, then):
-    """The one that was too many is removed, as the message asks, or left: the run knows it either way."""
-    config = {
-        "space": "ofa_tiny", "dataset": "folder", "data_dir": str(photos), "validation": 2, "data_seed": 0,
-        "batch_size": 4, "stages": {name: {"epochs": 1} for name in STAGES},
-    }  # fmt: skip
-    options = {"batch_size": 4, "resolutions": (16,), "augmentation": data.Augmentation(), "seed": 3}
-    _, dataset = open_experiment(tmp_path / "run", config)
-    split = dataset.split("train")
-    victims = [pathlib.Path(split.describe(int(split.indices[place]))) for place in (2, 7)]
-    for victim in victims:
-        victim.write_bytes(b"broken")
-    with pytest.warns(UserWarning, match="passed over"), pytest.raises(InputError, match="replace or remove them"):
-        list(data.training_batches(dataset, steps=8, **options))
-    if then == "removed":
-        for victim in victims:
-            victim.unlink()
-    with pytest.warns(UserWarning, match="2 files left out: 2 found unreadable by this run before"):
-        _, again = open_experiment(tmp_path / "run", config)
-    assert again.digest == dataset.digest
-    assert len(list(data.training_batches(again, steps=3, **options))) == 3
 
 
 def test_a_split_of_which_nothing_could_be_read(photos):
