@@ -177,16 +177,19 @@ class Trainer:
             The supernet after the last of them.
 
         Raises:
-            InputError: a stage before is not finished, images are too few for a batch, or another process trains it.
+            InputError: a stage before them is not finished, there are too few images for a batch, or another process
+                trains the run.
             OfaError: the loss is no longer finite, or another worker was lost.
             SystemExit: a stop signal came; the state is saved.
         """
         wanted = list(stages or (stage.name for stage in self.stages))
         last = max(find_stage(self.stages, name) for name in wanted)
+        # Looked up once: afterwards, other workers write.
         finished = self.run.finished_stages()
         unfinished = any(name not in finished for name in wanted)
         with self._stop, self.run.alone(writing=unfinished) if self.cluster.is_chief else contextlib.nullcontext():
-            if self.cluster.workers == 1:  # of several, one may write by now; alone, another process may have ended one
+            if self.cluster.workers == 1:
+                # Another process may have finished one and let go of the run meanwhile.
                 finished = self.run.finished_stages()
             for index, stage in enumerate(self.stages[: last + 1]):
                 if stage.name in finished:
@@ -386,9 +389,8 @@ class Trainer:
             self._log("metrics", {"stage": stage.name, "epoch": epoch, "subnet": name, **figures})
             progress.metrics_lines += 1
             if self.cluster.is_chief:
-                bar.write(
-                    f"{stage.name} {epoch}: {name} {figures['split']} top-1 {figures['top1']:.4f}", file=sys.stderr
-                )
+                described = f"{stage.name} {epoch}: {name} {figures['split']} top-1 {figures['top1']:.4f}"
+                bar.write(described, file=sys.stderr)
 
     def _announce_tracing(self) -> None:
         if not self._traced:
