@@ -3,8 +3,7 @@
     python -m tools.train --config=benchmarks/photos_config.py:two_stages --data_dir=imagenette --run_dir=RUN
 
 `python -m benchmarks.photos_recipe` runs them. 30 passes over 8,469 training images each, 1,000 held out, one seed.
-`six_stages` is what `photos.py` had first, cut to 30 passes; `delayed` what it had next; `two_stages` is the shape of
-`few_photos.py` and of `tools.specialize --photos` with rates and batches for fresh weights, after `imagenette.py`.
+`six_stages` is what `photos.py` had first, cut to 30 passes; `delayed` what it had next; `two_stages` what it has now.
 """
 
 from ml_collections import ConfigDict

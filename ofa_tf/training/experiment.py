@@ -132,11 +132,11 @@ def _check_features(recipe: Recipe, space: spaces.Space, planned: tuple[Stage, .
     """Raises `InputError` where sub-networks cannot learn the maps of what teaches."""
     asked = f"recipe: feature_ratio is {recipe.feature_ratio}"
     if len(space.choices("w")) > 1:
-        raise InputError(f"{asked}, but the maps of {space.name}'s sub-networks differ in width; leave it out")
+        raise InputError(f"{asked}, but the maps of {space.name}'s sub-networks differ in width; set it to 0")
     if teacher is not None:
         teacher.of_features(space, recipe)
     elif not any(stage.distill for stage in planned):
-        raise InputError(f"{asked}, but nobody teaches in these stages; leave it out, or let a trained network teach")
+        raise InputError(f"{asked}, but nobody teaches in these stages; set it to 0, or let a trained network teach")
 
 
 def _preprocessing(asked: Any, initial: PackedSupernet | None) -> Any:

@@ -69,13 +69,13 @@ class SupernetTeacher:
         own = self._preprocessing
         if not self.packed.net.space.same_weights(space):
             raise InputError(
-                f"--teacher: of space {self.packed.net.space.name}; with the config's feature_ratio, give one of the "
-                f"run's space, {space.name}"
+                f"--teacher: of space {self.packed.net.space.name}, whose maps are others; give one of the run's "
+                f"space, {space.name}, or set the config's feature_ratio to 0"
             )
         if (own.mean, own.std) != (recipe.preprocessing.mean, recipe.preprocessing.std):
             raise InputError(
-                "--teacher: its images are normalized otherwise than the run's; with the config's feature_ratio, give "
-                "one of the same preprocessing"
+                "--teacher: its images are normalized otherwise than the run's, so that its maps are others; give one "
+                "of the same preprocessing, or set the config's feature_ratio to 0"
             )
         return self.packed.net
 
@@ -183,7 +183,8 @@ class KerasTeacher:
         """Raises `InputError`: its maps are others."""
         del recipe
         raise InputError(
-            f"--teacher: a Keras model; with the config's feature_ratio, give a supernet of the space {space.name}"
+            f"--teacher: a Keras model, whose maps are others; give a supernet of the space {space.name}, or set the "
+            "config's feature_ratio to 0"
         )
 
     def answers(self, dataset: ImageDataset, recipe: Recipe, resolutions: Sequence[int]) -> Answers:

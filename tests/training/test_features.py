@@ -105,12 +105,12 @@ def test_what_has_no_such_maps_is_one_line():
     recipe = Recipe({"full": StageRecipe(1)}, feature_ratio=1.0, preprocessing=SYMMETRIC)
     teacher = SupernetTeacher(PackedSupernet(net, SYMMETRIC.to_config()))
     assert teacher.of_features(net.space, recipe) is net
-    with pytest.raises(InputError, match="give one of the run's space"):
+    with pytest.raises(InputError, match=r"give one of the run's space, .*feature_ratio to 0"):
         teacher.of_features(net.space.restricted(ks=(3,)).replace(name="other"), recipe)
     other = dataclasses.replace(recipe, preprocessing=dataclasses.replace(SYMMETRIC, mean=(0.1, 0.2, 0.3)))
-    with pytest.raises(InputError, match="normalized otherwise"):
+    with pytest.raises(InputError, match=r"normalized otherwise.*feature_ratio to 0"):
         teacher.of_features(net.space, other)
-    with pytest.raises(InputError, match="a Keras model"):
+    with pytest.raises(InputError, match=r"a Keras model.*feature_ratio to 0"):
         KerasTeacher(None, "", "pixels").of_features(net.space, recipe)
     with pytest.raises(InputError, match="feature_ratio is -1"):
         Recipe({"full": StageRecipe(1)}, feature_ratio=-1)
@@ -119,8 +119,8 @@ def test_what_has_no_such_maps_is_one_line():
 def test_mistakes_leave_no_run(tmp_path):
     """Nobody who teaches, and a space whose maps differ in width: one line, and no folder behind."""
     config = {**CONFIG, "labels": "data", "space": "ofa_tiny"}
-    with pytest.raises(InputError, match="nobody teaches in these stages"):
+    with pytest.raises(InputError, match="nobody teaches in these stages; set it to 0"):
         open_experiment(tmp_path / "run", config)
-    with pytest.raises(InputError, match="sub-networks differ in width"):
+    with pytest.raises(InputError, match="sub-networks differ in width; set it to 0"):
         open_experiment(tmp_path / "run", {**config, "space": "ofa_resnet50"})
     assert not (tmp_path / "run").exists()
