@@ -67,8 +67,8 @@ def main(argv):
             # The device is lost, a file cannot be run, or Ctrl-C; what was measured is written all the same.
             lost = error
         versions = device.describe()
-    # A mistake or Ctrl-C before the first measurement leaves what an earlier command wrote there.
-    if _OUTPUT.value and (measured or not isinstance(lost, (InputError, KeyboardInterrupt))):
+    # Without a measurement, what an earlier command wrote there stays.
+    if _OUTPUT.value and measured:
         result = {"unit": "ms", "device": _DEVICE.value, "threads": _THREADS.value, "versions": versions}
         models = {path: figures for path, figures in measured.items() if path not in baselines}
         known = [

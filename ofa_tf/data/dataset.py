@@ -256,8 +256,9 @@ class Split:
         problem = f"{brief(self.describe(index))}: not a readable image ({reason}); expected {READABLE}"
         if count > max(1, int(MAX_DAMAGED_SHARE * len(self))) or count == len(self):
             if self._opens(index):
-                # Removed or left, it keeps its place when the run goes on.
+                # Removed or left, they keep their places when the run goes on, also those that it has not met.
                 self._note(index)
+                self._note_others()
             else:
                 # A drive that went away perhaps: no fault of this image.
                 del self.damaged[index]
@@ -271,6 +272,15 @@ class Split:
     def _note(self, index: int) -> None:
         if self.noted is not None and self.folder:
             self.noted(f"{os.path.basename(self.folder)}/{self.identity(index)}")
+
+    def _note_others(self) -> None:
+        for index in map(int, self.indices):
+            if index in self.damaged or not self._opens(index):
+                continue
+            try:
+                decode_image(self.read(tf.constant(index)))
+            except tf.errors.OpError:
+                self._note(index)
 
     def _opens(self, index: int) -> bool:
         """Whether a record's bytes can be had now, whatever they are."""

@@ -23,7 +23,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ofa_tf.common import InputError, OfaError, brief
-from ofa_tf.devices.connection import CALL_SECONDS, PUSH_BYTES_PER_SECOND, CommandError, LostError, call, lines_of
+from ofa_tf.devices.connection import (
+    CALL_SECONDS,
+    PUSH_BYTES_PER_SECOND,
+    CommandError,
+    LostError,
+    UnavailableError,
+    call,
+    lines_of,
+)
 
 # What was asked while a phone was frozen is not answered later, so that it is asked again soon.
 _PROBE_SECONDS = 2.0
@@ -125,7 +133,7 @@ class AdbDevice:
         if "No space left" in words:
             with contextlib.suppress(OfaError):
                 self.shell(f"rm -f {shlex.quote(partial)}")
-            raise InputError(
+            raise UnavailableError(
                 f"phone {self.serial}: no room for {target} ({size / 1e6:.1f} MB); free some of its storage and give "
                 f"the same command"
             )
@@ -324,7 +332,7 @@ class Adb:
         """
         states = self.states()
         if not states:
-            raise InputError(
+            raise UnavailableError(
                 "no phone: adb sees none; connect one by USB and switch on USB debugging in its developer options"
             )
         if name in states or (name is None and len(states) == 1):
@@ -335,7 +343,7 @@ class Adb:
         if name is not None:
             found = [it for it in found if it.device and it.device.name == name]
         if not found:
-            raise InputError(
+            raise UnavailableError(
                 f"phone {name}: adb does not see it, but {', '.join(states)}; connect it, or take one of these"
             )
         if len(found) > 1:
@@ -357,9 +365,9 @@ def _is_same(device: AdbDevice, other: Listed) -> bool:
 
 
 def check_state(serial: str, state: str) -> None:
-    """Raises `InputError` for every state but "device"."""
+    """Raises `UnavailableError` for every state but "device"."""
     if trouble := state_trouble(state):
-        raise InputError(f"phone {serial}: {trouble}")
+        raise UnavailableError(f"phone {serial}: {trouble}")
 
 
 def state_trouble(state: str) -> str:

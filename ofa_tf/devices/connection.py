@@ -27,6 +27,10 @@ class LostError(OfaError):
     """A device did not answer, or its connection broke: the same may succeed once it is back."""
 
 
+class UnavailableError(InputError):
+    """A device cannot be used now, but may be later: another process has it, it is full, or it is not ready."""
+
+
 class CommandError(OfaError):
     """A command ran on the device and failed, with an exit code and an output."""
 

@@ -15,9 +15,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from ofa_tf.common import InputError, brief
+from ofa_tf.common import brief
 from ofa_tf.devices.adb import AdbDevice
-from ofa_tf.devices.connection import LostError, lines_of
+from ofa_tf.devices.connection import LostError, UnavailableError, lines_of
 
 _FILE = "/data/local/tmp/ofa_tf.lock"
 _BEAT_SECONDS = 10.0
@@ -79,7 +79,7 @@ echo "{word} busy $holder"
 """
 
 
-class HeldError(InputError):
+class HeldError(UnavailableError):
     """Another process has the lock."""
 
 
@@ -106,7 +106,7 @@ class PhoneLock:
 
         Raises:
             HeldError: another process has it; the message says which.
-            InputError: its file cannot be opened.
+            UnavailableError: its file cannot be opened.
             LostError: the phone does not answer.
         """
         word, phone = secrets.token_hex(8), f"phone {self._device.serial}"
@@ -137,7 +137,9 @@ class PhoneLock:
                     f"{phone}: {holder or 'another process'} measures on it; wait for its end, or take another phone"
                 )
             if kind == "refused":
-                raise InputError(f"{phone}: {_FILE}, which keeps others off it, cannot be opened; remove it there")
+                raise UnavailableError(
+                    f"{phone}: {_FILE}, which keeps others off it, cannot be opened; remove it there"
+                )
             if kind == "without":
                 self._note(f"{phone}: has no flock, so that nothing keeps a second process from measuring on it, too")
             else:

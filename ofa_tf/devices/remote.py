@@ -29,7 +29,7 @@ from ofa_tf.devices.batch_script import (
 )
 from ofa_tf.devices.benchmark_model import BenchmarkOptions, known_options
 from ofa_tf.devices.benchmark_output import OutputError, read_run
-from ofa_tf.devices.connection import CommandError, Connection, LostError
+from ofa_tf.devices.connection import CommandError, Connection, LostError, UnavailableError
 from ofa_tf.devices.device import Device, Measurement
 
 # How often a model is run whose run failed, and how often in a row a connection may break with nothing measured.
@@ -166,7 +166,7 @@ class RemoteDevice(Device):
             self.connection.shell(command, timeout_seconds=_UNPACK_SECONDS)
         except CommandError as error:
             if "No space left" in error.output:
-                raise InputError(
+                raise UnavailableError(
                     f"{self}: no room to unpack models; free some of its storage and give the same command"
                 ) from error
             raise LostError(str(error)) from error

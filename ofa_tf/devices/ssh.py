@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from ofa_tf.common import InputError, OfaError, brief, file_sha256
 from ofa_tf.devices import Settings
 from ofa_tf.devices.benchmark_model import BenchmarkOptions
-from ofa_tf.devices.connection import CALL_SECONDS, PUSH_BYTES_PER_SECOND, CommandError, LostError, call, lines_of
+from ofa_tf.devices.connection import (
+    CALL_SECONDS,
+    PUSH_BYTES_PER_SECOND,
+    CommandError,
+    LostError,
+    UnavailableError,
+    call,
+    lines_of,
+)
 from ofa_tf.devices.remote import RemoteDevice
 
 _NAME = re.compile(r"ssh:(?:(?P<user>\w[\w.-]*)@)?(?P<host>\w[\w.-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>[0-9]{1,5}))?")
@@ -77,7 +85,7 @@ class SshConnection:
         if not done.returncode:
             return
         if "No space left" in done.stderr or self._lacks_room(target, size):
-            raise InputError(
+            raise UnavailableError(
                 f"{self.name}: no room for {target} ({size / 1e6:.1f} MB); free some of its storage and give the same "
                 f"command"
             )

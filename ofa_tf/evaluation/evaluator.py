@@ -261,7 +261,8 @@ def evaluate_model(
         evaluate_model(net.extract(arch, statistics), dataset, split="validation", preprocessing=PUBLISHED)["top1"]
     """
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    if [isinstance(shape, tuple) and len(shape) for shape in shapes] != [4, 2] or shapes[0][1] is None:
+    are_shapes = [isinstance(shape, tuple) and len(shape) for shape in shapes] == [4, 2]
+    if not are_shapes or shapes[0][1] is None or shapes[0][1:] != (shapes[0][1], shapes[0][1], 3):
         raise InputError(
             f"evaluate_model: the model maps {shapes[0]} to {shapes[1]}, expected images to logits; build "
             f"it for images of one size, (batch, r, r, 3), and logits (batch, classes)"

@@ -96,9 +96,11 @@ def measure_finetuned(
             "source": source,
             "training": digest,
         }
+    # Those of other test images, or of ones that are gone, are nobody's.
+    figures = {name: value for name, value in figures.items() if not name.startswith("test_")}
     if test_data is not None:
         top1, images = file_top1(native, file, arch.r, split="test")
-        figures = {**figures, "test_top1": top1, "test_images": images, "test_data": test_data}
+        figures |= {"test_top1": top1, "test_images": images, "test_data": test_data}
     write_json(path, {**kept, key: figures})
 
 

@@ -348,10 +348,13 @@ def _own_predictor(opened: Opened | None) -> str:
     for name in _OWN if run_dir is not None else ():
         if (pathlib.Path(run_dir) / name).exists():
             return str(pathlib.Path(run_dir) / name)
-    of_supernet = f" --supernet={supernet or 'FILE'} --data_dir=DIR --output=pairs.jsonl"
-    collect = "python -m tools.collect_accuracy" + (f" --run_dir={run_dir}" if run_dir else of_supernet)
+    if run_dir is not None:
+        asked, pairs, made, then = f"--run_dir={run_dir}", f"{run_dir}/accuracy.jsonl", f"{run_dir}/{_OWN[0]}", ""
+    else:
+        asked = f"--supernet={supernet or 'FILE'} --data_dir=DIR --output=pairs.jsonl"
+        pairs, made, then = "pairs.jsonl", "predictor.npz", ", and give --predictor=predictor.npz"
     raise InputError(
         f"--predictor: none given, and {run_dir or supernet or ('the supernet' if opened else 'a missing --supernet')} "
-        f"has none; make one: "
-        f"{collect}, then python -m tools.fit_accuracy_predictor"
+        f"has none; make one: python -m tools.collect_accuracy {asked}, then python -m tools.fit_accuracy_predictor "
+        f"--pairs={pairs} --output={made}{then}"
     )

@@ -221,7 +221,7 @@ def _beside(path: pathlib.Path, fields: dict[Any, Any]) -> dict[Any, Any]:
         value = fields.get(name)
         # Unlike that of pathlib, this one takes what no path can be.
         if isinstance(value, str) and value and os.path.exists(path.parent / value):
-            fields = {**fields, name: str(path.parent / value)}
+            fields = {**fields, name: os.path.abspath(path.parent / value)}
     return fields
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 from ofa_tf import devices
 from ofa_tf.common import InputError, OfaError, write_text
 from ofa_tf.devices import BenchmarkOptions, Settings
+from ofa_tf.devices.connection import UnavailableError
 from ofa_tf.search.constraint import LatencyPredictor
 from ofa_tf.spaces import Space
 from ofa_tf.specialize.predictors import open_latency_predictor
@@ -79,9 +80,9 @@ class TargetDevices:
             try:
                 with self._open(target, _RUNS, _SECONDS):
                     pass
-            except InputError:
-                raise
             except OfaError as error:
+                if isinstance(error, InputError) and not isinstance(error, UnavailableError):
+                    raise
                 self._say(f"device {target.device}: cannot be used now: {error}")
         wanted = [it for it in targets if "latency_ms" in it.limits and it.latency_table is None]
         for device in dict.fromkeys(it.device for it in wanted if not self.table_path(it).exists()):

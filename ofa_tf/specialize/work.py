@@ -136,12 +136,14 @@ def _kept(
 
 
 def _asks_the_same(one: Target, other: Target) -> bool:
-    """Whether two targets have the same settings; a path counts as the same however it is spelled, and where it is
-    spelled alike, though the folder that it is relative to was moved."""
+    """Whether two targets have the same settings; a path of the first counts as the same however it is spelled, and
+    where nothing is there any more and the second ends alike: its folder was moved, or is not the working one now."""
     ours, theirs = one.to_config(), other.to_config()
     for name in ("latency_table", "predictor"):
-        paths = ours[name], theirs[name]
-        if None not in paths and os.path.abspath(paths[0]) == os.path.abspath(paths[1]):
+        if None in (ours[name], theirs[name]):
+            continue
+        before, now = (os.path.abspath(fields[name]) for fields in (ours, theirs))
+        if before == now or (os.path.basename(before) == os.path.basename(now) and not os.path.exists(before)):
             ours[name] = theirs[name]
     return ours == theirs
 

@@ -10,7 +10,7 @@ import pytest
 from ofa_tf.common import InputError
 from ofa_tf.devices import adb as adb_module
 from ofa_tf.devices.adb import Adb, find_adb
-from ofa_tf.devices.connection import CommandError, LostError
+from ofa_tf.devices.connection import CommandError, LostError, UnavailableError
 from tests.phone.loopback_phone import LoopbackPhone
 
 ODD_NAMES = (
@@ -171,7 +171,7 @@ def test_a_full_disk_is_said(device, phone, tmp_path):
     source = tmp_path / "model"
     source.write_bytes(bytes(300_000))
     phone.faults.room_bytes = 100_000
-    with pytest.raises(InputError, match=r"no room for /data/local/tmp/model \(0.3 MB\); free some"):
+    with pytest.raises(UnavailableError, match=r"no room for /data/local/tmp/model \(0.3 MB\); free some"):
         device.push(source, "/data/local/tmp/model")
     assert phone.files() == []
 

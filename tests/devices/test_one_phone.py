@@ -16,7 +16,7 @@ import pytest
 from ofa_tf import devices, spaces
 from ofa_tf.common import InputError
 from ofa_tf.devices.adb import Adb, Identity
-from ofa_tf.devices.connection import LostError
+from ofa_tf.devices.connection import LostError, UnavailableError
 from ofa_tf.devices.phone import Phone
 from ofa_tf.devices.phone_lock import PhoneLock, _answer
 from ofa_tf.devices.phone_workers import output_of, outputs_of
@@ -177,7 +177,9 @@ def test_a_second_process_is_told_who_measures(twice, session, holder):
     """Whatever serial it takes, and nothing is cleaned that is the other's; one that was killed holds nothing."""
     process = holder(twice.other_serial)
     (twice.temporary / "ofa_tf").mkdir()
-    with pytest.raises(InputError, match=rf"process {process.pid} on .* since \d{{4}}-.* UTC measures on it; wait"):
+    with pytest.raises(
+        UnavailableError, match=rf"process {process.pid} on .* since \d{{4}}-.* UTC measures on it; wait"
+    ):
         session().__enter__()
     assert twice.files() == ["ofa_tf", "ofa_tf.lock"]
     process.kill()
@@ -204,7 +206,7 @@ def test_a_holder_says_that_it_is_there(device, phone, monkeypatch):
     monkeypatch.setattr("ofa_tf.devices.phone_lock._SILENT_SECONDS", 1)
     (lock := PhoneLock(device)).acquire()
     time.sleep(2.5)
-    with pytest.raises(InputError, match=f"process {os.getpid()} on .* measures on it"):
+    with pytest.raises(UnavailableError, match=f"process {os.getpid()} on .* measures on it"):
         PhoneLock(device).acquire()
     lock.release()
     PhoneLock(device).release()
@@ -223,7 +225,7 @@ def test_a_lock_in_its_first_moment(device, phone, before):
     try:
         with path.open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with pytest.raises(InputError, match="process 2 on a computer measures on it"):
+            with pytest.raises(UnavailableError, match="process 2 on a computer measures on it"):
                 PhoneLock(device).acquire()
         assert bystander.poll() is None
     finally:
@@ -238,7 +240,7 @@ def test_a_lock_whose_holder_writes_just_now(device, phone):
     phone.replace_program("sleep", f"echo >> {count}; [ $(wc -l < {count}) -lt 9 ] || : > {path}; exec /bin/sleep 0.05")
     with path.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="process 2 on a computer measures on it"):
+        with pytest.raises(UnavailableError, match="process 2 on a computer measures on it"):
             PhoneLock(device).acquire()
     assert path.read_text() == ""
 
@@ -257,7 +259,7 @@ def test_a_lock_that_broke_is_taken_anew_unless_another_has_it(adb_server, phone
     results = []
     # So many that the phone is still at work when the first result is here, on a slow machine too.
     models = [("first", model), *((f"later {number}", model) for number in range(20))]
-    with pytest.raises(InputError, match=r"process .* measures on it"), session(patience_seconds=20.0) as opened:
+    with pytest.raises(UnavailableError, match=r"process .* measures on it"), session(patience_seconds=20.0) as opened:
         opened.measure(models, lambda it: (results.append(it), break_off(it)))
     assert results[0].name == "first"
     assert len(results) < len(models)
@@ -274,7 +276,7 @@ def test_a_lock_that_broke_between_batches(phone, session, model, holder):
         assert "ofa_tf.lock" in phone.files()
         phone.kill("flock -n 3")
         process = holder(phone.serial)
-        with pytest.raises(InputError, match=f"process {process.pid} on .* measures on it"):
+        with pytest.raises(UnavailableError, match=f"process {process.pid} on .* measures on it"):
             opened.measure([("second", model)])
     assert phone.models_run() == ["first"]
 

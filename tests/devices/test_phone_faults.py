@@ -4,8 +4,7 @@ import threading
 
 import pytest
 
-from ofa_tf.common import InputError
-from ofa_tf.devices.connection import LostError
+from ofa_tf.devices.connection import LostError, UnavailableError
 
 
 @pytest.mark.parametrize("fault", ["killed_runs", "garbled_runs", "partial_runs"])
@@ -144,7 +143,7 @@ def test_a_full_disk(phone, session, model):
     """The message says so, and the phone is left clean."""
     with session() as opened:
         phone.faults.room_bytes = 1000
-        with pytest.raises(InputError, match=r"no room for .*batch\.tar"):
+        with pytest.raises(UnavailableError, match=r"no room for .*batch\.tar"):
             opened.measure([("block", model)])
     assert phone.files() == []
 

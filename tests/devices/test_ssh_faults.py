@@ -8,7 +8,7 @@ from ofa_tf import devices
 from ofa_tf.common import InputError
 from ofa_tf.devices import Settings
 from ofa_tf.devices import ssh as module
-from ofa_tf.devices.connection import LostError
+from ofa_tf.devices.connection import LostError, UnavailableError
 from ofa_tf.devices.ssh import SshConnection
 
 # Commands run here, behind what the start-up files of the computer's shell print.
@@ -66,7 +66,9 @@ def test_a_full_disk_is_told_however_scp_calls_it(client, source, tmp_path):
     """Since OpenSSH 9 it speaks SFTP, whose servers say "Failure"; a connection that broke is another thing."""
     target = str(tmp_path / "copied")
     client(FAILURE, room=19)
-    with pytest.raises(InputError, match=r"ssh:board: no room for .*copied \(0\.0 MB\); free some of its storage"):
+    with pytest.raises(
+        UnavailableError, match=r"ssh:board: no room for .*copied \(0\.0 MB\); free some of its storage"
+    ):
         SshConnection("ssh:board", None).push(source, target)
     # What came of it would take the room of what comes next.
     assert not pathlib.Path(target).exists()
@@ -74,7 +76,7 @@ def test_a_full_disk_is_told_however_scp_calls_it(client, source, tmp_path):
     with pytest.raises(LostError, match=r"model\.tflite could not be copied \(scp: write remote: Failure\)"):
         SshConnection("ssh:board", None).push(source, target)
     client("echo 'scp: copied: No space left on device' >&2; exit 1", room=1000)
-    with pytest.raises(InputError, match="no room for"):
+    with pytest.raises(UnavailableError, match="no room for"):
         SshConnection("ssh:board", None).push(source, target)
 
 

@@ -1,5 +1,6 @@
 """Calibration and accuracy: exact statistics, a supernet left alone, named splits, honest counting."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -33,6 +34,11 @@ def test_images_of_other_classes_are_refused(evaluator):
     for outputs, says in (("logits", "has 20 outputs"), ("features", "expected images to logits")):
         model = other.extract(other.space.smallest(), outputs=outputs)
         with pytest.raises(InputError, match=says):
+            evaluate_model(model, evaluator.dataset, split="validation", preprocessing=SYMMETRIC)
+    for shape in ((16, 24, 3), (16, 16, 1)):
+        images = keras.Input(shape)
+        model = keras.Model(images, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(images)))
+        with pytest.raises(InputError, match=r"expected images to logits; build it for images of one size"):
             evaluate_model(model, evaluator.dataset, split="validation", preprocessing=SYMMETRIC)
     with pytest.raises(InputError, match=r"statistics are of shape \(2, 9\)"):
         other.extract(other.space.smallest(), np.ones((2, 9), np.float32))

@@ -1,6 +1,7 @@
 """Published networks beside the search's front: they learn the same images, at their own size, and are kept."""
 
 import json
+import shutil
 
 import pytest
 
@@ -32,7 +33,9 @@ def test_a_network_learns_the_images_and_is_measured_once(tmp_path, monkeypatch)
     def measure(count: int, tests: int = 3) -> dict:
         photos = tmp_path / f"photos{count}"
         write_folder(photos / "train", {"ant": count, "bee": count})
-        write_folder(photos / "test", {"bee": tests})
+        shutil.rmtree(photos / "test", ignore_errors=True)
+        if tests:
+            write_folder(photos / "test", {"bee": tests})
         opened = of_packed(PackedSupernet(nano_net(1)), load("folder", photos, 8), "nano")
         path = tmp_path / "out" / "baselines.json"
         path.parent.mkdir(exist_ok=True)
@@ -48,6 +51,7 @@ def test_a_network_learns_the_images_and_is_measured_once(tmp_path, monkeypatch)
     assert measure(20) == found
     assert len(timed) == 1
     assert measure(20, tests=5)["test_images"] == 5
+    assert not {"test_top1", "test_images", "test_data"} & set(measure(20, tests=0)), "of images that are gone"
     assert len(timed) == 1
     assert measure(24)["source"] != found["source"]
     assert len(timed) == 2

@@ -15,6 +15,7 @@ import ofa_tf
 from ofa_tf.common import InputError, OfaError
 from ofa_tf.deploy import Runner
 from ofa_tf.devices import BenchmarkOptions
+from ofa_tf.devices.connection import UnavailableError
 from ofa_tf.specialize import MODEL, TargetDevices, TargetResult, loop, open_source, rounds
 from tests.micro import micro_space
 from tests.specialize.small import MacsAccuracy, MacsLatency, small_target
@@ -139,6 +140,11 @@ def test_finished_targets_are_known(run, devices, opened, tmp_path, monkeypatch)
     assert not is_done_again(spelled)
     monkeypatch.chdir(tmp_path)
     assert not is_done_again(spelled), "the folder with targets and tables was moved"
+    named = dataclasses.replace(away, latency_table=str(tmp_path / "t.json"))
+    assert not is_done_again(named), "nothing is where it was"
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "t.json").touch()
+    assert is_done_again(dataclasses.replace(away, latency_table=str(tmp_path / "other" / "t.json"))), "another file"
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(run, devices, monkeypatch):
@@ -226,14 +232,15 @@ def test_a_device_that_is_missing_is_told_before_the_supernet_is_made(opened, pr
     assert [result.status for result in done.results] == ["verified", "verified"]
 
 
-def test_a_device_that_cannot_be_used_is_told_before(opened, predictor, monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize("error", [OfaError, UnavailableError])
+def test_a_device_that_cannot_be_used_is_told_before(opened, predictor, monkeypatch, tmp_path, capsys, error):
     """A mistake in its name ends the command at once, before a supernet is made; what may change by then is told."""
     targets = [small_target(device="ssh:a b", limits={"latency_ms": 3})]
     with pytest.raises(InputError, match="expected ssh:host"):
         loop.specialize_targets(targets, tmp_path, opened=pytest.fail, predictor=predictor)
 
     def lost(self, target, runs, seconds):
-        raise OfaError("its cable hangs loose")
+        raise error("its cable hangs loose")
 
     monkeypatch.setattr(TargetDevices, "is_attached", lambda self, device: True)
     monkeypatch.setattr(TargetDevices, "table", lambda self, target: MacsLatency())
