@@ -27,6 +27,7 @@ the published weights. With `--learn`, measured networks correct the latency tab
 added to the accuracy pairs.
 """
 
+import os
 import shlex
 import sys
 
@@ -188,6 +189,9 @@ def _one_target():
     limits = _LIMITS.limits()
     fields = {name: flag.value for name, flag in _ONE.items() if flag.value is not None}
     fields.setdefault("device", "host")
+    if os.path.exists(fields.get("latency_table", "")):
+        # The same file when the command is given again from elsewhere.
+        fields["latency_table"] = os.path.abspath(fields["latency_table"])
     if _LIMITS.sides() is not None:
         fields["resolutions"] = _LIMITS.sides()
     fields.setdefault("name", default_name(fields["device"], fields.get("precision", "int8"), limits))

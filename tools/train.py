@@ -17,7 +17,8 @@ begins with a trained supernet: one that ships, a run directory, an `.npz` of to
 Its classifier is replaced where the classes differ. That is the way for a few hundred photos.
 
 `--teacher=` gives a network that is trained already and teaches all sub-networks, in every stage: a supernet as above
-(its largest network teaches) or a `.keras` file. It must know the same classes.
+(its largest network teaches) or a `.keras` file. It must know the same classes. Where the config's feature_ratio is
+above 0, as the default's, it must be a supernet of the run's space, or give --config.feature_ratio=0.
 
 Several GPUs of a machine are used automatically. On several machines the same command runs on each, with TF_CONFIG set
 (https://www.tensorflow.org/guide/distributed_training) and a --run_dir that all of them see; the first one writes. A

@@ -59,6 +59,10 @@ class ConfigFileParser(config_flags.ConfigFileFlagParser):
         return [match[1] for match in named if match and any(fnmatch.fnmatch(match[1], name) for name in self.optional)]
 
 
+# None is a value of these: the schedule's own.
+_OR_NONE = ("decay", "kd_ratio")
+
+
 def _make_room(config: ConfigDict, field: str) -> None:
     """A field that takes any value of the command line, where there is none yet."""
     *parents, last = field.split(".")
@@ -68,7 +72,7 @@ def _make_room(config: ConfigDict, field: str) -> None:
         config = config[parent]
         if not isinstance(config, ConfigDict):
             return
-    if config.get(last) is None:
+    if config.get(last) is None or last in _OR_NONE:
         config[last] = config_dict.placeholder(object)
     elif last in ("validation", "holdout", "epochs", "warmup_epochs") and isinstance(config[last], int):
         # A number of images, or a fraction; passes over them may have a fraction.

@@ -256,15 +256,16 @@ class Split:
         problem = f"{brief(self.describe(index))}: not a readable image ({reason}); expected {READABLE}"
         if count > max(1, int(MAX_DAMAGED_SHARE * len(self))) or count == len(self):
             if self._opens(index):
-                # Removed or left, they keep their places when the run goes on, also those that it has not met.
+                # Removed or left, it keeps its place when the run goes on.
                 self._note(index)
-                self._note_others()
             else:
                 # A drive that went away perhaps: no fault of this image.
                 del self.damaged[index]
+            # A run goes on with images of the same names only.
+            removed = "remove them" if self.noted is None else "begin a run without them"
             raise InputError(
                 f"{problem}. It is the {ordinal(count)} of {len(self)} images that cannot be read, and more than "
-                f"{MAX_DAMAGED_SHARE:.0%} after all were checked is no accident: replace or remove them"
+                f"{MAX_DAMAGED_SHARE:.0%} after all were checked is no accident: replace them, or {removed}"
             )
         self._note(index)
         warnings.warn(f"{problem}; passed over ({count} of {len(self)} so far)", stacklevel=2)
@@ -272,15 +273,6 @@ class Split:
     def _note(self, index: int) -> None:
         if self.noted is not None and self.folder:
             self.noted(f"{os.path.basename(self.folder)}/{self.identity(index)}")
-
-    def _note_others(self) -> None:
-        for index in map(int, self.indices):
-            if index in self.damaged or not self._opens(index):
-                continue
-            try:
-                decode_image(self.read(tf.constant(index)))
-            except tf.errors.OpError:
-                self._note(index)
 
     def _opens(self, index: int) -> bool:
         """Whether a record's bytes can be had now, whatever they are."""

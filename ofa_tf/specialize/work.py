@@ -137,13 +137,13 @@ def _kept(
 
 def _asks_the_same(one: Target, other: Target) -> bool:
     """Whether two targets have the same settings; a path of the first counts as the same however it is spelled, and
-    where nothing is there any more and the second ends alike: its folder was moved, or is not the working one now."""
+    where nothing is there any more and the last two names of the second are the same: all of it was moved."""
     ours, theirs = one.to_config(), other.to_config()
     for name in ("latency_table", "predictor"):
         if None in (ours[name], theirs[name]):
             continue
-        before, now = (os.path.abspath(fields[name]) for fields in (ours, theirs))
-        if before == now or (os.path.basename(before) == os.path.basename(now) and not os.path.exists(before)):
+        before, now = (pathlib.Path(os.path.abspath(fields[name])) for fields in (ours, theirs))
+        if before == now or (before.parts[-2:] == now.parts[-2:] and not before.exists()):
             ours[name] = theirs[name]
     return ours == theirs
 

@@ -135,6 +135,8 @@ def _check_features(recipe: Recipe, space: spaces.Space, planned: tuple[Stage, .
         raise InputError(f"{asked}, but the maps of {space.name}'s sub-networks differ in width; set it to 0")
     if teacher is not None:
         teacher.of_features(space, recipe)
+    elif recipe.schedule == "sandwich":
+        raise InputError(f"{asked}, but in schedule sandwich only answers are taught; set it to 0")
     elif not any(stage.distill for stage in planned):
         raise InputError(f"{asked}, but nobody teaches in these stages; set it to 0, or let a trained network teach")
 

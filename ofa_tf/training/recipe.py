@@ -166,7 +166,7 @@ class Recipe:
                 "nobody teaches" if self.schedule == "joint" else "the largest sub-network teaches, with a weight of 1"
             )
             raise InputError(
-                f"recipe: kd_ratio is {self.kd_ratio}, but in schedule {self.schedule} {told}; leave it out"
+                f"recipe: kd_ratio is {self.kd_ratio}, but in schedule {self.schedule} {told}; set it to 0"
             )
         if self.kd_ratio is not None:
             return self.kd_ratio

@@ -68,9 +68,11 @@ class SupernetTeacher:
         """The network whose maps sub-networks of a space learn; raises `InputError` where they have other ones."""
         own = self._preprocessing
         if not self.packed.net.space.same_weights(space):
+            name = self.packed.net.space.name
+            other = "with other choices than the run's" if name == space.name else "not the run's"
             raise InputError(
-                f"--teacher: of space {self.packed.net.space.name}, whose maps are others; give one of the run's "
-                f"space, {space.name}, or set the config's feature_ratio to 0"
+                f"--teacher: of space {name}, {other}, so that its maps may be others; give one of the run's space, or "
+                f"set the config's feature_ratio to 0"
             )
         if (own.mean, own.std) != (recipe.preprocessing.mean, recipe.preprocessing.std):
             raise InputError(

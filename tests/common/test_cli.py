@@ -284,20 +284,21 @@ def test_fields_that_a_file_leaves_out_are_overridden_too(configured, tmp_path, 
     assert ast.literal_eval(done.stdout) == {"batch_size": 64, "learning_rate": 0.1, **found}
 
 
-def test_passes_of_a_stage_may_have_fractions(configured, tmp_path):
-    """Whole numbers in the file do not stand in the way of what docs/training.md says of them."""
+def test_values_of_a_file_do_not_bind_their_kind(configured, tmp_path):
+    """Whole numbers of passes, or a weight, do not stand in the way of fractions and of the schedule's own: None."""
     (tmp_path / "staged.py").write_text(
         CONFIGURED.format(default="ofa_tf/configs/photos.py")
         .replace('"the experiment"', '"", FIELDS')
-        .replace(".batch_size", ".stages.all.to_dict()")
+        .replace(".batch_size", ".to_dict()")
         .replace("import cli", "import cli\nfrom ofa_tf.configs import FIELDS")
     )
     fractions = ["--config.stages.all.epochs=29.5", "--config.stages.all.warmup_epochs=0.5"]
-    command = [sys.executable, "staged.py", *fractions]
+    command = [sys.executable, "staged.py", *fractions, "--config.decay=None", "--config.kd_ratio=None"]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = ast.literal_eval(done.stdout)
-    assert (found["epochs"], found["warmup_epochs"]) == (29.5, 0.5)
+    assert (found["stages"]["all"]["epochs"], found["stages"]["all"]["warmup_epochs"]) == (29.5, 0.5)
+    assert (found["decay"], found["kd_ratio"]) == (None, None)
 
 
 def test_a_default_config_is_found_from_any_folder(configured):

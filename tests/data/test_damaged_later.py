@@ -67,21 +67,26 @@ def test_an_outage_is_not_noted_for_every_image(photos, tmp_path):
     assert len(list(data.training_batches(again, steps=3, **BATCHES))) == 3
 
 
-@pytest.mark.parametrize("then", ["removed", "left"])
+@pytest.mark.parametrize("then", ["removed", "left", "replaced"])
 def test_a_run_that_ended_by_damaged_images_goes_on(photos, tmp_path, then):
-    """The one that was too many is removed, as the message asks, or left: the run knows it either way."""
+    """Those that it met are replaced, as the message asks, removed or left: the run knows them in any case."""
     config = experiment_of(photos)
     _, dataset = open_experiment(tmp_path / "run", config)
     split = dataset.split("train")
-    # Two are met, which is one too many; the run does not get to the third.
+    # Two are met, which is one too many; the run does not get to the third, which only a whole image can replace.
     victims = [pathlib.Path(split.describe(int(split.indices[place]))) for place in (2, 7, 11)]
     for victim in victims:
         victim.write_bytes(b"broken")
-    with pytest.warns(UserWarning, match="passed over"), pytest.raises(InputError, match="replace or remove them"):
+    with (
+        pytest.warns(UserWarning, match="passed over"),
+        pytest.raises(InputError, match="replace them, or begin a run without"),
+    ):
         list(data.training_batches(dataset, steps=8, **BATCHES))
-    if then == "removed":
-        for victim in victims:
-            victim.unlink()
+    for victim in victims[: 0 if then == "left" else 2]:
+        victim.unlink()
+    whole = next(path for path in (photos / "train").glob("*/*.*") if path not in victims)
+    for victim in victims[0 if then == "replaced" else 2 :]:
+        shutil.copy(whole, victim)
     with pytest.warns(UserWarning, match="found unreadable by this run before"):
         _, again = open_experiment(tmp_path / "run", config)
     assert again.digest == dataset.digest

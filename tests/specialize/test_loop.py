@@ -140,11 +140,13 @@ def test_finished_targets_are_known(run, devices, opened, tmp_path, monkeypatch)
     assert not is_done_again(spelled)
     monkeypatch.chdir(tmp_path)
     assert not is_done_again(spelled), "the folder with targets and tables was moved"
-    named = dataclasses.replace(away, latency_table=str(tmp_path / "t.json"))
-    assert not is_done_again(named), "nothing is where it was"
+    named = dataclasses.replace(away, latency_table=str(tmp_path / "elsewhere" / "tables" / "t.json"))
+    assert not is_done_again(named), "nothing is where it was, and the last two names are the same"
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "t.json").touch()
-    assert is_done_again(dataclasses.replace(away, latency_table=str(tmp_path / "other" / "t.json"))), "another file"
+    assert is_done_again(named), "another file"
+    (tmp_path / "tables" / "t.json").unlink()
+    assert is_done_again(dataclasses.replace(away, latency_table="other/t.json")), "another name"
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(run, devices, monkeypatch):

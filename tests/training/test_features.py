@@ -86,6 +86,20 @@ def test_one_teacher_gives_answers_and_features():
     assert loss_of(both) == 0
 
 
+@pytest.mark.slow
+def test_a_step_compiled_by_xla_learns_features():
+    """Both branches, of which the one that is not asked has maps of one element, and neither changes the loss."""
+    steps = [
+        TrainStep(micro_net(), None, SYMMETRIC, feature_teacher=micro_net(), weight_decay=0.0, jit_compile=compiled)
+        for compiled in (True, False)
+    ]
+    for ratio in (0.0, 1.0, 0.0):
+        archs = steps[0].net.space.to_array(steps[0].net.space.smallest())[None]
+        options = {"learning_rate": 0.01, "kd_ratio": 0.0, "dropout": 0.0, "seed": (0, 0), "feature_ratio": ratio}
+        compiled, ordinary = (float(step(pixels(), np.zeros(8, np.int32), archs, **options)[0]) for step in steps)
+        assert compiled == pytest.approx(ordinary, rel=1e-3)
+
+
 def test_a_run_learns_features_alone(tmp_path):
     """With `labels=teacher` and no weight for answers; a step's loss falls."""
     packed = PackedSupernet(micro_net(3, num_classes=7), SYMMETRIC.to_config(), class_names=tuple("abcdefg"))
@@ -121,6 +135,8 @@ def test_mistakes_leave_no_run(tmp_path):
     config = {**CONFIG, "labels": "data", "space": "ofa_tiny"}
     with pytest.raises(InputError, match="nobody teaches in these stages; set it to 0"):
         open_experiment(tmp_path / "run", config)
+    with pytest.raises(InputError, match="in schedule sandwich only answers are taught; set it to 0"):
+        open_experiment(tmp_path / "run", {**config, "schedule": "sandwich", "stages": {"sandwich": {"epochs": 1}}})
     with pytest.raises(InputError, match="sub-networks differ in width; set it to 0"):
         open_experiment(tmp_path / "run", {**config, "space": "ofa_resnet50"})
     assert not (tmp_path / "run").exists()

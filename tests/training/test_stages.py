@@ -194,7 +194,7 @@ def test_the_teachers_weight():
         ("joint", "nobody teaches"),
         ("sandwich", "the largest sub-network teaches, with a weight of 1"),
     ):
-        with pytest.raises(InputError, match=f"kd_ratio is 1.0, but in schedule {name} {told}; leave it out"):
+        with pytest.raises(InputError, match=f"kd_ratio is 1.0, but in schedule {name} {told}; set it to 0"):
             weight(False, schedule=name, kd_ratio=1.0)
         assert weight(False, schedule=name, kd_ratio=0.0) == 0
 
