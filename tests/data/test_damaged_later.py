@@ -87,7 +87,7 @@ def test_a_run_that_ended_by_damaged_images_goes_on(photos, tmp_path, then):
     whole = next(path for path in (photos / "train").glob("*/*.*") if path not in victims)
     for victim in victims[0 if then == "replaced" else 2 :]:
         shutil.copy(whole, victim)
-    with pytest.warns(UserWarning, match="found unreadable by this run before"):
+    with pytest.warns(UserWarning, match="2 files left out: 2 found unreadable by this run before"):
         _, again = open_experiment(tmp_path / "run", config)
     assert again.digest == dataset.digest
     assert len(list(data.training_batches(again, steps=3, **BATCHES))) == 3

@@ -88,7 +88,7 @@ def test_one_teacher_gives_answers_and_features():
 
 @pytest.mark.slow
 def test_a_step_compiled_by_xla_learns_features():
-    """Both branches, of which the one that is not asked has maps of one element, and neither changes the loss."""
+    """With the teacher asked or not, whose maps are then of one element, its loss is that of the ordinary step."""
     steps = [
         TrainStep(micro_net(), None, SYMMETRIC, feature_teacher=micro_net(), weight_decay=0.0, jit_compile=compiled)
         for compiled in (True, False)
